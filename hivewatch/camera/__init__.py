@@ -1,0 +1,34 @@
+"""Cameras: each gives Frames until told to stop, and says so loudly when it cannot."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from hivewatch.domain import Frame
+
+
+@dataclass(slots=True)
+class CameraCounts:
+    """What a camera did not hand over: frames dropped for newer ones, and files or frames that were bad."""
+
+    dropped: int = 0
+    bad: int = 0
+    reconnects: int = 0
+
+
+class Camera(Protocol):
+    """A source of frames."""
+
+    @property
+    def name(self) -> str:
+        """The source in words, as in logs and documents: ``/dev/video0``, ``simulator``."""
+
+    @property
+    def counts(self) -> CameraCounts:
+        """What was not handed over so far."""
+
+    def frames(self, stop: threading.Event) -> Iterator[Frame]:
+        """Yield frames until ``stop`` is set or the source ends; raises CameraError when it cannot go on."""

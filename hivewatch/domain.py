@@ -1,0 +1,145 @@
+"""The values that pass between the stages: Frame, View, Prediction, Sighting, Alert.
+
+All are frozen. Coordinates are normalised to the full frame: x to the right and y down, 0..1, whatever crop
+or resize a stage works on. Times come twice: ``taken_at`` for people, ``monotonic_s`` for arithmetic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.uint8]
+Map = npt.NDArray[np.float32]
+
+
+class Point(NamedTuple):
+    """A place in the full frame, normalised."""
+
+    x: float
+    y: float
+
+
+class Box(NamedTuple):
+    """A rectangle in the full frame, normalised: left, top, right, bottom."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    def contains(self, point: Point) -> bool:
+        """Tell whether ``point`` lies in the box, its border included."""
+        return self.x0 <= point.x <= self.x1 and self.y0 <= point.y <= self.y1
+
+    def pixels(self, width_px: int, height_px: int) -> tuple[int, int, int, int]:
+        """Return left, top, right, bottom in whole pixels of a frame of that size."""
+        return (
+            round(self.x0 * width_px),
+            round(self.y0 * height_px),
+            round(self.x1 * width_px),
+            round(self.y1 * height_px),
+        )
+
+
+WHOLE = Box(0.0, 0.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture from a camera.
+
+    ``pixels`` is RGB, uint8, height x width x 3. ``taken_at`` is aware UTC. ``monotonic_s`` never runs
+    backwards within one source (of a file it is the position in it). ``sequence`` counts from 0 per source.
+    ``truth`` holds the boxes of the hornets in view where the source knows them (the simulator), else None.
+    """
+
+    pixels: Pixels
+    taken_at: datetime
+    monotonic_s: float
+    sequence: int
+    source: str
+    truth: tuple[Box, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no later stage could make sense of; raises ValueError."""
+        if self.pixels.dtype != np.uint8 or self.pixels.ndim != 3 or self.pixels.shape[2] != 3:
+            raise ValueError(f"a frame is uint8 H x W x 3, not {self.pixels.dtype} {self.pixels.shape}")
+        if self.taken_at.utcoffset() is None:
+            raise ValueError("taken_at must carry its time zone")
+
+    @property
+    def height_px(self) -> int:
+        """Height of the picture."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def width_px(self) -> int:
+        """Width of the picture."""
+        return int(self.pixels.shape[1])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """The part of a frame that is watched: cropped to ``extent``, ignored places painted over."""
+
+    frame: Frame
+    pixels: Pixels
+    extent: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where the evidence for a hornet is: its peak, and the box around it (None where there is none)."""
+
+    peak: Point
+    box: Box | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """What the classifier says of one view.
+
+    ``score`` is the probability of a hornet, 0..1. ``cam`` is the class activation map over ``extent``:
+    float32, rows x columns, in logits (above 0 speaks for a hornet).
+    """
+
+    score: float
+    cam: Map
+    extent: Box
+    location: Location
+
+
+class Phase(StrEnum):
+    """What a sighting event tells."""
+
+    START = "start"
+    UPDATE = "update"
+    END = "end"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sighting:
+    """A hornet's visit as known at one event of it.
+
+    ``at`` is when this event happened, ``started_at`` when the first vote for the visit was cast, ``last_seen_at``
+    when the last one was. ``score`` belongs to the latest classified frame, ``best`` and ``best_frame`` to the one
+    with the highest score. ``votes_for`` of ``votes`` classified frames showed a hornet.
+    """
+
+    id: str
+    phase: Phase
+    at: datetime
+    started_at: datetime
+    last_seen_at: datetime
+    duration_s: float
+    score: float
+    best: Prediction
+    best_frame: Frame
+    votes_for: int
+    votes: int
