@@ -1,0 +1,183 @@
+"""The configuration: frozen sections, each option with its bounds and its default, which exist only here.
+
+``config/hivewatch.yaml`` says in words what each option is for; a test holds it to the defaults below.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from hivewatch.errors import ConfigError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Polygon = Annotated[tuple[tuple[Share, Share], ...], Field(min_length=3)]
+Seconds = Annotated[float, Field(ge=0, le=86_400)]
+TimeLimit = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are errors, values never change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class HiveConfig(Section):
+    """Which hive this is."""
+
+    id: str = Field("hive1", pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    name: str = Field("Hive 1", min_length=1, max_length=100)
+
+
+class Picamera2Config(Section):
+    """The Raspberry Pi's own camera."""
+
+    index: int = Field(0, ge=0, le=7)
+    rotate_180: bool = False
+
+
+class VideoConfig(Section):
+    """A USB camera, a network stream or a file."""
+
+    source: str = Field("/dev/video0", min_length=1)
+    reconnect_first_s: TimeLimit = 1.0
+    reconnect_longest_s: TimeLimit = 60.0
+    give_up_after_s: TimeLimit = 600.0
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.reconnect_first_s > self.reconnect_longest_s:
+            raise ValueError("reconnect_first_s must not be longer than reconnect_longest_s")
+        return self
+
+
+class FolderConfig(Section):
+    """Pictures in a folder, in the order of their names."""
+
+    path: Path = Path()
+
+
+class SimulatorConfig(Section):
+    """A drawn hive entrance."""
+
+    seed: int = Field(1, ge=0)
+    bees: int = Field(12, ge=0, le=200)
+    hornet_every_s: TimeLimit = 20.0
+    hornet_stay_s: TimeLimit = 10.0
+    duration_s: Seconds = 0.0
+
+
+class CameraConfig(Section):
+    """Where the frames come from."""
+
+    kind: Literal["simulator", "picamera2", "video", "folder"] = "simulator"
+    width_px: int = Field(1280, ge=64, le=8192)
+    height_px: int = Field(720, ge=64, le=8192)
+    rate_hz: float = Field(5.0, gt=0, le=120)
+    timeout_s: TimeLimit = 10.0
+    picamera2: Picamera2Config = Picamera2Config()
+    video: VideoConfig = VideoConfig()
+    folder: FolderConfig = FolderConfig()
+    simulator: SimulatorConfig = SimulatorConfig()
+
+    @model_validator(mode="after")
+    def _folder_is_named(self) -> Self:
+        if self.kind == "folder" and self.folder.path == Path():
+            raise ValueError("kind is folder, so folder.path must name one")
+        return self
+
+
+class MotionConfig(Section):
+    """Which frames are worth classifying."""
+
+    enabled: bool = True
+    difference: int = Field(18, ge=1, le=255)
+    changed_share: float = Field(0.0005, gt=0, le=1)
+    hold_s: Seconds = 3.0
+    look_anyway_s: TimeLimit = 30.0
+
+
+class GateConfig(Section):
+    """Which part of the picture is watched, and when."""
+
+    watch: tuple[Polygon, ...] = ()
+    ignore: tuple[Polygon, ...] = ()
+    motion: MotionConfig = MotionConfig()
+
+
+class ClassifierConfig(Section):
+    """The model that tells a hornet from everything else."""
+
+    model: Path | None = None
+    threads: int = Field(0, ge=0, le=64)
+
+
+class DecisionConfig(Section):
+    """When predictions amount to a sighting."""
+
+    threshold: Share = 0.6
+    release: Share = 0.4
+    votes: int = Field(3, ge=1, le=100)
+    out_of: int = Field(5, ge=1, le=100)
+    window_s: TimeLimit = 10.0
+    quiet_s: TimeLimit = 15.0
+    cool_down_s: Seconds = 30.0
+    update_gain: Share = 0.05
+    update_every_s: Seconds = 5.0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.release > self.threshold:
+            raise ValueError("release must not be above threshold")
+        if self.votes > self.out_of:
+            raise ValueError("votes must not be more than out_of")
+        return self
+
+
+class StoreConfig(Section):
+    """Where sightings are kept."""
+
+    directory: Path = Path("/var/lib/hivewatch")
+    jpeg_quality: int = Field(90, ge=30, le=100)
+
+
+class MqttConfig(Section):
+    """The broker that alerts go to."""
+
+    enabled: bool = True
+    host: str = Field("localhost", min_length=1)
+    port: int = Field(1883, ge=1, le=65_535)
+    base_topic: str = Field("hivewatch", pattern=r"^[^#+/\x00-\x1f]+(/[^#+/\x00-\x1f]+)*$", max_length=200)
+    client_id: str = Field("", pattern=r"^[A-Za-z0-9_-]{0,64}$")
+    username: str = ""
+    password_file: Path | None = None
+    keepalive_s: int = Field(60, ge=5, le=3600)
+    reconnect_longest_s: int = Field(120, ge=1, le=3600)
+    acknowledge_timeout_s: TimeLimit = 30.0
+
+    @model_validator(mode="after")
+    def _credentials_go_together(self) -> Self:
+        if self.password_file is not None and not self.username:
+            raise ValueError("password_file needs a username beside it")
+        return self
+
+
+class LogConfig(Section):
+    """How much is said in the log."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Config(Section):
+    """Everything a person can set."""
+
+    hive: HiveConfig = HiveConfig()
+    camera: CameraConfig = CameraConfig()
+    gate: GateConfig = GateConfig()
+    classifier: ClassifierConfig = ClassifierConfig()
+    decision: DecisionConfig = DecisionConfig()
+    store: StoreConfig = StoreConfig()
+    mqtt: MqttConfig = MqttConfig()
+    log: LogConfig = LogConfig()
