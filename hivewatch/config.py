@@ -10,8 +10,6 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hivewatch.errors import ConfigError
-
 Share = Annotated[float, Field(ge=0, le=1)]
 Polygon = Annotated[tuple[tuple[Share, Share], ...], Field(min_length=3)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
@@ -21,27 +19,27 @@ TimeLimit = Annotated[float, Field(gt=0, le=86_400)]
 class Section(BaseModel):
     """Base of all sections: unknown keys are errors, values never change after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class HiveConfig(Section):
     """Which hive this is."""
 
-    id: str = Field("hive1", pattern=r"^[A-Za-z0-9_-]{1,64}$")
-    name: str = Field("Hive 1", min_length=1, max_length=100)
+    id: str = Field(default="hive1", pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    name: str = Field(default="Hive 1", min_length=1, max_length=100)
 
 
 class Picamera2Config(Section):
     """The Raspberry Pi's own camera."""
 
-    index: int = Field(0, ge=0, le=7)
+    index: int = Field(default=0, ge=0, le=7)
     rotate_180: bool = False
 
 
 class VideoConfig(Section):
     """A USB camera, a network stream or a file."""
 
-    source: str = Field("/dev/video0", min_length=1)
+    source: str = Field(default="/dev/video0", min_length=1)
     reconnect_first_s: TimeLimit = 1.0
     reconnect_longest_s: TimeLimit = 60.0
     give_up_after_s: TimeLimit = 600.0
@@ -62,8 +60,8 @@ class FolderConfig(Section):
 class SimulatorConfig(Section):
     """A drawn hive entrance."""
 
-    seed: int = Field(1, ge=0)
-    bees: int = Field(12, ge=0, le=200)
+    seed: int = Field(default=1, ge=0)
+    bees: int = Field(default=12, ge=0, le=200)
     hornet_every_s: TimeLimit = 20.0
     hornet_stay_s: TimeLimit = 10.0
     duration_s: Seconds = 0.0
@@ -73,9 +71,9 @@ class CameraConfig(Section):
     """Where the frames come from."""
 
     kind: Literal["simulator", "picamera2", "video", "folder"] = "simulator"
-    width_px: int = Field(1280, ge=64, le=8192)
-    height_px: int = Field(720, ge=64, le=8192)
-    rate_hz: float = Field(5.0, gt=0, le=120)
+    width_px: int = Field(default=1280, ge=64, le=8192)
+    height_px: int = Field(default=720, ge=64, le=8192)
+    rate_hz: float = Field(default=5.0, gt=0, le=120)
     timeout_s: TimeLimit = 10.0
     picamera2: Picamera2Config = Picamera2Config()
     video: VideoConfig = VideoConfig()
@@ -93,8 +91,8 @@ class MotionConfig(Section):
     """Which frames are worth classifying."""
 
     enabled: bool = True
-    difference: int = Field(18, ge=1, le=255)
-    changed_share: float = Field(0.0005, gt=0, le=1)
+    difference: int = Field(default=18, ge=1, le=255)
+    changed_share: float = Field(default=0.0005, gt=0, le=1)
     hold_s: Seconds = 3.0
     look_anyway_s: TimeLimit = 30.0
 
@@ -111,7 +109,7 @@ class ClassifierConfig(Section):
     """The model that tells a hornet from everything else."""
 
     model: Path | None = None
-    threads: int = Field(0, ge=0, le=64)
+    threads: int = Field(default=0, ge=0, le=64)
 
 
 class DecisionConfig(Section):
@@ -119,8 +117,8 @@ class DecisionConfig(Section):
 
     threshold: Share = 0.6
     release: Share = 0.4
-    votes: int = Field(3, ge=1, le=100)
-    out_of: int = Field(5, ge=1, le=100)
+    votes: int = Field(default=3, ge=1, le=100)
+    out_of: int = Field(default=5, ge=1, le=100)
     window_s: TimeLimit = 10.0
     quiet_s: TimeLimit = 15.0
     cool_down_s: Seconds = 30.0
@@ -140,21 +138,23 @@ class StoreConfig(Section):
     """Where sightings are kept."""
 
     directory: Path = Path("/var/lib/hivewatch")
-    jpeg_quality: int = Field(90, ge=30, le=100)
+    jpeg_quality: int = Field(default=90, ge=30, le=100)
 
 
 class MqttConfig(Section):
     """The broker that alerts go to."""
 
     enabled: bool = True
-    host: str = Field("localhost", min_length=1)
-    port: int = Field(1883, ge=1, le=65_535)
-    base_topic: str = Field("hivewatch", pattern=r"^[^#+/\x00-\x1f]+(/[^#+/\x00-\x1f]+)*$", max_length=200)
-    client_id: str = Field("", pattern=r"^[A-Za-z0-9_-]{0,64}$")
+    host: str = Field(default="localhost", min_length=1)
+    port: int = Field(default=1883, ge=1, le=65_535)
+    base_topic: str = Field(
+        default="hivewatch", pattern=r"^[^#+/\x00-\x1f]+(/[^#+/\x00-\x1f]+)*$", max_length=200
+    )
+    client_id: str = Field(default="", pattern=r"^[A-Za-z0-9_-]{0,64}$")
     username: str = ""
     password_file: Path | None = None
-    keepalive_s: int = Field(60, ge=5, le=3600)
-    reconnect_longest_s: int = Field(120, ge=1, le=3600)
+    keepalive_s: int = Field(default=60, ge=5, le=3600)
+    reconnect_longest_s: int = Field(default=120, ge=1, le=3600)
     acknowledge_timeout_s: TimeLimit = 30.0
 
     @model_validator(mode="after")
