@@ -1,0 +1,124 @@
+"""From a trained network to the file that the daemon runs: a TorchScript graph and its description."""
+
+import copy
+import json
+import warnings
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from hivewatch.classifier import DESCRIPTION_FILE, FORMAT, FORMAT_VERSION, load_graph
+from hivewatch.errors import ModelError
+from hivewatch.training.network import LABELS, MEAN, STD, HornetNet
+
+PARITY = 1e-4
+PARITY_SIZES = ((352, 640), (64, 96), (33, 47))
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What the trainer says of a model; it travels inside the file. ``recipe`` must be JSON."""
+
+    name: str
+    version: str
+    box_level: float
+    training_data: str
+    licence: str
+    recipe: dict[str, Any] = field(default_factory=dict)
+    input_long_side_px: int = 640
+    input_multiple_px: int = 32
+
+
+class FrameGraph(nn.Module):
+    """What is exported: frame (uint8, H x W x 3, RGB) to score (float32, scalar) and map (float32, h x w).
+
+    It computes in the type its parameters have, so the file, which keeps them as float16, is widened by
+    ``float()`` alone.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, net: HornetNet) -> None:
+        super().__init__()
+        self.net = net
+        self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(STD).view(3, 1, 1))
+
+    def forward(self, frame: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalise, classify every cell, pool, calibrate."""
+        x = frame.permute(2, 0, 1).unsqueeze(0).to(self.mean.dtype)
+        cam = self.net.forward_map((x / 255.0 - self.mean) / self.std)
+        score = self.net.calibrate(self.net.pool(cam))
+        return score[0].float(), cam[0, 0].float()
+
+
+def export_model(net: HornetNet, path: Path, description: Description) -> float:
+    """Write ``net`` to ``path`` as a model file; return the largest difference parity found.
+
+    Weights are stored as float16 with batch norms folded in. The file appears whole or not at all. Raises
+    ModelError when the file read back does not compute what ``net`` with the same weights computes, to 1e-4.
+    """
+    graph = FrameGraph(_fold(net)).eval().half()
+    partial = path.with_name(path.name + ".part")
+    try:
+        _save(graph, partial, _describe(net, description))
+        difference = _parity(graph.float(), partial)
+        if not difference <= PARITY:
+            raise ModelError(f"{path}: the exported graph differs from the network by {difference:.2g}")
+        partial.replace(path)
+    except OSError as error:
+        raise ModelError(f"cannot write {path}: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return difference
+
+
+def _fold(net: HornetNet) -> HornetNet:
+    """Return a copy of ``net`` with each batch norm folded into the convolution before it."""
+    folded = copy.deepcopy(net).cpu().float().eval()
+    body: Any = folded.body
+    body.conv1, body.bn1 = fuse_conv_bn_eval(body.conv1, body.bn1), nn.Identity()
+    for block in (*body.layer1, *body.layer2, *body.layer3, *body.layer4):
+        block.conv1, block.bn1 = fuse_conv_bn_eval(block.conv1, block.bn1), nn.Identity()
+        block.conv2, block.bn2 = fuse_conv_bn_eval(block.conv2, block.bn2), nn.Identity()
+        if block.downsample is not None:
+            block.downsample = fuse_conv_bn_eval(block.downsample[0], block.downsample[1])
+    return folded
+
+
+def _describe(net: HornetNet, description: Description) -> str:
+    document = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "labels": LABELS,
+        "cam_stride_px": net.cam_stride_px,
+        "pooling": net.pooling,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "torch_version": torch.__version__,
+    }
+    return json.dumps(document | asdict(description), indent=2)
+
+
+def _save(graph: FrameGraph, path: Path, description: str) -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated")
+        scripted = torch.jit.script(graph)
+        torch.jit.save(scripted, str(path), _extra_files={DESCRIPTION_FILE: description})
+
+
+def _parity(graph: FrameGraph, path: Path) -> float:
+    exported = load_graph(path)
+    worst = 0.0
+    generator = torch.Generator().manual_seed(0)
+    for rows, columns in PARITY_SIZES:
+        frame = torch.randint(0, 256, (rows, columns, 3), dtype=torch.uint8, generator=generator)
+        with torch.inference_mode():
+            pairs = zip(graph(frame), exported(frame), strict=True)
+            worst = max(worst, *(float((a - b).abs().max()) for a, b in pairs))
+    return worst

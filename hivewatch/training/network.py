@@ -1,0 +1,138 @@
+"""The network: a fully convolutional ResNet18 whose class map is the evidence that its score is pooled from.
+
+After Zhou et al. 2016 ("Learning Deep Features for Discriminative Localization", section 2): the classifier
+of the two classes, absence and presence, is applied to every cell of the last feature map. As the classifier
+is linear, the mean of the map of its logits is exactly what classifying the mean feature would give.
+"""
+
+import math
+from collections import OrderedDict
+from collections.abc import Collection
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import resnet18
+
+from hivewatch.errors import ModelError
+
+LABELS = ("absence", "presence")
+MEAN = (0.485, 0.456, 0.406)
+"""Mean of ImageNet's pixels: red, green, blue, 0..1."""
+STD = (0.229, 0.224, 0.225)
+"""Standard deviation of ImageNet's pixels."""
+POOLINGS = ("gap", "topk", "lse", "max")
+TOP_CELLS = 3
+LSE_SHARPNESS = 2.0
+IMAGENET_URL = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
+
+
+class HornetNet(nn.Module):
+    """ResNet18 (``body``) and a 1x1 convolution to two classes (``classifier``).
+
+    The map covers the input uniformly: cell (r, c) of an h x w map stands for the part of the input from c/w
+    to (c+1)/w across and from r/h to (r+1)/h down. A cell is ``cam_stride_px`` pixels wide where the input's
+    sides are multiples of 32.
+
+    ``pooling`` names how the map becomes one logit:
+
+    - ``gap``: mean of all cells (Zhou et al. 2016, section 2),
+    - ``topk``: mean of the TOP_CELLS highest cells,
+    - ``lse``: log-sum-exp, a smooth maximum (Pinheiro and Collobert 2015, section 3.2),
+    - ``max``: the highest cell (Oquab et al. 2015, section 3.2).
+
+    ``layer4_stride`` 1 doubles the map's resolution, with the same weights.
+    """
+
+    scale: Tensor
+    offset: Tensor
+
+    def __init__(self, pooling: str = "topk", layer4_stride: int = 2) -> None:
+        super().__init__()
+        if pooling not in POOLINGS:
+            raise ValueError(f"pooling is one of {', '.join(POOLINGS)}, not {pooling!r}")
+        if layer4_stride not in (1, 2):
+            raise ValueError(f"layer4_stride is 1 or 2, not {layer4_stride}")
+        # Attributes, not the module's constants: TorchScript compiles the methods that use them.
+        self.pooling = pooling
+        self.top_cells = TOP_CELLS
+        self.lse_sharpness = LSE_SHARPNESS
+        self.cam_stride_px = 16 * layer4_stride
+        backbone = resnet18(weights=None)
+        parts = ((name, part) for name, part in backbone.named_children() if name not in ("avgpool", "fc"))
+        self.body = nn.Sequential(OrderedDict(parts))
+        first: Any = backbone.layer4[0]
+        first.conv1.stride = first.downsample[0].stride = (layer4_stride, layer4_stride)
+        self.classifier = nn.Conv2d(first.conv1.out_channels, len(LABELS), kernel_size=1)
+        # Platt scaling (Platt 1999): set after training, from pictures not trained on.
+        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("offset", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the pooled logits (N) and the map of logits (N x 1 x h x w); see ``forward_map``."""
+        cam = self.forward_map(x)
+        return self.pool(cam), cam
+
+    def forward_map(self, x: Tensor) -> Tensor:
+        """Return the map of logits, presence minus absence: N x 1 x h x w.
+
+        ``x``: float, N x 3 x H x W of any size, normalised by ``normalise``.
+        """
+        logits: Tensor = self.classifier(self.body(x))
+        return logits[:, 1:2] - logits[:, 0:1]
+
+    def pool(self, cam: Tensor) -> Tensor:
+        """Return one logit for each map of ``cam`` (N x 1 x h x w): N, not yet calibrated."""
+        cells = cam.flatten(1)
+        if self.pooling == "gap":
+            return cells.mean(1)
+        if self.pooling == "max":
+            return cells.amax(1)
+        if self.pooling == "topk":
+            return cells.topk(min(self.top_cells, cells.shape[1]), dim=1)[0].mean(1)
+        log_mean_exp = torch.logsumexp(cells * self.lse_sharpness, 1) - math.log(cells.shape[1])
+        return log_mean_exp / self.lse_sharpness
+
+    def calibrate(self, logits: Tensor) -> Tensor:
+        """Return the probability of a hornet, 0..1, for each pooled logit."""
+        return torch.sigmoid(logits * self.scale + self.offset)
+
+    def load_backbone(self, weights: Path | str, fresh: Collection[str] = ()) -> None:
+        """Start ``body`` from a ResNet18 state dict in torchvision's layout, of any float type.
+
+        ``weights``: a file, or ``imagenet`` for torchvision's own, which is downloaded. Parameters whose
+        names begin with one of ``fresh`` (such as ``layer4.1``) keep their random values. Raises ModelError
+        when there is no such state dict to be had.
+        """
+        state = _read_state(weights)
+        own = self.body.state_dict()
+        given = {name: state[name] for name in own if name in state and not name.startswith(tuple(fresh))}
+        missing = [name for name in own if name not in given and not name.startswith(tuple(fresh))]
+        if missing:
+            raise ModelError(f"{weights}: not a ResNet18: {len(missing)} parameters missing, as {missing[0]}")
+        try:
+            self.body.load_state_dict(own | given)
+        except RuntimeError as error:
+            raise ModelError(f"{weights}: not a ResNet18: {error}") from error
+
+
+def normalise(x: Tensor) -> Tensor:
+    """Return pixels (N x 3 x H x W, RGB, 0..255) as the network takes them."""
+    mean = torch.tensor(MEAN, device=x.device).view(3, 1, 1)
+    std = torch.tensor(STD, device=x.device).view(3, 1, 1)
+    return (x.float() / 255.0 - mean) / std
+
+
+def _read_state(weights: Path | str) -> dict[str, Tensor]:
+    try:
+        if weights == "imagenet":
+            state = torch.hub.load_state_dict_from_url(IMAGENET_URL, map_location="cpu", check_hash=True)
+        else:
+            state = torch.load(weights, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, UnpicklingError, EOFError, ValueError) as error:
+        raise ModelError(f"cannot read the weights to start from, {weights}: {error}") from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ModelError(f"{weights}: no state dict of a ResNet18; give one, or 'imagenet'")
+    return state
