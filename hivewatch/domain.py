@@ -127,9 +127,10 @@ class Phase(StrEnum):
 class Sighting:
     """A hornet's visit as known at one event of it.
 
-    ``at`` is when this event happened, ``started_at`` when the first vote for the visit was cast, ``last_seen_at``
-    when the last one was. ``score`` belongs to the latest classified frame, ``best`` and ``best_frame`` to the one
-    with the highest score. ``votes_for`` of ``votes`` classified frames showed a hornet.
+    ``at`` is when this event happened, ``started_at`` when the first vote for the visit was cast,
+    ``last_seen_at`` when the last one was. ``score`` belongs to the latest classified frame, ``best`` and
+    ``best_frame`` to the one with the highest score. ``votes_for`` of ``votes`` classified frames showed a
+    hornet.
     """
 
     id: str
@@ -143,3 +144,30 @@ class Sighting:
     best_frame: Frame
     votes_for: int
     votes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    """Which model judged: the SHA-256 of its file, hexadecimal, tells versions of one name apart."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What goes to the broker, always with QoS 1; the broker keeps the last ``retained`` one of a topic."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A Sighting's wire form: the JSON ``event``, the annotated JPEG to send, and the clean JPEG to keep."""
+
+    event: Message
+    snapshot: Message
+    clean_jpeg: bytes
