@@ -1,0 +1,142 @@
+"""From a Sighting to what goes on the wire. Topics and JSON documents are made here and nowhere else.
+
+Under ``<base topic>/<hive id>/``:
+
+=============  ========  ==================================================================
+topic          retained  payload
+=============  ========  ==================================================================
+availability   yes       ``online`` or ``offline``
+event          no        JSON document of a sighting event (``schema/sighting-1.json``)
+snapshot       yes       annotated JPEG of the best frame; its SHA-256 stands in the event
+=============  ========  ==================================================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Any
+
+import cv2
+
+from hivewatch.annotate import annotate
+from hivewatch.config import HiveConfig
+from hivewatch.domain import Alert, Frame, Location, Message, ModelIdentity, Phase, Pixels, Sighting
+from hivewatch.errors import StoreError
+
+SCHEMA = "hivewatch.sighting"
+SCHEMA_VERSION = 1
+JPEG = "image/jpeg"
+
+
+def compose(
+    sighting: Sighting, hive: HiveConfig, model: ModelIdentity, base_topic: str, jpeg_quality: int
+) -> Alert:
+    """Return the messages and pictures that tell of ``sighting``.
+
+    A pure function: the same best frame and prediction give the same JPEGs, byte for byte. Raises StoreError
+    where a JPEG cannot be made.
+    """
+    try:
+        clean_jpeg = _jpeg(sighting.best_frame.pixels, jpeg_quality)
+        annotated_jpeg = _jpeg(annotate(sighting.best_frame, sighting.best), jpeg_quality)
+    except cv2.error as error:
+        frame = sighting.best_frame
+        raise StoreError(
+            f"the snapshot of sighting {sighting.id} ({frame.width_px} x {frame.height_px} pixels) "
+            f"cannot be made into a JPEG: {error}"
+        ) from error
+    snapshot = Message(_topic(base_topic, hive.id, "snapshot"), annotated_jpeg, retained=True)
+    document = _document(sighting, hive, model, snapshot)
+    payload = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    # Home Assistant ignores retained events, and a stale one would alarm every new subscriber.
+    event = Message(_topic(base_topic, hive.id, "event"), payload, retained=False)
+    return Alert(event, snapshot, clean_jpeg)
+
+
+def availability(base_topic: str, hive_id: str, *, online: bool) -> Message:
+    """Return the message that says whether the daemon of this hive is there."""
+    topic = _topic(base_topic, hive_id, "availability")
+    return Message(topic, b"online" if online else b"offline", retained=True)
+
+
+def sighting_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) that every event document fulfils."""
+    text = (
+        files("hivewatch").joinpath("schema", f"sighting-{SCHEMA_VERSION}.json").read_text(encoding="utf-8")
+    )
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def _topic(base_topic: str, hive_id: str, leaf: str) -> str:
+    return f"{base_topic}/{hive_id}/{leaf}"
+
+
+def _jpeg(pixels: Pixels, quality: int) -> bytes:
+    bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    done, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise cv2.error("the encoder gave no reason")
+    return encoded.tobytes()
+
+
+def _document(
+    sighting: Sighting, hive: HiveConfig, model: ModelIdentity, snapshot: Message
+) -> dict[str, Any]:
+    frame = sighting.best_frame
+    document = {
+        "schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        "event_type": str(sighting.phase),
+        "sighting_id": sighting.id,
+        "hive": {"id": hive.id, "name": hive.name},
+        "source": frame.source,
+        "at": _iso(sighting.at),
+        "started_at": _iso(sighting.started_at),
+        "last_seen_at": _iso(sighting.last_seen_at),
+        "duration_s": round(sighting.duration_s, 3),
+        "score": round(sighting.score, 4),
+        "best_score": round(sighting.best.score, 4),
+        "votes_for": sighting.votes_for,
+        "votes": sighting.votes,
+        "frame": {
+            "taken_at": _iso(frame.taken_at),
+            "width_px": frame.width_px,
+            "height_px": frame.height_px,
+        },
+        **_place(sighting.best.location, frame),
+        "model": {"name": model.name, "version": model.version, "sha256": model.sha256},
+        "snapshot": {
+            "topic": snapshot.topic,
+            "content_type": JPEG,
+            "size_bytes": len(snapshot.payload),
+            "sha256": hashlib.sha256(snapshot.payload).hexdigest(),
+        },
+    }
+    if sighting.phase is Phase.END:
+        document["ended_at"] = document["at"]
+    return document
+
+
+def _place(location: Location, frame: Frame) -> dict[str, Any]:
+    """Return peak and box of the best frame, both as shares of the frame and in its pixels."""
+    (x, y), box = location.peak, location.box
+    last_x_px, last_y_px = frame.width_px - 1, frame.height_px - 1
+    return {
+        "peak": {"x": round(x, 4), "y": round(y, 4)},
+        "peak_px": {
+            "x": min(int(x * frame.width_px), last_x_px),
+            "y": min(int(y * frame.height_px), last_y_px),
+        },
+        "box": None if box is None else {side: round(v, 4) for side, v in box._asdict().items()},
+        "box_px": None
+        if box is None
+        else dict(zip(box._fields, box.pixels(frame.width_px, frame.height_px), strict=True)),
+    }
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
