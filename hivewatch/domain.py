@@ -171,3 +171,11 @@ class Alert:
     event: Message
     snapshot: Message
     clean_jpeg: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxEntry:
+    """A Message that the broker has not acknowledged yet. Entries go out in the order of their ids."""
+
+    id: int
+    message: Message
