@@ -117,8 +117,8 @@ class DecisionConfig(Section):
 
     threshold: Share = 0.6
     release: Share = 0.4
-    votes: int = Field(default=3, ge=1, le=100)
-    out_of: int = Field(default=5, ge=1, le=100)
+    votes: int = Field(default=3, ge=1, le=20)
+    out_of: int = Field(default=5, ge=1, le=20)
     window_s: TimeLimit = 10.0
     quiet_s: TimeLimit = 15.0
     cool_down_s: Seconds = 30.0

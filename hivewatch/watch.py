@@ -1,0 +1,62 @@
+"""The loop: a frame comes in, is gated, classified, judged, and what it amounts to is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from hivewatch.classifier import Classifier
+from hivewatch.decision import Decider
+from hivewatch.domain import Frame, Prediction, Sighting
+from hivewatch.errors import CameraError
+from hivewatch.motion import MotionGate
+from hivewatch.region import Region
+from hivewatch.timing import Stopwatch
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """One finished frame; ``prediction`` is None where the gate held it back."""
+
+    frame: Frame
+    prediction: Prediction | None
+
+
+@dataclass(slots=True)
+class Watch:
+    """The stages, in the order of the data. Each may be exchanged between two steps."""
+
+    region: Region
+    gate: MotionGate
+    classifier: Classifier
+    decider: Decider
+    record: Callable[[Sighting], None]
+    stopwatch: Stopwatch
+
+    def steps(self, frames: Iterable[Frame]) -> Iterator[Step]:
+        """Work through ``frames``; an open sighting is ended when they end or the camera fails."""
+        try:
+            for frame in self.stopwatch.iterate("capture", frames):
+                yield self._step(frame)
+        except CameraError:
+            self._record(self.decider.finish())
+            raise
+        self._record(self.decider.finish())
+
+    def _step(self, frame: Frame) -> Step:
+        with self.stopwatch("gate"):
+            view = self.region.view(frame)
+            passes = self.gate.passes(view)
+        prediction = self.classifier.predict(view) if passes else None
+        with self.stopwatch("decide"):
+            if prediction is None:
+                sightings = self.decider.no_vote(frame)
+            else:
+                sightings = self.decider.vote(frame, prediction)
+        self._record(sightings)
+        return Step(frame, prediction)
+
+    def _record(self, sightings: list[Sighting]) -> None:
+        for sighting in sightings:
+            with self.stopwatch("record"):
+                self.record(sighting)
