@@ -1,0 +1,109 @@
+"""Files that survive a power cut, and the disk's and the database's faults put into words."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from hivewatch.errors import StoreError
+
+_FULL = "the disk is full: free some space, or choose another store.directory"
+_READ_ONLY = (
+    "the file system is read-only: mount it writable (an SD card that wears out turns read-only: replace it)"
+)
+_NOT_OURS = (
+    "permission denied: give the directory to the user that hivewatch runs as (chown), "
+    "or choose another store.directory"
+)
+_CORRUPT = "hivewatch.db is damaged: move it away (the pictures stay), and a new one is begun"
+
+_BY_ERRNO = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EROFS: _READ_ONLY,
+    errno.EACCES: _NOT_OURS,
+    errno.EPERM: _NOT_OURS,
+    errno.ENOENT: "a file or directory has vanished: see that nothing else removes or unmounts it",
+    errno.ENOTDIR: "part of the path is no directory: correct store.directory",
+    errno.EEXIST: "the path is a file: correct store.directory",
+    errno.EIO: "the disk does not work: check its cable and health, or replace the SD card",
+}
+_BY_SQLITE_CODE = {
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_READONLY: "hivewatch.db cannot be written: check its permissions and the file system",
+    sqlite3.SQLITE_CANTOPEN: "hivewatch.db cannot be opened: check permissions and free space",
+    sqlite3.SQLITE_CORRUPT: _CORRUPT,
+    sqlite3.SQLITE_NOTADB: _CORRUPT,
+    sqlite3.SQLITE_IOERR: "the disk does not work: check free space, its cable and health",
+    sqlite3.SQLITE_BUSY: "another program holds hivewatch.db: close it",
+}
+
+
+@contextmanager
+def disk_errors(doing: str, directory: Path) -> Iterator[None]:
+    """Turn faults of disk and database into StoreErrors that say what was being done, where, and a remedy."""
+    try:
+        yield
+    except OSError as error:
+        remedy = _BY_ERRNO.get(error.errno or 0, "check the disk")
+        raise StoreError(f"cannot {doing} in {directory}: {remedy} ({error})") from error
+    except sqlite3.Error as error:
+        # The low byte is the primary code; the rest tells variants of it apart.
+        remedy = _BY_SQLITE_CODE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "check hivewatch.db")
+        raise StoreError(f"cannot {doing} in {directory}: {remedy} ({error})") from error
+
+
+def corrupt(directory: Path, findings: str) -> StoreError:
+    """Return the error for a database that opens but does not hold together."""
+    return StoreError(f"cannot open the store in {directory}: {_CORRUPT} ({findings})")
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file at ``path``; raises StoreError where another process holds it."""
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StoreError(
+                f"another hivewatch works in {path.parent}: stop it, or give this one its own store.directory"
+            ) from error
+        yield
+
+
+def make_folder(path: Path) -> None:
+    """Make ``path`` and its parents if need be, so that it is still there after a power cut."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    sync_folder(path.parent)
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file that is there whole or not at all; its name lasts once its folder has been synced."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names of the files in ``path`` last."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
