@@ -1,0 +1,71 @@
+"""Video through OpenCV: tells a device or a network stream from a file, and opens the first two."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import cv2
+
+from hivewatch.camera.clip import ClipCamera
+from hivewatch.camera.stream import StreamCamera
+from hivewatch.config import CameraConfig
+from hivewatch.domain import Frame
+
+
+class VideoCamera:
+    """The camera for ``camera.video.source``: a V4L2 device, a network stream or a file.
+
+    ``/dev/...`` or a bare number is a device, ``scheme://...`` a stream (both: StreamCamera), anything else a
+    file (ClipCamera), for which ``paced`` means its own pace instead of every frame as fast as it is consumed.
+    """
+
+    def __init__(self, config: CameraConfig, *, paced: bool) -> None:
+        """Nothing is opened before the frames are asked for."""
+        self._camera = _choose(config, paced)
+        self.name = self._camera.name
+        self.counts = self._camera.counts
+
+    def frames(self, stop: threading.Event) -> Iterator[Frame]:
+        """Yield frames until ``stop`` or the end of the file; raises CameraError when none can be had."""
+        return self._camera.frames(stop)
+
+
+def _choose(config: CameraConfig, paced: bool) -> StreamCamera | ClipCamera:
+    source = config.video.source
+    if source.isdecimal() or source.startswith("/dev/"):
+        device = int(source) if source.isdecimal() else source
+        name = f"/dev/video{source}" if source.isdecimal() else source
+        return StreamCamera(partial(_open_device, device, config), name=name, config=config)
+    if "://" in source:
+        return StreamCamera(partial(_open_url, source, config), name=public_name(source), config=config)
+    return ClipCamera(Path(source), fallback_rate_hz=config.rate_hz, paced=paced)
+
+
+def public_name(url: str) -> str:
+    """Return scheme, host and port of a URL: user, password, path and query may all hold secrets."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{re.split('[/?#]', rest.rpartition('@')[2])[0]}"
+
+
+def _open_url(url: str, config: CameraConfig) -> cv2.VideoCapture:
+    timeout_ms = max(1, round(config.timeout_s * 1000))
+    limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, timeout_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout_ms]
+    return cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
+
+
+def _open_device(device: int | str, config: CameraConfig) -> cv2.VideoCapture:
+    """Ask for what is configured; a device that has something else gives that, which is not a fault."""
+    capture = cv2.VideoCapture(device, cv2.CAP_V4L2)
+    if capture.isOpened():
+        # MJPG first: USB 2 carries raw pictures of this size only a few times a second.
+        capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, config.width_px)
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, config.height_px)
+        capture.set(cv2.CAP_PROP_FPS, config.rate_hz)
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        capture.set(cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(config.timeout_s * 1000))
+    return capture
