@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from brokers import Broker
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +29,13 @@ def tiny_model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     export_model(HornetNet(), path, description)
     return path
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    """A real mosquitto on a free port of loopback, running, open to everybody."""
+    directory = tmp_path / "broker"
+    directory.mkdir()
+    broker = Broker(directory).start()
+    yield broker
+    broker.kill()

@@ -1,0 +1,187 @@
+"""The one other thread: takes messages from the outbox to the broker, and removes them once acknowledged.
+
+One message at a time is on its way, so the order is kept whatever happens, and memory holds one picture
+however long the outbox grows. The data path and this thread share the outbox, a few events and a socket that
+wakes the thread; neither ever waits for the other with a lock held.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+from hivewatch.broker import CONNECT_TIMEOUT_S, Connection
+from hivewatch.config import MqttConfig
+from hivewatch.domain import Message, OutboxEntry
+from hivewatch.errors import ConfigError, HivewatchError, PublishError
+
+FIRST_RECONNECT_S = 1.0
+LOOK_AGAIN_S = 1.0
+LAST_SENDING_SHARE = 0.5
+"""Of the time there is to stop, how much may go into sending before it is time to say offline."""
+
+log = logging.getLogger(__name__)
+
+
+class Outbox(Protocol):
+    """What the publisher needs of the store."""
+
+    def pending(self, limit: int) -> list[OutboxEntry]:
+        """Return the oldest entries, in order."""
+
+    def mark_sent(self, entry_id: int) -> None:
+        """Remove an entry that the broker has acknowledged."""
+
+
+class Publisher:
+    """Publishes what the outbox holds, in order, each message at least once, for as long as it takes.
+
+    ``online`` and ``offline`` go to the availability topic; the broker itself says ``offline`` (last will)
+    when the connection breaks.
+    """
+
+    def __init__(
+        self, config: MqttConfig, outbox: Outbox, hive_id: str, *, online: Message, offline: Message
+    ) -> None:
+        """Read the password; raises ConfigError where it cannot be read. Connects to nothing yet."""
+        self._config = config
+        self._password = _read_password(config.password_file)
+        self._client_id = config.client_id or f"hivewatch-{hive_id}"
+        self._outbox = outbox
+        self._online, self._offline = online, offline
+        self._waker, self._wakened = socket.socketpair()
+        self._waker.setblocking(False)
+        self._wakened.setblocking(False)
+        self._stopping = threading.Event()
+        self._send_until_s = self._stop_by_s = float("inf")
+        self._drained: threading.Event | None = None
+        self._failures_in_a_row = 0
+        self._error: Exception | None = None
+        self._said = ""
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+
+    def start(self) -> None:
+        """Begin to connect and to publish."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Say that the outbox has got something new."""
+        with suppress(OSError):  # full: that wakes it as well; closed: nothing is left to wake
+            self._waker.send(b"\0")
+
+    def check(self) -> None:
+        """Raise what ended the thread, if anything did: only ``stop`` ends it otherwise."""
+        if isinstance(self._error, HivewatchError):
+            raise self._error
+        if self._error is not None:
+            raise PublishError(f"the publisher failed unexpectedly: {self._error!r}") from self._error
+
+    def drain(self, timeout_s: float) -> bool:
+        """Wait until all that was recorded so far is acknowledged; return whether that came in time."""
+        drained = self._drained = threading.Event()
+        self.wake()
+        return drained.wait(timeout_s)
+
+    def stop(self, timeout_s: float) -> None:
+        """Send what there is time for, say offline and disconnect; the rest goes out at the next start.
+
+        Returns after ``timeout_s`` at the latest, and at once where there is no connection.
+        """
+        now_s = time.monotonic()
+        self._send_until_s = now_s + LAST_SENDING_SHARE * timeout_s
+        self._stop_by_s = now_s + timeout_s
+        self._stopping.set()
+        self.wake()
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            log.warning("the connection to the broker did not end within %g s: left to itself", timeout_s)
+            return
+        self._waker.close()
+        self._wakened.close()
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                try:
+                    self._serve()
+                except PublishError as error:
+                    self._failures_in_a_row += 1
+                    self._say(logging.WARNING, f"not connected: {error}; sightings are kept and sent later")
+                    self._stopping.wait(self._back_off_s())
+        except Exception as error:
+            log.exception("the publisher failed")
+            self._error = error
+
+    def _serve(self) -> None:
+        """Hold one connection: returns when told to stop, raises PublishError when it is lost."""
+        connection = Connection(self._config, self._client_id, self._password, self._offline)
+        try:
+            connection.dial()
+            self._await(connection, connection.accepted, CONNECT_TIMEOUT_S, "the broker does not let us in")
+            self._send(connection, self._online)
+            self._failures_in_a_row = 0
+            self._say(logging.INFO, "connected")
+            self._empty_outbox(connection)
+            self._send(connection, self._offline)
+            connection.disconnect()
+        finally:
+            connection.close()
+
+    def _empty_outbox(self, connection: Connection) -> None:
+        """Send whatever comes until told to stop."""
+        while time.monotonic() < self._send_until_s:
+            # Both are read before the outbox: what was recorded before they were set is then found in it.
+            drained, stopping = self._drained, self._stopping.is_set()
+            entries = self._outbox.pending(1)
+            for entry in entries:
+                self._send(connection, entry.message)
+                self._outbox.mark_sent(entry.id)
+            if entries:
+                continue
+            if drained is not None:
+                drained.set()
+            if stopping:
+                return
+            connection.turn(self._wakened, LOOK_AGAIN_S)
+
+    def _send(self, connection: Connection, message: Message) -> None:
+        acknowledged = connection.publish(message)
+        time_limit_s = self._config.acknowledge_timeout_s
+        self._await(connection, acknowledged, time_limit_s, f"no acknowledgement within {time_limit_s:g} s")
+
+    def _await(
+        self, connection: Connection, condition: Callable[[], bool], timeout_s: float, complaint: str
+    ) -> None:
+        deadline_s = time.monotonic() + timeout_s
+        while not condition():
+            left_s = min(deadline_s, self._stop_by_s) - time.monotonic()
+            if left_s <= 0:
+                raise PublishError(complaint)
+            connection.turn(self._wakened, min(left_s, LOOK_AGAIN_S))
+
+    def _back_off_s(self) -> float:
+        """Return how long to wait: doubled each time up to a bound, and spread so that hives do not march."""
+        doubled_s = FIRST_RECONNECT_S * 2.0 ** min(self._failures_in_a_row - 1, 12)
+        return random.uniform(0.5, 1.0) * min(doubled_s, self._config.reconnect_longest_s)
+
+    def _say(self, level: int, text: str) -> None:
+        """Log a state of the connection once, not at every attempt that finds it the same."""
+        if text != self._said:
+            self._said = text
+            log.log(level, "MQTT broker %s:%d: %s", self._config.host, self._config.port, text)
+
+
+def _read_password(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8").removesuffix("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"mqtt.password_file {path} cannot be read: {error}"]) from error
