@@ -58,5 +58,4 @@ class Watch:
 
     def _record(self, sightings: list[Sighting]) -> None:
         for sighting in sightings:
-            with self.stopwatch("record"):
-                self.record(sighting)
+            self.record(sighting)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from hivewatch.config import CameraConfig
 from hivewatch.domain import Frame
 
 
@@ -32,3 +33,29 @@ class Camera(Protocol):
 
     def frames(self, stop: threading.Event) -> Iterator[Frame]:
         """Yield frames until ``stop`` is set or the source ends; raises CameraError when it cannot go on."""
+
+
+def open_camera(config: CameraConfig) -> Camera:
+    """Return the camera that the configuration names, at its own pace.
+
+    A camera's libraries are imported only where it is chosen; devices are opened at the first frame.
+    """
+    match config.kind:
+        case "picamera2":
+            from hivewatch.camera.picamera2 import Picamera2Camera
+
+            return Picamera2Camera(config)
+        case "video":
+            from hivewatch.camera.video import video_camera
+
+            return video_camera(config, paced=True)
+        case "folder":
+            from hivewatch.camera.folder import FolderCamera
+
+            return FolderCamera([config.folder.path], rate_hz=config.rate_hz, paced=True)
+        case "simulator":
+            from hivewatch.camera.simulator import SimulatorCamera
+
+            return SimulatorCamera(
+                config.simulator, config.width_px, config.height_px, config.rate_hz, paced=True
+            )

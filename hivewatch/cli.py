@@ -1,0 +1,216 @@
+"""The command line. Each command imports what it needs itself, so that --help answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hivewatch import __version__
+from hivewatch.errors import ConfigError, HivewatchError
+
+if TYPE_CHECKING:
+    from hivewatch.domain import Alert, Sighting
+    from hivewatch.replay import Replayed, Source
+
+INSTALLED_CONFIG = Path("/etc/hivewatch/hivewatch.yaml")
+EXIT_CODES = """\
+exit codes:
+  0    done
+  1    a fault in hivewatch itself
+  2    the command line is wrong
+  3    the configuration is wrong
+  4    no picture to be had: camera, file or folder
+  5    the model file cannot be used
+  6    sightings cannot be kept: disk full, read-only, no permission
+  7    alerts could not be handed to the broker; they are kept
+  8    the training or evaluation data cannot be used
+  130  interrupted
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code; an error is told on stderr in its own words."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+    logging.getLogger("hivewatch").setLevel(logging.INFO)
+    try:
+        code: int = arguments.command(arguments)
+    except HivewatchError as error:
+        print(f"hivewatch: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader, `head` say, has seen enough; Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hivewatch",
+        description="Watch a hive entrance for the Asian hornet and alert over MQTT.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"hivewatch {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="watch the camera until stopped (what the service does)")
+    _add_config(run, INSTALLED_CONFIG)
+    run.set_defaults(command=_run)
+
+    check = commands.add_parser("check", help="tell every fault in a configuration file")
+    _add_config(check, INSTALLED_CONFIG)
+    check.set_defaults(command=_check)
+
+    replay = commands.add_parser("replay", help="send pictures and clips through the very same loop")
+    replay.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="folder, picture or clip")
+    _add_config(replay, None)
+    replay.add_argument("--json", action="store_true", help="one JSON line a frame and a sighting event")
+    replay.add_argument("--ungated", action="store_true", help="classify every frame, moving or not")
+    replay.add_argument("--publish", action="store_true", help="send the alerts to the configured broker")
+    replay.add_argument("--out", type=Path, metavar="DIR", help="keep sightings and snapshots in this folder")
+    replay.set_defaults(command=_replay)
+
+    bench = commands.add_parser("bench", help="measure every stage on this machine, with the simulator")
+    _add_config(bench, None)
+    bench.add_argument(
+        "--frames", type=int, default=100, metavar="N", help="frames to measure (default: 100)"
+    )
+    bench.add_argument("--json", action="store_true", help="print one JSON document")
+    bench.set_defaults(command=_bench)
+
+    train = commands.add_parser("train", help="fine-tune the network on labelled pictures")
+    train.add_argument("data", type=Path, metavar="DATA", help="folder with train and val, or an index.csv")
+    train.add_argument("--recipe", type=Path, metavar="FILE", help="training recipe (default: the built-in)")
+    train.add_argument(
+        "--weights", default="imagenet", help="'imagenet' (downloaded) or a file to start from"
+    )
+    train.add_argument("--out", type=Path, default=Path("runs/latest"), metavar="DIR", help="run folder")
+    train.add_argument("--resume", action="store_true", help="go on where the run in --out was interrupted")
+    train.set_defaults(command=_train)
+
+    export = commands.add_parser("export", help="make a model file of a training checkpoint")
+    export.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
+    export.add_argument("model", type=Path, metavar="MODEL", help="file to write")
+    export.set_defaults(command=_export)
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser, default: Path | None) -> None:
+    where = f"default: {default}" if default else "default: every option at its default"
+    parser.add_argument("--config", type=Path, default=default, metavar="FILE", help=f"YAML file ({where})")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from hivewatch import app
+
+    app.run(arguments.config)
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from hivewatch.config_reader import load
+
+    try:
+        load(arguments.config)
+    except ConfigError as error:
+        print(error)
+        return error.exit_code
+    print(f"{arguments.config}: in order")
+    return 0
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from hivewatch import app, replay
+    from hivewatch.config import Config
+    from hivewatch.config_reader import load
+    from hivewatch.timing import Stopwatch
+
+    config = load(arguments.config) if arguments.config else Config()
+    sources = replay.find_sources(arguments.paths, config.camera.rate_hz)
+    with contextlib.ExitStack() as opened:
+        directory = arguments.out
+        if directory is None and not (arguments.config or arguments.publish):
+            directory = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="hivewatch-")))
+        config = replay.adapted(config, directory, ungated=arguments.ungated)
+        stopwatch = Stopwatch()
+        classifier = app.make_classifier(config, stopwatch)
+        recorder = app.open_recorder(config, classifier, stopwatch, opened, publish=arguments.publish)
+        recorder.told = _print_event_json if arguments.json else _print_event
+        _replay_all(replay.replay(sources, config, classifier, recorder), sources, arguments.json)
+        if arguments.publish:
+            replay.deliver(recorder)
+    return 0
+
+
+def _replay_all(frames: Iterable[Replayed], sources: Sequence[Source], as_json: bool) -> None:
+    """Print what the frames are, or their number, beside a progress bar where there is a terminal."""
+    from tqdm import tqdm
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    total = sum(source.length for source in sources)
+    seen = gated = 0
+    with logging_redirect_tqdm(), tqdm(total=total or None, unit="frame", disable=None) as bar:
+        for frame in frames:
+            seen += 1
+            gated += frame.step.prediction is None
+            if as_json:
+                print(json.dumps(frame.document()), flush=True)
+            bar.update()
+    if not as_json:
+        print(f"{seen} frames replayed, {gated} of them held back by the gate")
+
+
+def _print_event_json(_sighting: Sighting, alert: Alert) -> None:
+    print(json.dumps({"sighting": json.loads(alert.event.payload)}), flush=True)
+
+
+def _print_event(sighting: Sighting, _alert: Alert) -> None:
+    from tqdm import tqdm
+
+    at_s, best = sighting.best_frame.monotonic_s, sighting.best.score
+    tqdm.write(
+        f"sighting {sighting.id[:8]} {sighting.phase:6}  best score {best:.2f} at {at_s:.1f} s"
+        f" of {sighting.best_frame.source}, {sighting.votes_for} of {sighting.votes} frames"
+    )
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from hivewatch import bench
+    from hivewatch.config import Config
+    from hivewatch.config_reader import load
+
+    config = load(arguments.config) if arguments.config else Config()
+    report = bench.measure(config, frames=arguments.frames)
+    print(json.dumps(report.document(), indent=2) if arguments.json else report.table())
+    return 0
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from hivewatch.training.recipe import Recipe, read_recipe
+    from hivewatch.training.train import train
+
+    recipe = read_recipe(arguments.recipe) if arguments.recipe else Recipe()
+    weights = arguments.weights if arguments.weights == "imagenet" else Path(arguments.weights)
+    checkpoint = train(arguments.data, recipe, arguments.out, weights=weights, resume=arguments.resume)
+    print(f"best checkpoint: {checkpoint}")
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from hivewatch.training.release import export_checkpoint
+
+    difference = export_checkpoint(arguments.checkpoint, arguments.model)
+    print(f"{arguments.model}: exported; largest difference from the network {difference:.1e}")
+    return 0
