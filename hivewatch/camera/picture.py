@@ -33,8 +33,9 @@ def read_picture(path: Path) -> Pixels:
 
     Grey, palette, 16-bit and CMYK pictures become 8-bit RGB. Transparency is ignored: the stored colours
     count. Of an animation the first picture is taken. Raises PictureError for a file that cannot be read, is
-    of another kind, has more than LARGEST_PX pixels, is damaged, or ends early: decoders fill up a cut JPEG
-    with grey, so its end is looked for first.
+    of another kind, has more than LARGEST_PX pixels, ends early (some decoders fill up a cut JPEG with
+    grey, so the end is looked for first), or cannot be decoded. Of damage amid the coded data of a JPEG or
+    WebP the formats leave no trace to find.
     """
     data = _read(path)
     width_px, height_px = _size(path, data)
@@ -107,8 +108,11 @@ def _png_size(data: bytes) -> tuple[int, int]:
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
-    """Hold the file against the length it states; the size stands in its first chunk."""
-    if 8 + struct.unpack_from("<I", data, 4)[0] > len(data):
+    """Hold the file against the length it states; the size stands in its first chunk.
+
+    A file system that lost power may leave the right length with zeros in it, which decode without complaint.
+    """
+    if 8 + struct.unpack_from("<I", data, 4)[0] > len(data) or data.endswith(bytes(64)):
         raise EOFError
     kind = data[12:16]
     if kind == b"VP8X":

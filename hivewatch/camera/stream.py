@@ -72,8 +72,8 @@ class StreamCamera:
             grab = retrying(self._take, stop)
         except _LostError as loss:
             raise CameraError(
-                f"{self.name} has given no frame for {self._silence_s():.0f} s ({loss}); check the camera, its cable "
-                "or network, and camera.video.source"
+                f"{self.name} has given no frame for {self._silence_s():.0f} s ({loss}); "
+                "check the camera, its cable or network, and camera.video.source"
             ) from loss
         if grab is not None and retrying.statistics["attempt_number"] > 1:
             self.counts.reconnects += 1

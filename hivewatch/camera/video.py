@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import cv2
 
+from hivewatch.camera import Camera
 from hivewatch.camera.clip import ClipCamera
 from hivewatch.camera.stream import StreamCamera
 from hivewatch.config import CameraConfig
-from hivewatch.domain import Frame
 
 
-class VideoCamera:
-    """The camera for ``camera.video.source``: a V4L2 device, a network stream or a file.
+def video_camera(config: CameraConfig, *, paced: bool) -> Camera:
+    """Return the camera for ``camera.video.source``; nothing is opened before its frames are asked for.
 
-    ``/dev/...`` or a bare number is a device, ``scheme://...`` a stream (both: StreamCamera), anything else a
-    file (ClipCamera), for which ``paced`` means its own pace instead of every frame as fast as it is consumed.
+    ``/dev/...`` or a bare number is a V4L2 device, ``scheme://...`` a network stream (both: StreamCamera),
+    anything else a file (ClipCamera), for which ``paced`` means its own pace instead of as fast as consumed.
     """
-
-    def __init__(self, config: CameraConfig, *, paced: bool) -> None:
-        """Nothing is opened before the frames are asked for."""
-        self._camera = _choose(config, paced)
-        self.name = self._camera.name
-        self.counts = self._camera.counts
-
-    def frames(self, stop: threading.Event) -> Iterator[Frame]:
-        """Yield frames until ``stop`` or the end of the file; raises CameraError when none can be had."""
-        return self._camera.frames(stop)
-
-
-def _choose(config: CameraConfig, paced: bool) -> StreamCamera | ClipCamera:
     source = config.video.source
     if source.isdecimal() or source.startswith("/dev/"):
         device = int(source) if source.isdecimal() else source
