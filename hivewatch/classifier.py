@@ -7,16 +7,18 @@ import json
 import math
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, BinaryIO, Literal
 
 import cv2
 import numpy as np
 import torch
+from pydantic import Field, TypeAdapter, ValidationError
 
 from hivewatch.domain import WHOLE, Frame, Map, Pixels, Prediction, View
 from hivewatch.errors import ModelError
@@ -26,25 +28,30 @@ RELEASED_MODEL = Path(__file__).parent / "models" / "hivewatch-resnet18.pt"
 FORMAT = "hivewatch-model"
 FORMAT_VERSION = 1
 DESCRIPTION_FILE = "hivewatch.json"
-LABELS = ("absence", "presence")
-WARM_UP_RUNS = 2
+# TorchScript traces types in the first run and compiles in the second.
+WARM_UP_RUNS = 3
 
 Graph = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 Stopwatch = Callable[[str], AbstractContextManager[None]]
+Size = Annotated[int, Field(gt=0)]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What a model file says of itself, and the hash of the file (hexadecimal SHA-256)."""
+    """What a model file says of itself, and the file's SHA-256 (hexadecimal).
+
+    A view is resized so that its long side is ``input_long_side_px`` and both sides are multiples of
+    ``input_multiple_px``. ``box_level`` is the level ``localize.locate`` cuts at.
+    """
 
     name: str
     version: str
     sha256: str
-    labels: tuple[str, ...]
-    input_long_side_px: int
-    input_multiple_px: int
-    cam_stride_px: int
-    box_level: float
+    labels: tuple[Literal["absence"], Literal["presence"]]
+    input_long_side_px: Size
+    input_multiple_px: Size
+    cam_stride_px: Size
+    box_level: Annotated[float, Field(gt=0.0, le=1.0)]
     pooling: str
     training_data: str
     licence: str
@@ -61,14 +68,18 @@ class Classifier:
     """A loaded model. ``stopwatch`` is entered for each stage: ``preprocess``, ``forward``, ``localize``."""
 
     def __init__(self, graph: Graph, model: ModelInfo, stopwatch: Stopwatch = _no_stopwatch) -> None:
+        """Take what ``load_classifier`` loaded and checked."""
         self.model = model
         self._graph = graph
         self._stopwatch = stopwatch
 
     def predict(self, view: View) -> Prediction:
-        """Return score, map and location for ``view``; raises ModelError where the result is not finite."""
+        """Return score, map and location for ``view``, of any size and shape.
+
+        Raises ModelError when the graph fails or its result is not finite: there is no score then.
+        """
         with self._stopwatch("preprocess"):
-            pixels = self._fit(view.pixels)
+            pixels = fit_to_input(view.pixels, self.model.input_long_side_px, self.model.input_multiple_px)
         with self._stopwatch("forward"):
             score, cam = self._forward(pixels)
         with self._stopwatch("localize"):
@@ -82,113 +93,115 @@ class Classifier:
         for _ in range(WARM_UP_RUNS):
             self.predict(View(frame, pixels, WHOLE))
 
-    def _fit(self, pixels: Pixels) -> Pixels:
-        height_px, width_px = pixels.shape[:2]
-        size = input_size(width_px, height_px, self.model)
-        shrinks = size[0] * size[1] < width_px * height_px
-        resized = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        return np.asarray(resized, np.uint8)
-
     def _forward(self, pixels: Pixels) -> tuple[float, Map]:
+        named = f"model {self.model.name} {self.model.version}"
         try:
             with torch.inference_mode():
-                score, cam = self._graph(torch.from_numpy(pixels))
+                score_tensor, cam_tensor = self._graph(torch.from_numpy(pixels))
         except RuntimeError as error:
-            raise ModelError(f"model {self.model.name} {self.model.version} failed: {error}") from error
-        cells = np.array(cam.numpy(), np.float32)
-        if not (math.isfinite(float(score)) and np.isfinite(cells).all()):
-            raise ModelError(f"model {self.model.name} {self.model.version} gave a result that is no number")
-        return float(score), cells
+            raise ModelError(f"{named} failed on a {pixels.shape} input: {error}") from error
+        score, cam = float(score_tensor), cam_tensor.numpy()
+        if not (math.isfinite(score) and np.isfinite(cam).all()):
+            raise ModelError(f"{named} gave a result that is not finite; check the file and the memory")
+        return score, cam
 
 
-def input_size(width_px: int, height_px: int, model: ModelInfo) -> tuple[int, int]:
-    """Return the width and height that a view is resized to: the long side fixed, both whole multiples."""
-    if width_px < 1 or height_px < 1:
+def fit_to_input(pixels: Pixels, long_side_px: int, multiple_px: int) -> Pixels:
+    """Resize so that the long side is ``long_side_px`` and both sides are multiples of ``multiple_px``.
+
+    Each side is rounded to the nearest multiple, at least one: a very long and narrow picture is widened.
+    Training and evaluation resize by this function too. Raises ValueError for a picture without pixels.
+    """
+    height_px, width_px = pixels.shape[:2]
+    if pixels.size == 0:
         raise ValueError(f"a view of {width_px} x {height_px} pixels cannot be classified")
-    step = model.input_multiple_px
-    factor = model.input_long_side_px / max(width_px, height_px)
-    width, height = (max(step, round(side * factor / step) * step) for side in (width_px, height_px))
-    return width, height
+    factor = long_side_px / max(width_px, height_px) / multiple_px
+    width, height = (max(1, round(side * factor)) * multiple_px for side in (width_px, height_px))
+    shrinks = width * height < width_px * height_px
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), np.uint8)
 
 
 def load_classifier(path: Path | None, threads: int, stopwatch: Stopwatch = _no_stopwatch) -> Classifier:
     """Load a model file; None is the released model. ``threads``: 0 leaves the choice to torch.
 
-    Raises ModelError for everything that is not a model of ours, whole and of a known format version.
+    Raises ModelError for everything but a whole model of ours, of a format version known here.
     """
     if threads > 0:
         torch.set_num_threads(threads)
     path = path or RELEASED_MODEL
-    model = read_description(path)
+    model = read_model_info(path)
     graph = load_graph(path)
-    _try_out(graph, path)
+    _try_out(graph, model, path)
     return Classifier(graph, model, stopwatch)
 
 
-def read_description(path: Path) -> ModelInfo:
+def read_model_info(path: Path) -> ModelInfo:
     """Return what the file says of itself; raises ModelError if it is no whole model file of ours."""
     try:
         with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            document = _description(file, path)
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            document = _read_description(file, path)
     except OSError as error:
-        raise ModelError(f"cannot read the model file {path}: {error.strerror}") from error
-    if document.get("format") != FORMAT or document.get("format_version") != FORMAT_VERSION:
         raise ModelError(
-            f"{path}: model format {document.get('format')} {document.get('format_version')},"
-            f" this hivewatch runs {FORMAT} {FORMAT_VERSION}"
+            f"cannot read the model file {path}: {error.strerror}; name another file as classifier.model,"
+            " or none for the released model"
+        ) from error
+    found = (document.get("format"), document.get("format_version"))
+    if found != (FORMAT, FORMAT_VERSION):
+        raise ModelError(
+            f"{path}: the model's format is {found[0]} {found[1]}, this hivewatch runs {FORMAT}"
+            f" {FORMAT_VERSION} only; upgrade hivewatch, or export the model again"
         )
     try:
-        values = {item.name: document[item.name] for item in fields(ModelInfo) if item.name != "sha256"}
-    except KeyError as error:
-        raise ModelError(f"{path}: the model's description lacks {error}") from error
-    return ModelInfo(**values | {"sha256": digest, "labels": tuple(values["labels"])})
+        return TypeAdapter(ModelInfo).validate_python(document | {"sha256": sha256})
+    except ValidationError as error:
+        raise ModelError(f"{path}: the model's description is wrong: {error}") from error
 
 
-def _description(file: Any, path: Path) -> dict[str, Any]:
+def _read_description(file: BinaryIO, path: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(file) as archive:
             damaged = archive.testzip()
-            if damaged:
-                raise ModelError(f"{path}: the model file is damaged ({damaged}); install it again")
             names = [name for name in archive.namelist() if name.endswith(f"/extra/{DESCRIPTION_FILE}")]
-            if not names:
-                raise ModelError(f"{path}: not a hivewatch model: no {DESCRIPTION_FILE} in it")
-            document = json.loads(archive.read(names[0]))
-    except zipfile.BadZipFile as error:
-        raise ModelError(f"{path}: not a model file, or cut short: {error}") from error
+            document = json.loads(archive.read(names[0])) if names and not damaged else None
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        raise ModelError(f"{path}: not a model file, or cut short: {error}; install it again") from error
     except ValueError as error:
         raise ModelError(f"{path}: the model's description cannot be read: {error}") from error
+    if damaged:
+        raise ModelError(f"{path}: the model file is damaged, in {damaged}; install it again")
     if not isinstance(document, dict):
-        raise ModelError(f"{path}: the model's description is no JSON object")
+        raise ModelError(f"{path}: not a hivewatch model: it holds no {DESCRIPTION_FILE}; export it again")
     return document
 
 
 def load_graph(path: Path) -> Graph:
-    """Return the graph in the file, its weights widened to float32; raises ModelError if torch refuses it."""
+    """Return the graph in the file, its weights widened to float32; raises ModelError if torch refuses it.
+
+    The weights' memory layout (channels last) travels in the file. Freezing or optimising the graph on top of
+    that brought no speed and cost memory.
+    """
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated")
             module = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
-            graph: Graph = torch.jit.freeze(module.eval().float())
+            graph: Graph = module.eval().float()
     except (RuntimeError, ValueError, OSError) as error:
         raise ModelError(f"{path}: torch cannot load the model: {error}") from error
     return graph
 
 
-def _try_out(graph: Graph, path: Path) -> None:
-    """Refuse a graph that does not take a frame and give a score and a map."""
+def _try_out(graph: Graph, model: ModelInfo, path: Path) -> None:
+    """Refuse a graph that does not take a frame and give a score and the map it describes."""
+    rows, columns = 2, 3
+    frame = np.zeros((rows * model.cam_stride_px, columns * model.cam_stride_px, 3), np.uint8)
     try:
         with torch.inference_mode():
-            result: Any = graph(torch.zeros((64, 96, 3), dtype=torch.uint8))
-    except (RuntimeError, TypeError) as error:
+            result: Any = graph(torch.from_numpy(frame))
+    except RuntimeError as error:
         raise ModelError(f"{path}: the model does not take an RGB frame: {error}") from error
-    if not (
-        isinstance(result, tuple)
-        and len(result) == 2
-        and all(isinstance(part, torch.Tensor) and part.dtype == torch.float32 for part in result)
-        and result[0].ndim == 0
-        and result[1].ndim == 2
-        and 0.0 <= float(result[0]) <= 1.0
-    ):
-        raise ModelError(f"{path}: the model does not give a score and a map; export it again")
+    parts = result if isinstance(result, tuple) else (result,)
+    shapes = [tuple(part.shape) for part in parts if getattr(part, "dtype", None) == torch.float32]
+    if len(parts) != len(shapes) or shapes != [(), (rows, columns)] or not 0.0 <= float(parts[0]) <= 1.0:
+        raise ModelError(f"{path}: the model does not give a score from 0 to 1 and a map; export it again")

