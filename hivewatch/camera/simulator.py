@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from hivewatch.camera import CameraCounts
-from hivewatch.camera.scene import Scene
+from hivewatch.camera.drawn.scene import Scene
 from hivewatch.config import SimulatorConfig
 from hivewatch.domain import Frame
 

@@ -6,14 +6,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from hivewatch.camera.anatomy import Look, draw, shadow_of
-from hivewatch.camera.backdrop import paint
-from hivewatch.camera.insects import REACH, Sprite
-from hivewatch.camera.tracks import HORNET_LENGTHS, Bee, Hornets, Leaves, Pose
+from hivewatch.camera.drawn.actors import BEE_LENGTH, HORNET_LENGTHS, Bee, Hornets, Leaves
+from hivewatch.camera.drawn.animals import HORNETS, STANDING, Look, draw, shadow_of
+from hivewatch.camera.drawn.backdrop import paint
+from hivewatch.camera.drawn.sheet import REACH, Sprite
+from hivewatch.camera.drawn.surfaces import noise
+from hivewatch.camera.drawn.tracks import Pose
 from hivewatch.domain import Box, Pixels
 
-HORNET_LOOKS = (Look.HORNET_TOP, Look.HORNET_SIDE, Look.HORNET_FACE, Look.HORNET_REST)
-STANDING = (Look.BEE_REST, Look.BEE_FAN, Look.HORNET_REST)
 EXPOSURE_S = 1 / 120
 NOISE_LEVELS = 40  # the sensor's noise is stored as 0..40 around 20
 
@@ -37,14 +37,15 @@ class Scene:
         self._seed = seed
         self._size = (width_px, height_px)
         self._margin_px = max(2, round(width_px * 0.004))
-        self._backdrop = paint(seed, width_px, height_px, self._margin_px)
+        self._blur_px = float(rng.uniform(0.0, 1.1)) * width_px / 1280
+        self._backdrop = paint(seed, width_px, height_px, self._margin_px, self._blur_px)
         site = self._backdrop.site
         self._bees = [Bee(seed, number, site) for number in range(bees)]
         self._hornets = Hornets(seed, site, hornet_every_s, hornet_stay_s)
         self._leaves = Leaves(seed, site.height)
         self._amber = float(rng.uniform(0.2, 1.0))
         self._light = _Light(rng, width_px, height_px)
-        self._noise = _noise(rng, width_px, height_px)
+        self._noise = _sensor_noise(rng, width_px, height_px)
         self._sprites: dict[tuple[Look, int], tuple[Sprite, Sprite]] = {}
         self._sun = (float(rng.uniform(-0.5, 0.5)), float(rng.uniform(0.25, 0.5)))
 
@@ -77,10 +78,10 @@ class Scene:
     def _sprite(self, look: Look, phase: int) -> tuple[Sprite, Sprite]:
         """Return view and shadow, drawn when first needed."""
         if (look, phase) not in self._sprites:
-            length_px = min(
-                200.0, 1.3 * HORNET_LENGTHS[1] * self._size[0] * (1 if look in HORNET_LOOKS else 0.6)
-            )
-            sprite = draw(look, phase, max(12.0, length_px), self._amber)
+            largest_px = self._size[0] * (HORNET_LENGTHS[1] if look in HORNETS else 1.3 * BEE_LENGTH)
+            length_px = min(180.0, 1.3 * largest_px)
+            blur_px = self._blur_px * length_px / largest_px
+            sprite = draw(look, phase, length_px, blur_px=blur_px, bee_amber=self._amber)
             self._sprites[look, phase] = (sprite, shadow_of(sprite))
         return self._sprites[look, phase]
 
@@ -136,28 +137,26 @@ class _Light:
             dy = 6 + 4 * np.sin(0.7 * t + 3 * turn)
             move = np.array([[1, 0, -dx], [0, 1, -dy]], np.float32)
             shade *= 1 - self._depth * cv2.warpAffine(layer, move, (width, height), flags=cv2.INTER_LINEAR)
-        cloud = 0.90 + 0.07 * np.sin(t / 7 + self._turn[2]) + 0.03 * np.sin(t / 2.9 + self._turn[3])
+        cloud = 0.91 + 0.06 * np.sin(t / 7 + self._turn[2]) + 0.03 * np.sin(t / 2.9 + self._turn[3])
         blue = np.array((-0.04, 0.0, 0.05), np.float32) * (1 - shade[..., None])  # shade is lit by the sky
         small = np.clip(255 * cloud * self._tint * (shade[..., None] + blue), 0, 255).astype(np.uint8)
         return np.asarray(cv2.resize(small, self._size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
     def _leaves(self, rng: np.random.RandomState) -> npt.NDArray[np.float32]:
-        """Draw the shade of some twigs, 0..1, a little larger than the light's grid."""
+        """Return the shade of a tree's leaves, 0..1, a little larger than the light's grid."""
         width, height = self._small[0] + 16, self._small[1] + 16
-        layer = np.zeros((height, width), np.float32)
-        for _ in range(rng.randint(10, 50)):
-            centre = (rng.randint(width), rng.randint(height))
-            size = rng.uniform(0.015, 0.06) * width
-            axes = (max(1, round(size)), max(1, round(size * rng.uniform(0.3, 0.8))))
-            cv2.ellipse(layer, centre, axes, rng.uniform(0, 180), 0, 360, 1.0, -1, cv2.LINE_AA)
-        return np.asarray(cv2.GaussianBlur(layer, (0, 0), rng.uniform(0.8, 2.5)), np.float32)
+        waves = rng.uniform(6, 22)
+        field = noise(rng, height, width, waves * height / width, waves)
+        field += 0.6 * noise(rng, height, width, 3 * waves * height / width, 3 * waves)
+        shade = np.clip((field - rng.uniform(-0.2, 0.6)) * rng.uniform(1.5, 5.0), 0, 1)
+        return np.asarray(cv2.GaussianBlur(shade, (0, 0), rng.uniform(0.6, 2.0)), np.float32)
 
 
-def _noise(rng: np.random.RandomState, width_px: int, height_px: int) -> Pixels:
+def _sensor_noise(rng: np.random.RandomState, width_px: int, height_px: int) -> Pixels:
     """Return the sensor's noise, larger than the frame so that each frame gets another part of it."""
-    noise = rng.standard_normal((height_px + 64, width_px + 64, 3)).astype(np.float32)
-    noise = 0.7 * noise + 0.9 * cv2.GaussianBlur(noise, (0, 0), 0.8)
-    return np.asarray(np.clip(noise * 4.0 + NOISE_LEVELS / 2, 0, NOISE_LEVELS), np.uint8)
+    fine = rng.standard_normal((height_px + 64, width_px + 64, 3)).astype(np.float32)
+    grain = 0.7 * fine + 0.9 * cv2.GaussianBlur(fine, (0, 0), 0.8)
+    return np.asarray(np.clip(grain * rng.uniform(2.0, 4.5) + NOISE_LEVELS / 2, 0, NOISE_LEVELS), np.uint8)
 
 
 def _lay(
@@ -188,6 +187,8 @@ def _lay(
         patch = cv2.warpAffine(sprite.texture, np.column_stack((scale, shift)), size, flags=cv2.INTER_LINEAR)
         total += np.asarray(patch, np.uint8)
     patch = cv2.convertScaleAbs(total, alpha=seen / steps)
+    if steps > 1:  # closes the gaps between the steps
+        patch = cv2.GaussianBlur(patch, (0, 0), np.hypot(*blur) / steps / 2)
     place = picture[top:bottom, left:right]
     clear = cv2.cvtColor(255 - patch[..., 3], cv2.COLOR_GRAY2RGB)
     place[:] = cv2.add(cv2.multiply(place, clear, scale=1 / 255), patch[..., :3])

@@ -20,7 +20,7 @@ Colour = tuple[float, float, float]
 Pattern = Callable[[Floats, Floats], Floats]
 
 REACH = 1.1  # a texture spans -REACH..REACH body lengths both ways: room for spread wings
-DRAWN_LENGTH_PX = 240  # body length while drawing; textures are shrunk from this, which smooths every edge
+DRAWN_LENGTH_PX = 180  # body length while drawing; textures are shrunk from this, which smooths every edge
 _SIDE_PX = round(2 * REACH * DRAWN_LENGTH_PX)
 
 
@@ -51,14 +51,16 @@ class Sheet:
         if solid:
             np.maximum(self.solid[place], (alpha > 0.5).astype(np.uint8), out=self.solid[place])
 
-    def sprite(self, length_px: float) -> Sprite:
-        """Shrink the sheet so that the body is ``length_px`` long."""
+    def sprite(self, length_px: float, blur_px: float) -> Sprite:
+        """Shrink the sheet so that the body is ``length_px`` long, as a lens with that blur shows it."""
         side_px = max(8, round(2 * REACH * length_px))
         small = cv2.resize(self.rgba, (side_px, side_px), interpolation=cv2.INTER_AREA)
+        if blur_px > 0.2:
+            small = cv2.GaussianBlur(small, (0, 0), blur_px)
         points = cv2.findNonZero(self.solid)
         outline = np.asarray(cv2.convexHull(points)[:, 0, :], np.float32)
         hull = np.asarray((outline + 0.5) / DRAWN_LENGTH_PX - REACH, np.float32)
-        texture = np.clip(small * 255 + 0.5, 0, 255).astype(np.uint8)
+        texture = np.asarray(np.clip(small * 255 + 0.5, 0, 255), np.uint8)
         return Sprite(texture, hull, side_px / (2 * REACH))
 
 
@@ -145,12 +147,22 @@ def beating_wing(
     colour: Colour,
     alpha: float,
 ) -> None:
-    """Paint a wing in flight: many positions of one stroke, as a shutter slower than the beat shows it."""
-    angles = np.linspace(*sweep_deg, 9)
-    for angle in angles:
-        wing(sheet, root, float(angle), size, colour, alpha / 5)
-    for angle in (angles[0], angles[-1]):  # it rests a moment where it turns
-        wing(sheet, root, float(angle), size, colour, alpha / 2)
+    """Paint a wing in flight: the fan of its whole stroke, as a shutter slower than the beat shows it.
+
+    It is densest where the wing turns round, for there it rests a moment.
+    """
+    middle, half = np.deg2rad(sum(sweep_deg) / 2), abs(np.deg2rad(sweep_deg[1] - sweep_deg[0])) / 2
+    half += size[1] / size[0] / 2
+    left, top, x, y = _window(root, size[0])
+    angle = np.arctan2(y, x) - middle
+    off = np.abs((angle + np.pi) % (2 * np.pi) - np.pi) / half
+    out = np.hypot(x, y) / size[0]
+    tip = 1 - 0.10 * np.clip(off, 0, 1) ** 2
+    fan = np.clip((1 - off) * 4, 0, 1) * np.clip((tip - out) * 7, 0, 1) * np.clip(out * 5, 0, 1)
+    fan *= 0.55 + 0.45 * np.clip(off, 0, 1) ** 2
+    sheet.lay(left, top, (fan * alpha).astype(np.float32), colour, solid=False)
+    for turn_deg in sweep_deg:
+        wing(sheet, root, turn_deg, size, colour, alpha * 0.2)
 
 
 def _window(centre: tuple[float, float], reach: float) -> tuple[int, int, Floats, Floats]:
