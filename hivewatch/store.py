@@ -12,48 +12,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import sqlite3
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
-from hivewatch.disk import corrupt, disk_errors, locked, make_folder, sync_folder, write_durably
+from hivewatch.database import Pictures, connect, prepare, put_in_outbox, put_record, transaction
+from hivewatch.disk import disk_errors, locked, make_folder, sync_folder, write_durably
 from hivewatch.domain import Alert, Message, OutboxEntry, Phase, Sighting
-from hivewatch.errors import StoreError
-
-DATABASE_VERSION = 1
-BUSY_TIMEOUT_S = 10.0
-
-_TABLES = """
-CREATE TABLE sightings (
-    id TEXT PRIMARY KEY,
-    phase TEXT NOT NULL,
-    started_at TEXT NOT NULL,
-    last_seen_at TEXT NOT NULL,
-    ended_at TEXT,
-    best_score REAL NOT NULL,
-    document TEXT NOT NULL,
-    revision INTEGER NOT NULL,
-    picture TEXT NOT NULL,
-    picture_sha256 TEXT NOT NULL
-) STRICT;
-CREATE INDEX sightings_by_time ON sightings (started_at);
-CREATE TABLE outbox (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    sighting_id TEXT NOT NULL,
-    topic TEXT NOT NULL,
-    retained INTEGER NOT NULL,
-    payload BLOB,
-    picture TEXT,
-    picture_sha256 TEXT,
-    CHECK ((payload IS NULL) <> (picture IS NULL))
-) STRICT;
-CREATE INDEX outbox_by_sighting ON outbox (sighting_id);
-"""
 
 log = logging.getLogger(__name__)
 
@@ -73,23 +41,6 @@ class StoredSighting:
     document: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Pictures:
-    """The clean and the annotated JPEG of one revision; ``stem`` is relative to the store's directory."""
-
-    revision: int
-    stem: str
-    sha256: str
-
-    @property
-    def clean(self) -> str:
-        return f"{self.stem}.jpg"
-
-    @property
-    def annotated(self) -> str:
-        return f"{self.stem}-annotated.jpg"
-
-
 class Store:
     """The store in ``directory``, which is made if need be and belongs to one process at a time.
 
@@ -104,10 +55,10 @@ class Store:
         with disk_errors("open the store", directory), ExitStack() as opened:
             make_folder(directory / "snapshots")
             opened.enter_context(locked(directory / "hivewatch.lock"))
-            self._records = _connect(directory / "hivewatch.db", "FULL")
+            self._records = connect(directory / "hivewatch.db", "FULL")
             opened.callback(self._records.close)
-            _prepare(self._records, directory)
-            self._outbox = _connect(directory / "hivewatch.db", "NORMAL")
+            prepare(self._records, directory)
+            self._outbox = connect(directory / "hivewatch.db", "NORMAL")
             opened.callback(self._outbox.close)
             for leftover in directory.glob("snapshots/*/.*.tmp"):
                 leftover.unlink()
@@ -191,7 +142,7 @@ class Store:
     def _stored(
         self, id_: str, phase: str, start: str, last: str, end: str | None, score: float, stem: str, text: str
     ) -> StoredSighting:
-        pictures = _Pictures(0, stem, "")
+        pictures = Pictures(0, stem, "")
         return StoredSighting(
             id=id_,
             phase=Phase(phase),
@@ -204,13 +155,13 @@ class Store:
             document=text,
         )
 
-    def _pictures_of(self, sighting_id: str) -> _Pictures | None:
+    def _pictures_of(self, sighting_id: str) -> Pictures | None:
         row = self._records.execute(
             "SELECT revision, picture, picture_sha256 FROM sightings WHERE id = ?", (sighting_id,)
         ).fetchone()
-        return None if row is None else _Pictures(*row)
+        return None if row is None else Pictures(*row)
 
-    def _write_pictures(self, pictures: _Pictures, alert: Alert) -> None:
+    def _write_pictures(self, pictures: Pictures, alert: Alert) -> None:
         folder = (self.directory / pictures.stem).parent
         make_folder(folder)
         write_durably(self.directory / pictures.clean, alert.clean_jpeg)
@@ -221,15 +172,15 @@ class Store:
         self,
         sighting: Sighting,
         event: Message,
-        pictures: _Pictures,
+        pictures: Pictures,
         snapshot: Message | None,
         *,
         queue: bool,
     ) -> None:
-        with _transaction(self._records) as records:
-            _put_record(records, sighting, event, pictures)
+        with transaction(self._records) as records:
+            put_record(records, sighting, event, pictures)
             if queue:
-                _enqueue(records, sighting.id, event, snapshot, pictures)
+                put_in_outbox(records, sighting.id, event, snapshot, pictures)
 
     def _load(
         self,
@@ -257,7 +208,7 @@ class Store:
             log.error("%s is gone or damaged and will not be published", self.directory / picture)
         return None
 
-    def _remove(self, pictures: _Pictures) -> None:
+    def _remove(self, pictures: Pictures) -> None:
         for name in (pictures.clean, pictures.annotated):
             try:
                 (self.directory / name).unlink(missing_ok=True)
@@ -265,93 +216,10 @@ class Store:
                 log.warning("cannot remove %s, which is no longer needed: %s", self.directory / name, error)
 
 
-def _connect(path: Path, synchronous: Literal["FULL", "NORMAL"]) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {synchronous}")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _prepare(connection: sqlite3.Connection, directory: Path) -> None:
-    """Check the database and make its tables if it is new."""
-    (findings,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if findings != "ok":
-        raise corrupt(directory, findings)
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > DATABASE_VERSION:
-        raise StoreError(
-            f"{directory / 'hivewatch.db'} is of a newer hivewatch (version {version} of its tables, "
-            f"this one knows {DATABASE_VERSION}): upgrade hivewatch, or choose another store.directory"
-        )
-    if version == 0:
-        with _transaction(connection):
-            for statement in _TABLES.split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {DATABASE_VERSION}")
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield connection
-        connection.execute("COMMIT")
-    except BaseException:
-        with suppress(sqlite3.Error):  # the first error is the one to tell
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _put_record(records: sqlite3.Connection, sighting: Sighting, event: Message, pictures: _Pictures) -> None:
-    records.execute(
-        "INSERT OR REPLACE INTO sightings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            sighting.id,
-            str(sighting.phase),
-            _iso(sighting.started_at),
-            _iso(sighting.last_seen_at),
-            _iso(sighting.at) if sighting.phase is Phase.END else None,
-            sighting.best.score,
-            event.payload.decode(),
-            pictures.revision,
-            pictures.stem,
-            pictures.sha256,
-        ),
-    )
-
-
-def _enqueue(
-    records: sqlite3.Connection,
-    sighting_id: str,
-    event: Message,
-    snapshot: Message | None,
-    pictures: _Pictures,
-) -> None:
-    records.execute(
-        "INSERT INTO outbox (sighting_id, topic, retained, payload) VALUES (?, ?, ?, ?)",
-        (sighting_id, event.topic, event.retained, event.payload),
-    )
-    if snapshot is None:
-        return
-    records.execute("DELETE FROM outbox WHERE sighting_id = ? AND picture IS NOT NULL", (sighting_id,))
-    records.execute(
-        "INSERT INTO outbox (sighting_id, topic, retained, picture, picture_sha256) VALUES (?, ?, ?, ?, ?)",
-        (sighting_id, snapshot.topic, snapshot.retained, pictures.annotated, pictures.sha256),
-    )
-
-
-def _pictures(sighting: Sighting, revision: int, sha256: str) -> _Pictures:
+def _pictures(sighting: Sighting, revision: int, sha256: str) -> Pictures:
     started = sighting.started_at.astimezone(UTC)
-    return _Pictures(revision, f"snapshots/{started:%Y-%m-%d/%H%M%S}Z-{sighting.id}-{revision}", sha256)
+    return Pictures(revision, f"snapshots/{started:%Y-%m-%d/%H%M%S}Z-{sighting.id}-{revision}", sha256)
 
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
