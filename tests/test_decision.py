@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hivewatch.config import DecisionConfig
 from hivewatch.decision import Decider
 from hivewatch.domain import Phase, Sighting
-from tests.fakes import make_frame, make_prediction
+from fakes import make_frame, make_prediction
 
 HORNET, MAYBE, NOTHING = 0.8, 0.5, 0.1
 CONFIG = DecisionConfig(

@@ -8,7 +8,7 @@ import pytest
 from hivewatch.config import MotionConfig
 from hivewatch.domain import WHOLE, Pixels, View
 from hivewatch.motion import MotionGate
-from tests.fakes import make_frame, make_pixels
+from fakes import make_frame, make_pixels
 
 SCENE = make_pixels(1280, 720)
 
