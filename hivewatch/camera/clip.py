@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 
 from hivewatch.camera import CameraCounts
+from hivewatch.camera.folder import PICTURE_SUFFIXES
 from hivewatch.camera.opencv import prepare_opencv, to_rgb
 from hivewatch.camera.picture import modified_at
 from hivewatch.domain import Frame
@@ -19,6 +20,8 @@ from hivewatch.errors import CameraError
 
 LONGEST_STEP_S = 60.0
 """A longer step from one frame to the next is a fault of the container's clock, not of the scene."""
+
+_DRAWN_TEXT = cv2.VideoWriter.fourcc(*"ansi")  # FFmpeg draws any text file, as an old terminal did
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +31,8 @@ class ClipCamera:
 
     ``monotonic_s`` is the position in the file and ``taken_at`` the file's last change plus that position.
     Paced, a frame comes when its position is reached, and those that fell due while the consumer was busy
-    are dropped and counted. Otherwise every frame comes, as fast as it is consumed.
+    are dropped and counted. Otherwise every frame comes, as fast as it is consumed. Where a file was cut is
+    known only if its container states how long each frame's data is (MP4, AVI, MKV do, MPEG-TS does not).
     """
 
     def __init__(self, path: Path, *, fallback_rate_hz: float, paced: bool) -> None:
@@ -59,8 +63,10 @@ class ClipCamera:
             raise CameraError(
                 f"{self.name} is not there or not a file: camera.video.source must name a video"
             )
+        if self._path.suffix.lower() in PICTURE_SUFFIXES:
+            raise CameraError(f"{self.name} is a picture, not a video: the folder camera reads those")
         capture = cv2.VideoCapture(self.name, cv2.CAP_FFMPEG)
-        if not capture.isOpened():
+        if not capture.isOpened() or capture.get(cv2.CAP_PROP_FOURCC) == _DRAWN_TEXT:
             raise CameraError(
                 f"{self.name} cannot be opened as a video: another kind of file, cut off, or locked"
             )

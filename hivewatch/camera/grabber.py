@@ -107,7 +107,7 @@ class Grabber(threading.Thread):
             due_s = time.monotonic()
             while not self._closing.is_set():
                 if not capture.grab():
-                    return "it broke off"
+                    return "it gives no more frames"
                 now_s = time.monotonic()
                 if now_s >= due_s:
                     due_s = max(due_s + self._period_s, now_s)
@@ -130,7 +130,7 @@ class Grabber(threading.Thread):
 
     def _say_what_came(self, capture: cv2.VideoCapture) -> None:
         logger.info(
-            "%s gives %d x %d pixels, %.3g frames a second",
+            "%s is open: %d x %d pixels, %.3g frames a second by its own account",
             self._source,
             capture.get(cv2.CAP_PROP_FRAME_WIDTH),
             capture.get(cv2.CAP_PROP_FRAME_HEIGHT),

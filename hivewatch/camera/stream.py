@@ -60,9 +60,8 @@ class StreamCamera:
         video = self._config.video
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_LostError),
-            wait=tenacity.wait_exponential_jitter(
-                video.reconnect_first_s, video.reconnect_longest_s, jitter=video.reconnect_first_s
-            ),
+            wait=tenacity.wait_exponential(video.reconnect_first_s, video.reconnect_longest_s)
+            + tenacity.wait_random(0, video.reconnect_first_s),
             stop=lambda _: self._silence_s() >= video.give_up_after_s,
             sleep=tenacity.sleep_using_event(stop),
             before_sleep=self._tell_loss,
