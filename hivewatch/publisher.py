@@ -24,6 +24,8 @@ from hivewatch.errors import ConfigError, HivewatchError, PublishError
 
 FIRST_RECONNECT_S = 1.0
 LOOK_AGAIN_S = 1.0
+SLOWEST_LINK_BYTES_PER_S = 4000
+"""A link this slow still gets a picture through: the time limit for acknowledgement grows with the size."""
 LAST_SENDING_SHARE = 0.5
 """Of the time there is to stop, how much may go into sending before it is time to say offline."""
 
@@ -124,7 +126,9 @@ class Publisher:
         connection = Connection(self._config, self._client_id, self._password, self._offline)
         try:
             connection.dial()
-            self._await(connection, connection.accepted, CONNECT_TIMEOUT_S, "the broker does not let us in")
+            self._await(
+                connection, connection.accepted, CONNECT_TIMEOUT_S, "what listens there is no MQTT broker"
+            )
             self._send(connection, self._online)
             self._failures_in_a_row = 0
             self._say(logging.INFO, "connected")
@@ -153,8 +157,8 @@ class Publisher:
 
     def _send(self, connection: Connection, message: Message) -> None:
         acknowledged = connection.publish(message)
-        time_limit_s = self._config.acknowledge_timeout_s
-        self._await(connection, acknowledged, time_limit_s, f"no acknowledgement within {time_limit_s:g} s")
+        time_limit_s = self._config.acknowledge_timeout_s + len(message.payload) / SLOWEST_LINK_BYTES_PER_S
+        self._await(connection, acknowledged, time_limit_s, f"no acknowledgement within {time_limit_s:.0f} s")
 
     def _await(
         self, connection: Connection, condition: Callable[[], bool], timeout_s: float, complaint: str

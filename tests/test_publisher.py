@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -182,7 +183,7 @@ def test_broker_that_never_acknowledges_is_left_after_a_time(
         proxy.swallow_answers = True
         record(store, "v1")
         publisher.wake()
-        wait_until(lambda: "no acknowledgement within 0.3 s" in caplog.text, "the time limit has passed")
+        wait_until(lambda: "no acknowledgement within" in caplog.text, "the time limit has passed")
         proxy.swallow_answers = False
         proxy.cut()
         assert publisher.drain(20)
@@ -244,6 +245,26 @@ def test_broker_that_cannot_be_reached_is_told_in_words(
     wait_until(lambda: reason in caplog.text, reason)
     publisher.stop(STOP_S)
     assert "kept and sent later" in caplog.text
+
+
+def test_server_that_does_not_speak_mqtt_is_told_in_words(
+    make_publisher: MakePublisher, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A port that accepts and then says nothing is given up after a time."""
+    monkeypatch.setattr(publisher_module, "CONNECT_TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        make_publisher(server.getsockname()[1]).start()
+        wait_until(lambda: "what listens there is no MQTT broker" in caplog.text, "the time limit has passed")
+
+
+def test_stop_without_a_broker_keeps_what_waits(store: Store, make_publisher: MakePublisher) -> None:
+    """The thread ends, and the outbox is there for the next start."""
+    publisher = make_publisher(free_port())
+    publisher.start()
+    record(store, "v1")
+    publisher.stop(STOP_S)
+    assert not publisher._thread.is_alive()
+    assert store.outbox_depth() == 2
 
 
 def test_last_will_says_offline_when_the_link_breaks(

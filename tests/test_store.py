@@ -332,4 +332,4 @@ def kill_a_writer(directory: Path, prefix: str, lines: int, delay_s: float) -> d
         time.sleep(delay_s)  # any instant will do: it is the instant that is tested
         writer.kill()
         events += [line for line in writer.stdout if line.endswith("\n")]
-    return dict(tuple(line.split()) for line in events)
+    return {id_: phase.strip() for id_, _, phase in (line.partition(" ") for line in events)}
