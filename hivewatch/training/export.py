@@ -17,7 +17,7 @@ from hivewatch.errors import ModelError
 from hivewatch.training.network import LABELS, MEAN, STD, HornetNet
 
 PARITY = 1e-4
-PARITY_SIZES = ((352, 640), (64, 96), (33, 47))
+PARITY_SIZES = ((160, 224), (64, 96), (33, 47))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,8 @@ def export_model(net: HornetNet, path: Path, description: Description) -> float:
         if not difference <= PARITY:
             raise ModelError(f"{path}: the exported graph differs from the network by {difference:.2g}")
         partial.replace(path)
-    except OSError as error:
-        raise ModelError(f"cannot write {path}: {error}") from error
+    except (OSError, RuntimeError) as error:
+        raise ModelError(f"cannot export to {path}: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
     return difference

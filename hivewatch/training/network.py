@@ -9,7 +9,6 @@ import math
 from collections import OrderedDict
 from collections.abc import Collection
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -131,7 +130,7 @@ def _read_state(weights: Path | str) -> dict[str, Tensor]:
             state = torch.hub.load_state_dict_from_url(IMAGENET_URL, map_location="cpu", check_hash=True)
         else:
             state = torch.load(weights, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, UnpicklingError, EOFError, ValueError) as error:
+    except Exception as error:  # On foreign bytes the unpickler fails in any way it likes.
         raise ModelError(f"cannot read the weights to start from, {weights}: {error}") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ModelError(f"{weights}: no state dict of a ResNet18; give one, or 'imagenet'")
