@@ -23,8 +23,6 @@ from hivewatch.watch import Step
 
 log = logging.getLogger(__name__)
 
-# How long a replay waits at its end for the broker to acknowledge what it has sent.
-DELIVERY_S = 30.0
 CLIP_SUFFIXES = frozenset(
     {".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".mjpg", ".mjpeg", ".ts", ".h264"}
 )
@@ -111,14 +109,19 @@ def replay(
 
 
 def deliver(recorder: Recorder) -> None:
-    """Wait until the broker has acknowledged everything; raises PublishError where it does not in time."""
-    if recorder.publisher is not None and not recorder.publisher.drain(DELIVERY_S):
-        recorder.publisher.check()
-        mqtt, store = recorder.config.mqtt, recorder.store
-        raise PublishError(
-            f"the broker {mqtt.host}:{mqtt.port} has not taken everything within {DELIVERY_S:g} s:"
-            f" {store.outbox_depth()} messages wait in {store.directory} for the next run on it"
-        )
+    """Wait until the broker has acknowledged everything; raises PublishError when it stops doing so."""
+    publisher, mqtt, store = recorder.publisher, recorder.config.mqtt, recorder.store
+    if publisher is None:
+        return
+    waiting = store.outbox_depth()
+    while not publisher.drain(mqtt.acknowledge_timeout_s):
+        publisher.check()
+        before, waiting = waiting, store.outbox_depth()
+        if waiting >= before:
+            raise PublishError(
+                f"the broker {mqtt.host}:{mqtt.port} has taken nothing for {mqtt.acknowledge_timeout_s:g} s:"
+                f" {waiting} messages wait in {store.directory} for the next run on it"
+            )
 
 
 def _files(path: Path) -> list[Path]:
