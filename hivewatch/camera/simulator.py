@@ -53,22 +53,26 @@ class SimulatorCamera:
         )
         for sequence, number in enumerate(self._numbers(stop)):
             t = number / self._rate_hz
-            pixels, truth = scene.render(t, number)
             taken_at = datetime.now(UTC) if self._paced else STARTED_AT + timedelta(seconds=t)
             monotonic_s = time.monotonic() if self._paced else t
+            pixels, truth = scene.render(t, number)
             yield Frame(pixels, taken_at, monotonic_s, sequence, self.name, truth)
 
     def _numbers(self, stop: threading.Event) -> Iterator[int]:
         """Yield the numbers of the frames to draw, each when it is due."""
-        duration_s = self._config.duration_s
         started_s = time.monotonic()
         number = 0
-        while not stop.is_set() and not (duration_s and number / self._rate_hz >= duration_s):
+        while True:
+            wait_s = 0.0
             if self._paced:
-                due = int((time.monotonic() - started_s) * self._rate_hz)
-                self._counts.dropped += max(0, due - number)
-                number = max(due, number)
-                if stop.wait(started_s + number / self._rate_hz - time.monotonic()):
-                    return
+                missed = max(0, int((time.monotonic() - started_s) * self._rate_hz) - number)
+                self._counts.dropped += missed
+                number += missed
+                wait_s = max(0.0, started_s + number / self._rate_hz - time.monotonic())
+            if self._over(number) or stop.wait(wait_s):
+                return
             yield number
             number += 1
+
+    def _over(self, number: int) -> bool:
+        return 0 < self._config.duration_s <= number / self._rate_hz

@@ -35,12 +35,13 @@ def wood(rng: Random, height: int, width: int, base: Colour, paint_share: float,
     rows, columns = height / scale_px, width / scale_px
     fibre = 0.5 * noise(rng, height, width, rows * 330, columns * 6)
     fibre += 0.5 * noise(rng, height, width, rows * 600, columns * 16)
-    across = np.arange(height, dtype=np.float32)[:, None] / scale_px * rng.uniform(22, 50)
-    rings = across + 1.3 * noise(rng, height, width, 1 + rows * 8, 2 + columns * 2)
+    across = np.arange(height, dtype=np.float32)[:, None] / scale_px * rng.uniform(35, 80)
+    rings = across + 1.5 * noise(rng, height, width, 1 + rows * 7, 2 + columns * 2)
     rings += 0.25 * noise(rng, height, width, rows * 30, columns * 12)
-    late_wood = (rings % 1.0) ** 2.5 - 0.3
+    ring = rings % 1.0
+    late_wood = np.minimum((ring / 0.75) ** 2, (1 - ring) / 0.25) - 0.4
     blotch = noise(rng, height, width, rows * 12, columns * 8)
-    grain = 0.20 * fibre - 0.34 * late_wood
+    grain = 0.22 * fibre - 0.26 * late_wood
     tone = 1 + grain * (1 - 0.8 * paint_share) + 0.10 * blotch + 0.06 * noise(rng, height, width, 3, 4)
     plank = tone[..., None] * np.asarray(base, np.float32)
     if paint_share:
