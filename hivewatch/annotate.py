@@ -18,7 +18,7 @@ BOX_COLOUR: Colour = (0, 229, 255)
 DARK: Colour = (16, 18, 20)
 LIGHT: Colour = (240, 240, 240)
 HEAT_COLOUR: Colour = (255, 40, 0)
-HEAT_OPACITY = 0.45
+HEAT_OPACITY = 0.35
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 FONT_HEIGHT_PX = 21  # of a capital letter at scale 1
 SMALLEST_FOOTER_PX = 18
@@ -74,7 +74,7 @@ def _outline(canvas: Pixels, area: Area, line_px: int) -> None:
 def _mark_peak(canvas: Pixels, peak: Point, line_px: int) -> None:
     centre = (int(peak.x * canvas.shape[1]), int(peak.y * canvas.shape[0]))
     for colour, width_px in ((DARK, 3 * line_px), (LIGHT, line_px)):
-        cv2.drawMarker(canvas, centre, colour, cv2.MARKER_CROSS, 8 * line_px, width_px, cv2.LINE_AA)
+        cv2.drawMarker(canvas, centre, colour, cv2.MARKER_CROSS, 6 * line_px, width_px, cv2.LINE_AA)
 
 
 def _footer(frame: Frame, prediction: Prediction) -> Pixels:
