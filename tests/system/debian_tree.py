@@ -156,6 +156,8 @@ def require_root() -> None:
     """Make sure that trees can be built and entered."""
     if os.geteuid() != 0:
         cannot("building and entering a Debian tree needs root")
+    if subprocess.run([*_NAMESPACE, "true"], capture_output=True, check=False).returncode != 0:
+        cannot("this container may not mount anything (it lacks CAP_SYS_ADMIN)")
 
 
 def require_packages(*packages: str) -> None:
