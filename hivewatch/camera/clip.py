@@ -53,8 +53,8 @@ class ClipCamera:
         capture = self._open()
         try:
             yield from self._decode(capture, stop)
-        except cv2.error as error:
-            raise CameraError(f"{self.name} cannot be decoded: {error.err}") from error
+        except (cv2.error, ValueError) as error:
+            raise CameraError(f"{self.name} cannot be decoded: {error}") from error
         finally:
             capture.release()
 
@@ -87,6 +87,7 @@ class ClipCamera:
             whole, decoded = capture.retrieve()
             if not whole:
                 self.counts.bad += 1
+                logger.warning("%s: frame %d cannot be decoded and is passed over", self.name, seen - 1)
                 continue
             yield Frame(
                 to_rgb(decoded), first_at + timedelta(seconds=position_s), position_s, seen - 1, self.name

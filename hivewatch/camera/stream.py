@@ -44,7 +44,10 @@ class StreamCamera:
         self.counts = CameraCounts()
 
     def frames(self, stop: threading.Event) -> Iterator[Frame]:
-        """Yield frames until ``stop`` is set; raises CameraError after ``give_up_after_s`` without one."""
+        """Yield frames until ``stop`` is set.
+
+        Raises CameraError after ``give_up_after_s`` without one, which is looked at after each try.
+        """
         self._last_frame_s = time.monotonic()
         sequence = 0
         try:
