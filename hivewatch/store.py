@@ -198,7 +198,7 @@ class Store:
     def _read_picture(self, entry_id: int, picture: str, sha256: str | None) -> bytes | None:
         try:
             content = (self.directory / picture).read_bytes()
-        except FileNotFoundError:
+        except OSError:
             content = b""
         if _sha256(content) == sha256:
             return content

@@ -25,7 +25,7 @@ from hivewatch.errors import StoreError
 from hivewatch.store import Store
 
 NOBODY = 65534
-SEES_TO_THE_END = b"\xff\xd9"  # every JPEG ends with it
+JPEG_END = b"\xff\xd9"
 
 
 @pytest.fixture
@@ -313,7 +313,7 @@ def test_kill_at_any_instant_loses_nothing_that_was_recorded(tmp_path: Path) -> 
         stored = {sighting.id: sighting for sighting in store.sightings(10_000)}
         waiting = [json.loads(p) for p in payloads(store) if p.startswith(b"{")]
         assert store.pictures_lost == 0
-        assert all(path.read_bytes().endswith(SEES_TO_THE_END) for path in files_in(store))
+        assert all(path.read_bytes().endswith(JPEG_END) for path in files_in(store))
     assert reported.keys() <= stored.keys()
     assert {(d["sighting_id"], d["event_type"]) for d in waiting} >= set(reported.items())
     for sighting in stored.values():
