@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from hivewatch.camera.drawn.actors import Bee
 from hivewatch.camera.drawn.animals import HORNETS, PHASES, Look, draw
+from hivewatch.camera.drawn.tracks import Site
 from hivewatch.camera.simulator import SimulatorCamera
 from hivewatch.config import SimulatorConfig
 from hivewatch.domain import Box, Frame
@@ -101,6 +103,25 @@ def test_truth_boxes_hold_the_hornets(seed: int) -> None:
 def test_without_hornets_the_truth_is_empty_not_unknown() -> None:
     frames = itertools.islice(unpaced(hornet_every_s=NEVER_S), 60)
     assert all(frame.truth == () for frame in frames)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_bees_come_and_go_through_the_entrance_or_the_edges_of_the_picture(seed: int) -> None:
+    entrance = ((0.4, 0.3), (0.6, 0.3))
+    site = Site(entrance, ((0.2, 0.3), (0.8, 0.3), (0.85, 0.4), (0.15, 0.4)), height=0.5625)
+    ends = []
+    for number in range(8):
+        bee = Bee(seed, number, site)
+        poses = [bee.pose(step * 0.05) for step in range(4000)]
+        for before, after in itertools.pairwise(poses):
+            if (before is None) != (after is None):
+                ends.append(before or after)
+    assert len(ends) > 100
+    for pose in ends:
+        assert pose is not None
+        at_the_entrance = 0.38 < pose.x < 0.62 and abs(pose.y - 0.3) < 0.03
+        outside = not (0.02 < pose.x < 0.98 and 0.02 < pose.y < 0.5425)
+        assert at_the_entrance or outside
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

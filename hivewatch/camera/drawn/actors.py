@@ -24,7 +24,7 @@ class Bee:
         rng = np.random.RandomState([seed, 11, number])
         self._key = (seed, 12, number)
         self._site = site
-        self._period_s = float(rng.uniform(7, 13))
+        self._period_s = float(rng.uniform(12.5, 16))  # longer than any episode
         self._ahead_s = float(rng.uniform(0, self._period_s))
         self._length = BEE_LENGTH * float(rng.uniform(0.9, 1.1))
         self._episode = -1
@@ -47,11 +47,8 @@ class Bee:
         look = Look.BEE_TOP if rng.uniform() < 0.6 else Look.BEE_SIDE
         if deed == "pass":
             script.go(0, _outside(rng, self._site), look)
-            script.go(
-                rng.uniform(0.4, 0.9),
-                (rng.uniform(0.1, 0.9), rng.uniform(0.1, 0.9) * self._site.height),
-                look,
-            )
+            middle = (float(rng.uniform(0.1, 0.9)), float(rng.uniform(0.1, 0.9)) * self._site.height)
+            script.go(rng.uniform(0.4, 0.9), middle, look)
             script.go(rng.uniform(0.4, 0.9), _outside(rng, self._site), look)
             return sample(script, rng, smooth_s=0.3, wobble=0.006, length=self._length)
         if deed == "arrive":
@@ -71,9 +68,8 @@ class Bee:
         script.go(0, _outside(rng, self._site), look)
         near = (landing[0] + rng.uniform(-0.08, 0.08), landing[1] - rng.uniform(0.02, 0.10))
         script.go(rng.uniform(0.4, 0.9), near, look)
-        script.go(
-            rng.uniform(0.3, 0.7), (near[0] + rng.uniform(-0.03, 0.03), (near[1] + landing[1]) / 2), look
-        )
+        above = (near[0] + rng.uniform(-0.03, 0.03), (near[1] + landing[1]) / 2)
+        script.go(rng.uniform(0.3, 0.7), above, look)
         script.go(rng.uniform(0.15, 0.35), landing, look)
         script.go(rng.uniform(0.3, 1.2), landing, Look.BEE_REST)
 
@@ -130,18 +126,16 @@ class Hornets:
 
     def _write(self, rng: np.random.RandomState, stay_s: float) -> Track:
         script = Script()
-        look = (Look.HORNET_TOP, Look.HORNET_SIDE, Look.HORNET_TOP, Look.HORNET_FACE)[
-            rng.choice(4, p=[0.3, 0.35, 0.2, 0.15])
-        ]
+        views = (Look.HORNET_TOP, Look.HORNET_SIDE, Look.HORNET_FACE)
+        look = views[rng.choice(3, p=[0.5, 0.35, 0.15])]
         squash = float(rng.uniform(0.62, 1.0)) if look is Look.HORNET_TOP else float(rng.uniform(0.9, 1.0))
         target = self._site.in_entrance(float(rng.uniform(0.2, 0.8)))
         script.go(0, _outside(rng, self._site), look)
         script.go(rng.uniform(0.5, 0.9), self._spot(rng, target), look)
         end_s = max(0.5, stay_s - 0.7)
         while script.times[-1] < end_s:
-            self._hover(
-                script, rng, look, target, min(rng.uniform(0.7, 2.2), end_s - script.times[-1] + 0.05)
-            )
+            seconds = min(float(rng.uniform(0.7, 2.2)), end_s - script.times[-1] + 0.05)
+            self._hover(script, rng, look, target, seconds)
             if script.times[-1] < end_s - 3.0 and rng.uniform() < 0.35:
                 self._strike(script, rng, look)
         script.go(rng.uniform(0.35, 0.7), _outside(rng, self._site), look)
@@ -157,9 +151,11 @@ class Hornets:
     def _hover(
         self, script: Script, rng: np.random.RandomState, look: Look, target: Place, seconds: float
     ) -> None:
-        """Stay nearly in place, head to the entrance; then dart to the next place."""
+        """Stay nearly in place, head to the entrance or, in wait for bees coming home, away; then dart on."""
         x, y = script.places[-1]
         heading = float(np.arctan2(target[1] - y, target[0] - x) + rng.uniform(-0.35, 0.35))
+        if rng.uniform() < 0.2:
+            heading += np.pi
         if look is Look.HORNET_FACE:
             heading = -np.pi / 2 + rng.uniform(-0.3, 0.3)
         drift = (x + rng.uniform(-0.012, 0.012), y + rng.uniform(-0.010, 0.010))

@@ -16,6 +16,7 @@ from hivewatch.camera.drawn.sheet import (
     Colour,
     Floats,
     Pattern,
+    Reals,
     Sheet,
     Sprite,
     beating_wing,
@@ -97,7 +98,7 @@ BEE_LEGS_HANGING = (
 
 def draw(look: Look, phase: int, length_px: float, *, blur_px: float, bee_amber: float) -> Sprite:
     """Draw one view with the body ``length_px`` long; ``bee_amber`` 0 is a dark race, 1 a yellow one."""
-    sheet = Sheet()
+    sheet = Sheet(length_px)
     match look:
         case Look.HORNET_TOP:
             _hornet_top(sheet, phase)
@@ -113,7 +114,7 @@ def draw(look: Look, phase: int, length_px: float, *, blur_px: float, bee_amber:
             _bee_top(sheet, phase, bee_amber, look)
         case Look.LEAF:
             _leaf(sheet, phase)
-    return sheet.sprite(length_px, blur_px)
+    return sheet.sprite(blur_px)
 
 
 def shadow_of(sprite: Sprite) -> Sprite:
@@ -124,7 +125,7 @@ def shadow_of(sprite: Sprite) -> Sprite:
     return Sprite(texture, sprite.hull, sprite.length_px)
 
 
-def _hornet_bands(length: Floats, across: Floats) -> Floats:
+def _hornet_bands(length: Reals, across: Reals) -> Floats:
     """Colour the abdomen: six segments from the waist to the sting, their edges curved."""
     s = length - 0.05 * across**2
     rgb = np.empty((*s.shape, 3), np.float32)
@@ -216,7 +217,7 @@ def _bee_bands(amber: float) -> Pattern:
     warm = np.array((0.72, 0.44, 0.15)) * amber + np.array((0.40, 0.29, 0.17)) * (1 - amber)
     dark = np.array((0.17, 0.11, 0.07))
 
-    def paint(length: Floats, across: Floats) -> Floats:
+    def paint(length: Reals, across: Reals) -> Floats:
         s = length - 0.06 * across**2
         ring = np.clip(0.5 + 1.6 * np.cos(2 * np.pi * (s * 5.2 - 0.15)), 0, 1)
         ring *= np.clip((0.95 - s) * 6, 0, 1) * np.clip(1.25 - s * 0.9, 0, 1)

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from hivewatch.camera.drawn.animals import STANDING, Look
+from hivewatch.camera.drawn.animals import PHASES, STANDING, Look
 
 Numbers = npt.NDArray[np.float64]
 Place = tuple[float, float]
 
 STEP_S = 0.02  # tracks are sampled this finely; between samples they are straight
+FADE_S = 0.15  # an actor comes into sight and out of it in this time
+PHASES_PER_S = {Look.BEE_REST: 9, Look.HORNET_REST: 9, Look.LEAF: 0}  # else as a beating wing
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +31,12 @@ class Site:
         return x0 + (x1 - x0) * share, y0 + (y1 - y0) * share
 
     def on_board(self, across: float, forward: float) -> Place:
-        """Return a place on the board: 0..1 from left to right, 0..1 from the hive to the front edge."""
+        """Return a place on the board, in view: 0..1 from left to right, 0..1 from the hive forward."""
         back_left, back_right, front_right, front_left = (np.array(corner) for corner in self.board)
         back = back_left + (back_right - back_left) * across
         front = front_left + (front_right - front_left) * across
         x, y = back + (front - back) * forward
-        return float(x), float(y)
+        return float(np.clip(x, 0.03, 0.97)), float(np.clip(y, 0.03, self.height - 0.03))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,27 +95,29 @@ class Track:
         x, y = self.places[i] + (self.places[i + 1] - self.places[i]) * share
         speed_x, speed_y = (self.places[i + 1] - self.places[i]) / STEP_S
         look = self.looks[int(np.searchsorted(self.look_until, t, side="right"))]
-        heading, mirrored = float(self.headings[i]), False
-        if look in (Look.HORNET_SIDE, Look.BEE_SIDE):  # never upside down: it turns round instead
-            mirrored = np.cos(heading) < 0
-            heading = 0.45 * np.arcsin(np.sin(heading)) * (-1 if mirrored else 1)
-        phase = (self.phase + int(t * (9 if look in (Look.BEE_REST, Look.HORNET_REST) else 31))) % 3
-        if look is Look.LEAF:
-            phase = self.phase
-        seen = min(1.0, t / 0.15, (self.times[-1] - t) / 0.15)
+        heading, mirrored = _upright(float(self.headings[i]), look)
         return Pose(
-            look,
-            phase,
-            float(x),
-            float(y),
-            heading,
-            bool(mirrored),
-            self.squash,
-            self.length,
-            speed_x,
-            speed_y,
-            seen,
+            look=look,
+            phase=(self.phase + int(t * PHASES_PER_S.get(look, 31))) % PHASES,
+            x=float(x),
+            y=float(y),
+            heading=heading,
+            mirrored=mirrored,
+            squash=self.squash,
+            length=self.length,
+            speed_x=float(speed_x),
+            speed_y=float(speed_y),
+            seen=float(min(1.0, t / FADE_S, (self.times[-1] - t) / FADE_S)),
         )
+
+
+def _upright(heading: float, look: Look) -> tuple[float, bool]:
+    """Return the drawing's turn and whether it is mirrored: nobody seen from the side flies on its back."""
+    if look not in (Look.HORNET_SIDE, Look.BEE_SIDE):
+        return heading, False
+    mirrored = bool(np.cos(heading) < 0)
+    climb = 0.45 * float(np.arcsin(np.sin(heading)))  # an insect's body tilts less than its path
+    return (-climb if mirrored else climb), mirrored
 
 
 def sample(
@@ -137,21 +141,18 @@ def sample(
         places += (wobble * flies / rate_hz**0.7)[:, None] * np.sin(
             2 * np.pi * rate_hz * times[:, None] + turn
         )
-    reach = max(1, round(smooth_s / STEP_S))
-    kernel = np.hanning(2 * reach + 1)
-    kernel /= kernel.sum()
     for axis in (0, 1):
-        places[:, axis] = np.convolve(np.pad(places[:, axis], reach, mode="edge"), kernel, mode="valid")
+        places[:, axis] = _smooth(places[:, axis], smooth_s)
     headings = _headings(script, knots, times, places)
     return Track(
-        times,
-        places,
-        headings,
-        [*script.looks[1:], script.looks[-1]],
-        knots[1:],
-        length,
-        squash,
-        int(rng.randint(3)),
+        times=times,
+        places=places,
+        headings=headings,
+        looks=[*script.looks[1:], script.looks[-1]],
+        look_until=knots[1:],
+        length=length,
+        squash=squash,
+        phase=int(rng.randint(PHASES)),
     )
 
 
@@ -167,5 +168,10 @@ def _headings(script: Script, knots: Numbers, times: Numbers, places: Numbers) -
     asked = [np.nan if heading is None else heading for heading in script.headings]
     wanted = np.array(asked)[segment]
     wanted = np.unwrap(np.where(np.isnan(wanted), moving, wanted))
-    kernel = np.hanning(13) / np.hanning(13).sum()
-    return np.convolve(np.pad(wanted, 6, mode="edge"), kernel, mode="valid")
+    return _smooth(wanted, 0.12)
+
+
+def _smooth(values: Numbers, within_s: float) -> Numbers:
+    reach = max(1, round(within_s / STEP_S))
+    kernel = np.hanning(2 * reach + 1)
+    return np.convolve(np.pad(values, reach, mode="edge"), kernel / kernel.sum(), mode="valid")
