@@ -27,6 +27,7 @@ from hivewatch.localize import locate
 RELEASED_MODEL = Path(__file__).parent / "models" / "hivewatch-resnet18.pt"
 FORMAT = "hivewatch-model"
 FORMAT_VERSION = 1
+TORCH_VERSION = str(torch.__version__)
 DESCRIPTION_FILE = "hivewatch.json"
 # TorchScript traces types in the first run and compiles in the second.
 WARM_UP_RUNS = 3
@@ -81,10 +82,15 @@ class Classifier:
         with self._stopwatch("preprocess"):
             pixels = fit_to_input(view.pixels, self.model.input_long_side_px, self.model.input_multiple_px)
         with self._stopwatch("forward"):
-            score, cam = self._forward(pixels)
+            score, cam = self.forward(pixels)
         with self._stopwatch("localize"):
             location = locate(cam, view.extent, self.model.box_level)
         return Prediction(score, cam, view.extent, location)
+
+    @property
+    def threads(self) -> int:
+        """How many processor threads the graph runs on."""
+        return torch.get_num_threads()
 
     def warm_up(self, width_px: int, height_px: int) -> None:
         """Run on a black view of that size until the following runs take their usual time."""
@@ -93,7 +99,8 @@ class Classifier:
         for _ in range(WARM_UP_RUNS):
             self.predict(View(frame, pixels, WHOLE))
 
-    def _forward(self, pixels: Pixels) -> tuple[float, Map]:
+    def forward(self, pixels: Pixels) -> tuple[float, Map]:
+        """Run the graph on pixels from ``fit_to_input``; return score and map. Raises as ``predict`` does."""
         named = f"model {self.model.name} {self.model.version}"
         try:
             with torch.inference_mode():

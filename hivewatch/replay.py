@@ -16,6 +16,7 @@ from hivewatch.app import Recorder, make_watch
 from hivewatch.camera import Camera
 from hivewatch.camera.clip import ClipCamera
 from hivewatch.camera.folder import PICTURE_SUFFIXES, FolderCamera, natural_order
+from hivewatch.camera.opencv import prepare_opencv
 from hivewatch.classifier import Classifier
 from hivewatch.config import Config, MotionConfig
 from hivewatch.errors import CameraError, PublishError
@@ -156,6 +157,7 @@ def _clip(path: Path, rate_hz: float) -> ClipCamera:
 
 def _promised_frames(path: Path) -> int:
     """Return how many frames the file says it has, 0 where it does not; good enough for a progress bar."""
+    prepare_opencv()
     capture = cv2.VideoCapture(str(path))
     count = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
     capture.release()
