@@ -21,7 +21,10 @@ Matrix = npt.NDArray[np.float32]
 
 
 class Scene:
-    """A drawn hive entrance. The same seed, size and moment give the same picture, bit for bit."""
+    """A drawn hive entrance. The same seed, size and moment give the same picture, bit for bit.
+
+    Between kinds of processor OpenCV rounds differently: there one pixel in 100,000 may be one level off.
+    """
 
     def __init__(
         self,
@@ -175,20 +178,28 @@ def _lay(
     if left >= right or top >= bottom:
         return
     size = (right - left, bottom - top)
-    steps = int(np.clip(np.hypot(*blur) / 2, 1, 9))
-    scale = matrix / sprite.length_px
-    half = sprite.texture.shape[0] / 2 - 0.5
-    total = np.zeros((size[1], size[0], 4), np.uint16)
-    for share in np.linspace(-0.5, 0.5, steps) if steps > 1 else (0.0,):
-        shift = (
-            np.array((at[0] + blur[0] * share - left, at[1] + blur[1] * share - top))
-            - scale.sum(axis=1) * half
-        )
-        patch = cv2.warpAffine(sprite.texture, np.column_stack((scale, shift)), size, flags=cv2.INTER_LINEAR)
-        total += np.asarray(patch, np.uint8)
-    patch = cv2.convertScaleAbs(total, alpha=seen / steps)
-    if steps > 1:  # closes the gaps between the steps
-        patch = cv2.GaussianBlur(patch, (0, 0), np.hypot(*blur) / steps / 2)
+    patch = _smeared(sprite, matrix / sprite.length_px, (at[0] - left, at[1] - top), blur, seen, size)
     place = picture[top:bottom, left:right]
     clear = cv2.cvtColor(255 - patch[..., 3], cv2.COLOR_GRAY2RGB)
     place[:] = cv2.add(cv2.multiply(place, clear, scale=1 / 255), patch[..., :3])
+
+
+def _smeared(
+    sprite: Sprite,
+    scale: Matrix,
+    at: tuple[float, float],
+    blur: tuple[float, float],
+    seen: float,
+    size: tuple[int, int],
+) -> Pixels:
+    """Return the sprite in a patch of that size: the mean of its places while the shutter was open."""
+    steps = int(np.clip(np.hypot(*blur) / 2, 1, 9))
+    corner = np.array(at) - scale.sum(axis=1) * (sprite.texture.shape[0] / 2 - 0.5)
+    total = np.zeros((size[1], size[0], 4), np.uint16)
+    for share in np.linspace(-0.5, 0.5, steps) if steps > 1 else (0.0,):
+        matrix = np.column_stack((scale, corner + np.array(blur) * share))
+        total += np.asarray(cv2.warpAffine(sprite.texture, matrix, size, flags=cv2.INTER_LINEAR), np.uint8)
+    patch = cv2.convertScaleAbs(total, alpha=seen / steps)
+    if steps > 1:  # closes the gaps between the steps
+        patch = cv2.GaussianBlur(patch, (0, 0), np.hypot(*blur) / steps / 2)
+    return np.asarray(patch, np.uint8)
