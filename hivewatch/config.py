@@ -60,7 +60,7 @@ class FolderConfig(Section):
 class SimulatorConfig(Section):
     """A drawn hive entrance."""
 
-    seed: int = Field(default=1, ge=0)
+    seed: int = Field(default=1, ge=0, le=2**32 - 1)
     bees: int = Field(default=12, ge=0, le=200)
     hornet_every_s: TimeLimit = 20.0
     hornet_stay_s: TimeLimit = 10.0
