@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -74,21 +75,30 @@ def open_recorder(
     classifier: Classifier,
     stopwatch: Stopwatch,
     opened: contextlib.ExitStack,
-    *,
-    publish: bool,
+    make_publisher: Callable[[Config, Store], Publisher] | None,
 ) -> Recorder:
-    """Open the store and, to ``publish``, start a publisher; ``opened`` gets what must be closed again."""
+    """Open the store and start the publisher, if any; ``opened`` gets what must be closed again."""
     store = opened.enter_context(Store(config.store.directory))
     publisher = None
-    if publish:
-        topic = config.mqtt.base_topic, config.hive.id
-        online, offline = availability(*topic, online=True), availability(*topic, online=False)
-        publisher = Publisher(config.mqtt, store, config.hive.id, online=online, offline=offline)
+    if make_publisher is not None:
+        publisher = make_publisher(config, store)
         publisher.start()
         opened.callback(publisher.stop, _FAREWELL_S)
     model = classifier.model
     identity = ModelIdentity(model.name, model.version, model.sha256)
     return Recorder(config, identity, store, publisher, stopwatch)
+
+
+def daemon_publisher(config: Config, store: Store) -> Publisher:
+    """Return the publisher that stands for the hive: it also says whether the daemon is there."""
+    topic = config.mqtt.base_topic, config.hive.id
+    presence = availability(*topic, online=True), availability(*topic, online=False)
+    return Publisher(config.mqtt, store, config.mqtt.client_id or f"hivewatch-{config.hive.id}", presence)
+
+
+def guest_publisher(config: Config, store: Store) -> Publisher:
+    """Return a publisher that may work beside the hive's daemon without being taken for it."""
+    return Publisher(config.mqtt, store, f"hivewatch-{config.hive.id}-{os.getpid()}")
 
 
 def make_watch(config: Config, classifier: Classifier, recorder: Recorder) -> Watch:
@@ -142,7 +152,9 @@ class _Daemon:
         set_log_level(config)
         stopwatch = Stopwatch()
         classifier = make_classifier(config, stopwatch)
-        recorder = open_recorder(config, classifier, stopwatch, started, publish=config.mqtt.enabled)
+        recorder = open_recorder(
+            config, classifier, stopwatch, started, daemon_publisher if config.mqtt.enabled else None
+        )
         camera = open_camera(config.camera)
         log.info("watching %s with model %s %s", camera.name, classifier.model.name, classifier.model.version)
         return cls(path, config, camera, recorder, make_watch(config, classifier, recorder))

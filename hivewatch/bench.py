@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hivewatch.app import Recorder, make_classifier, make_watch, open_recorder
+from hivewatch.app import Recorder, guest_publisher, make_classifier, make_watch, open_recorder
 from hivewatch.camera.simulator import SimulatorCamera
 from hivewatch.classifier import TORCH_VERSION, fit_to_input
 from hivewatch.config import Config, MotionConfig, MqttConfig
@@ -120,7 +120,7 @@ def measure(config: Config, frames: int) -> Report:
         stopwatch = Stopwatch()
         classifier = make_classifier(config, stopwatch)
         stopwatch.durations_s.clear()  # the warm-up's times are not the loop's
-        recorder = open_recorder(config, classifier, stopwatch, opened, publish=port is not None)
+        recorder = open_recorder(config, classifier, stopwatch, opened, guest_publisher if port else None)
         recorder.told = lambda _sighting, _alert: None
         loop_s = _run(config, frames, recorder, make_watch(config, classifier, recorder))
     durations_s = stopwatch.durations_s

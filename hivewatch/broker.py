@@ -26,7 +26,9 @@ class Connection:
     paho-mqtt is run through its interface for external event loops, so it starts no thread of its own.
     """
 
-    def __init__(self, config: MqttConfig, client_id: str, password: str | None, will: Message) -> None:
+    def __init__(
+        self, config: MqttConfig, client_id: str, password: str | None, will: Message | None
+    ) -> None:
         """Prepare only. The broker publishes ``will`` if the connection ends without ``disconnect``."""
         self._config = config
         self._refusal = ""
@@ -36,14 +38,16 @@ class Connection:
         )
         self._client.connect_timeout = CONNECT_TIMEOUT_S
         self._client.on_connect = self._on_connect
-        self._client.will_set(will.topic, will.payload, QOS, will.retained)
+        if will is not None:
+            self._client.will_set(will.topic, will.payload, QOS, will.retained)
         if config.username:
             self._client.username_pw_set(config.username, password)
 
     def dial(self) -> None:
         """Open the socket and ask to be let in; blocks at most ``CONNECT_TIMEOUT_S`` for each address."""
         try:
-            self._client.connect(self._config.host, self._config.port, self._config.keepalive_s)
+            self._client.connect_async(self._config.host, self._config.port, self._config.keepalive_s)
+            self._client.reconnect()
         except (OSError, UnicodeError) as error:
             raise PublishError(_in_words(error)) from error
 

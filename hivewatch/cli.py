@@ -101,8 +101,17 @@ def _parser() -> argparse.ArgumentParser:
     train.set_defaults(command=_train)
 
     export = commands.add_parser("export", help="make a model file of a training checkpoint")
-    export.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
+    export.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="best.pt of a training run")
+    export.add_argument(
+        "data", type=Path, metavar="DATA", help="what it was trained on: its val part calibrates"
+    )
     export.add_argument("model", type=Path, metavar="MODEL", help="file to write")
+    export.add_argument(
+        "--name", default="hivewatch-resnet18", help="name of the model (default: %(default)s)"
+    )
+    export.add_argument("--version", default="0", help="version of the model")
+    export.add_argument("--training-data", default="not stated", help="the training data, in words")
+    export.add_argument("--licence", default="not stated", help="licence of the weights")
     export.set_defaults(command=_export)
     return parser
 
@@ -146,7 +155,8 @@ def _replay(arguments: argparse.Namespace) -> int:
         config = replay.adapted(config, directory, ungated=arguments.ungated)
         stopwatch = Stopwatch()
         classifier = app.make_classifier(config, stopwatch)
-        recorder = app.open_recorder(config, classifier, stopwatch, opened, publish=arguments.publish)
+        publisher = app.guest_publisher if arguments.publish else None
+        recorder = app.open_recorder(config, classifier, stopwatch, opened, publisher)
         recorder.told = _print_event_json if arguments.json else _print_event
         _replay_all(replay.replay(sources, config, classifier, recorder), sources, arguments.json)
         if arguments.publish:
@@ -209,8 +219,16 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from hivewatch.training.release import export_checkpoint
+    from hivewatch.training.export import Description
+    from hivewatch.training.release import release
 
-    difference = export_checkpoint(arguments.checkpoint, arguments.model)
-    print(f"{arguments.model}: exported; largest difference from the network {difference:.1e}")
+    description = Description(
+        name=arguments.name,
+        version=arguments.version,
+        box_level=1.0,
+        training_data=arguments.training_data,
+        licence=arguments.licence,
+    )
+    released = release(arguments.checkpoint, arguments.data, arguments.model, description)
+    print(f"{arguments.model}: {released.name} {released.version}, box level {released.box_level:.2f}")
     return 0

@@ -45,19 +45,25 @@ class Outbox(Protocol):
 class Publisher:
     """Publishes what the outbox holds, in order, each message at least once, for as long as it takes.
 
-    ``online`` and ``offline`` go to the availability topic; the broker itself says ``offline`` (last will)
-    when the connection breaks.
+    With ``presence``, an online and an offline message, it says the first when connected and the other before
+    it leaves; the broker itself says the other (last will) when the connection breaks.
     """
 
     def __init__(
-        self, config: MqttConfig, outbox: Outbox, hive_id: str, *, online: Message, offline: Message
+        self,
+        config: MqttConfig,
+        outbox: Outbox,
+        client_id: str,
+        presence: tuple[Message, Message] | None = None,
     ) -> None:
         """Read the password; raises ConfigError where it cannot be read. Connects to nothing yet."""
         self._config = config
         self._password = _read_password(config.password_file)
-        self._client_id = config.client_id or f"hivewatch-{hive_id}"
+        self._client_id = client_id
         self._outbox = outbox
-        self._online, self._offline = online, offline
+        self._online: Message | None
+        self._offline: Message | None
+        self._online, self._offline = presence or (None, None)
         self._waker, self._wakened = socket.socketpair()
         self._waker.setblocking(False)
         self._wakened.setblocking(False)
@@ -129,11 +135,13 @@ class Publisher:
             self._await(
                 connection, connection.accepted, CONNECT_TIMEOUT_S, "what listens there is no MQTT broker"
             )
-            self._send(connection, self._online)
+            if self._online is not None:
+                self._send(connection, self._online)
             self._failures_in_a_row = 0
             self._say(logging.INFO, "connected")
             self._empty_outbox(connection)
-            self._send(connection, self._offline)
+            if self._offline is not None:
+                self._send(connection, self._offline)
             connection.disconnect()
         finally:
             connection.close()

@@ -43,7 +43,7 @@ def make_publisher(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ma
     def make(port: int, **options: Any) -> Publisher:
         config = MqttConfig(host="127.0.0.1", port=port, **options)
         online, offline = (availability("hw", HIVE.id, online=on) for on in (True, False))
-        publisher = Publisher(config, store, HIVE.id, online=online, offline=offline)
+        publisher = Publisher(config, store, "hivewatch-test", (online, offline))
         made.append(publisher)
         return publisher
 
@@ -240,7 +240,7 @@ def test_broker_that_cannot_be_reached_is_told_in_words(
     """The log says why there is no connection, and that nothing is lost."""
     config = MqttConfig(host=host, port=free_port())
     message = availability("hw", "h1", online=True)
-    publisher = Publisher(config, store, "h1", online=message, offline=message)
+    publisher = Publisher(config, store, "hivewatch-test", (message, message))
     publisher.start()
     wait_until(lambda: reason in caplog.text, reason)
     publisher.stop(STOP_S)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from brokers import Broker, Subscriber, free_port
+from brokers import Broker, Subscriber, free_port, wait_until
 from daemons import ALWAYS_A_HORNET
 from fakes import make_pixels
 
@@ -116,9 +116,10 @@ def test_publish_sends_every_printed_event_to_the_broker(
         replay = Replay(
             tiny_model_path, "--json", "--publish", write_clip(tmp_path / "c.avi"), port=broker.port
         )
-        subscriber.wait_for("availability", b"offline")
+        wait_until(lambda: len(subscriber.on("event")) >= len(replay.events), "all events arrive")
     assert replay.code == 0, replay.stderr
     assert [json.loads(payload) for payload in subscriber.on("event")] == replay.events
+    assert subscriber.on("availability") == [], "a replay is not the hive's daemon"
 
 
 def test_publish_without_a_broker_ends_with_code_7_and_keeps_the_alerts(
