@@ -9,6 +9,11 @@ import pytest
 from brokers import Broker
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a golden file be written anew on purpose."""
+    parser.addoption("--update-expected", action="store_true", help="write the expected results anew")
+
+
 @pytest.fixture(scope="session")
 def tiny_model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Path of a model file of the released format with random weights: quick to make, valid, and no judge."""
