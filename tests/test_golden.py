@@ -1,7 +1,7 @@
 """A seeded film of the simulator gives the same sightings every time, with the released model.
 
-After a change that is meant to change them (a new model, say): ``pytest tests/test_golden.py --update-expected``,
-and look at what changed in the file before it is committed.
+After a change that is meant to change them (a new model, say) run
+``pytest tests/test_golden.py --update-expected``, and look at what changed before it is committed.
 """
 
 from __future__ import annotations
