@@ -28,7 +28,7 @@ ALLOWED = {
     "config": {"domain", "errors"},
     "config_reader": {"config", "errors"},
     "camera": BASE,
-    **{leaf: BASE for leaf in ALONE},
+    **dict.fromkeys(ALONE, BASE),
     **{leaf: BASE | helpers for leaf, helpers in HELPERS.items()},
     "watch": BASE | LEAVES,
     "app": RUNTIME,
