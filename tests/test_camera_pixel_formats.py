@@ -40,7 +40,7 @@ def packed(order: str) -> Callable[[Pixels], list[Pixels]]:
 
 def yuv(rgb: Pixels) -> tuple[Pixels, Pixels, Pixels]:
     """Give the planes Y, U and V, the colour ones at half size (BT.601, limited range)."""
-    i420 = cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420).reshape(-1)
+    i420 = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420), np.uint8).reshape(-1)
     area, quarter = WIDTH_PX * HEIGHT_PX, WIDTH_PX * HEIGHT_PX // 4
     half = (HEIGHT_PX // 2, WIDTH_PX // 2)
     return (

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 _WANTED_FORMAT = "BGR888"  # R, G, B in memory: no conversion needed
 _BUFFERS = 4  # one kept by picamera2, one being copied here, and two for the camera to fill
 _POLL_S = 0.2  # how long a wait may go on before the stop event is looked at
-_EARLY = 0.9  # a frame is due after this share of the interval: the camera's clock and ours never agree
+_EARLY = 0.1  # a frame may come this share of the interval early: no two clocks agree
 _STALE_S = 1.0  # at the least; at low rates a frame is stale after three intervals
 
 _INSTALL = (
@@ -118,13 +118,14 @@ class Picamera2Camera:
                 monotonic_s, age_s = _exposed(request.get_metadata())
                 early_s = 0.0
                 if previous is not None:
-                    early_s = previous.monotonic_s + _EARLY * self._interval_s - monotonic_s
-                if early_s <= 0 and age_s <= max(_STALE_S, 3 * self._interval_s):
+                    early_s = previous.monotonic_s + self._interval_s - monotonic_s
+                is_due = early_s <= _EARLY * self._interval_s
+                if is_due and age_s <= max(_STALE_S, 3 * self._interval_s):
                     return _Shot(request.make_buffer("main"), request.request.sequence, monotonic_s)
             finally:
                 request.release()
             # Only a camera that cannot be slowed down to the rate we asked for gives frames early.
-            if early_s > 0:
+            if not is_due:
                 stop.wait(early_s)
         return None
 
