@@ -63,7 +63,7 @@ class SimulatorConfig(Section):
     seed: int = Field(default=1, ge=0, le=2**32 - 1)
     bees: int = Field(default=12, ge=0, le=200)
     hornet_every_s: TimeLimit = 20.0
-    hornet_stay_s: TimeLimit = 10.0
+    hornet_stay_s: float = Field(default=10.0, gt=0, le=600)
     duration_s: Seconds = 0.0
 
 
