@@ -1,0 +1,73 @@
+"""From the best checkpoint to a model file: calibrate its score, choose its box level, export it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hivewatch.classifier import load_classifier
+from hivewatch.domain import WHOLE
+from hivewatch.errors import DataError
+from hivewatch.localize import locate
+from hivewatch.training.dataset import decode_all, read_catalogue
+from hivewatch.training.evaluate import judge
+from hivewatch.training.export import Description, export_model
+from hivewatch.training.metrics import box_accuracy, platt
+from hivewatch.training.train import load_network
+from hivewatch.training.validate import frame_maps
+
+BOX_LEVELS = tuple(round(0.05 * i, 2) for i in range(2, 17))
+LEVEL_FRAMES = 150
+
+log = logging.getLogger(__name__)
+
+
+def release(checkpoint: Path, data: Path, path: Path, description: Description) -> Description:
+    """Write the checkpoint's averaged network as a model file; return what the file says of itself.
+
+    The score is calibrated on the hive frames of the validation splits, the box level chosen on boxed
+    training frames. ``description.box_level`` and ``recipe`` are replaced by what was found and used.
+    Raises DataError where there is nothing to calibrate on.
+    """
+    net, recipe, _ = load_network(checkpoint)
+    catalogue = read_catalogue(data)
+    hive = [p for p in catalogue.split("val") if p.domain == "hive"]
+    shots, _ = decode_all(hive, long_side_px=10_000)
+    logits = np.array([logit for _, logit, _ in frame_maps(net, shots, recipe, "calibrate")])
+    hornet = np.array([picture.hornet for picture, _ in shots])
+    if not hornet.any() or hornet.all():
+        raise DataError(f"{data}: calibration needs validation frames with and without hornets")
+    scale, offset = platt(logits, hornet)
+    net.scale.copy_(torch.tensor(scale))
+    net.offset.copy_(torch.tensor(offset))
+    description = replace(description, recipe=recipe.model_dump(mode="json"))
+    export_model(net, path, description)
+    description = replace(description, box_level=best_box_level(path, data))
+    difference = export_model(net, path, description)
+    log.info(
+        "scale %.3f, offset %.3f, box level %.2f, parity %.1g",
+        scale,
+        offset,
+        description.box_level,
+        difference,
+    )
+    return description
+
+
+def best_box_level(model: Path, data: Path) -> float:
+    """The share of the map's peak to cut it at, for boxes that meet those of training hive frames best."""
+    boxed = [p for p in read_catalogue(data).split("train") if p.domain == "hive" and p.hornet_boxes]
+    if not boxed:
+        raise DataError(f"{data}: no boxed hornet in the training split to choose the box level by")
+    some = boxed[:: max(1, len(boxed) // LEVEL_FRAMES)]
+    verdicts = judge(some, load_classifier(model, threads=0))
+    truth = [verdict.picture.hornet_boxes for verdict in verdicts]
+
+    def accuracy(level: float) -> float:
+        return box_accuracy([locate(v.prediction.cam, WHOLE, level).box for v in verdicts], truth)
+
+    return max(BOX_LEVELS, key=accuracy)

@@ -1,0 +1,66 @@
+"""A trained checkpoint becomes a model file, and the file is measured through the daemon's classifier."""
+
+from pathlib import Path
+
+import pytest
+from test_train import RECIPE
+from training_pictures import write_data, write_weights
+
+from hivewatch.classifier import load_classifier, read_description
+from hivewatch.errors import DataError
+from hivewatch.training.dataset import read_catalogue
+from hivewatch.training.evaluate import evaluate, judge
+from hivewatch.training.export import Description
+from hivewatch.training.figures import draw_figures
+from hivewatch.training.release import release
+from hivewatch.training.train import BEST, load_network, train
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run")
+    weights = write_weights(out / "resnet18.pt")
+    recipe = RECIPE.model_copy(update={"epochs": 3, "crops_per_epoch": 64, "mine_every": 0})
+    train(data, recipe, out, weights=weights)
+    description = Description("test", "0", 0.5, "drawn pictures", "none", input_long_side_px=160)
+    release(out / BEST, data, out / "model.pt", description)
+    return out
+
+
+def test_the_model_file_carries_recipe_and_box_level(run: Path) -> None:
+    model = read_description(run / "model.pt")
+    assert model.recipe["epochs"] == 3
+    assert 0.1 <= model.box_level <= 0.8
+
+
+def test_scores_are_calibrated_on_the_validation_frames(run: Path, data: Path) -> None:
+    """Platt scaling makes the mean score the share of hornets, here one half."""
+    verdicts = judge(read_catalogue(data).split("val"), load_classifier(run / "model.pt", threads=1))
+    assert sum(v.prediction.score for v in verdicts) / len(verdicts) == pytest.approx(0.5, abs=0.1)
+
+
+def test_the_report_counts_and_measures(run: Path, data: Path) -> None:
+    (report,) = evaluate(data, load_classifier(run / "model.pt", threads=1))
+    assert report.group == "val hive"
+    assert (report.ranking.pictures, report.ranking.hornets) == (12, 6)
+    assert report.ranking.auroc.low <= report.ranking.auroc.value <= report.ranking.auroc.high
+    assert report.localisation.pictures == 6
+    assert set(report.alarms) == {"velutina", "none"}
+
+
+def test_an_empty_split_is_a_clear_error(run: Path, data: Path) -> None:
+    with pytest.raises(DataError, match="'test'"):
+        evaluate(data, load_classifier(run / "model.pt", threads=1), split="test")
+
+
+def test_figures_are_written(run: Path, data: Path, tmp_path: Path) -> None:
+    verdicts = judge(read_catalogue(data).split("val"), load_classifier(run / "model.pt", threads=1))
+    _, _, history = load_network(run / BEST)
+    paths = draw_figures(history, verdicts, tmp_path)
+    assert [path.name for path in paths] == ["curves.png", "predictions.png", "maps.png"]
+    assert all(path.stat().st_size > 5000 for path in paths)

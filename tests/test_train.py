@@ -1,0 +1,136 @@
+"""A training run on drawn pictures: repeatable, resumable, and one that learns."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from training_pictures import write_data, write_weights
+
+from hivewatch.errors import DataError, ModelError
+from hivewatch.training import train as training
+from hivewatch.training.recipe import Recipe, Shares, read_recipe
+from hivewatch.training.train import BEST, HISTORY, LAST, load_network, train
+
+RECIPE = Recipe(
+    layer4_stride=2,
+    crop_px=64,
+    frame_long_side_px=160,
+    hornet_px=28,
+    shares=Shares(simulated=0, photo=0),
+    simulated_frames=0,
+    epochs=2,
+    crops_per_epoch=16,
+    batch=8,
+    average_decay=0.5,
+    mine_every=1,
+    mined_frames=4,
+    mixed_precision=False,
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_weights(tmp_path_factory.mktemp("weights") / "resnet18.pt")
+
+
+@pytest.fixture(scope="module")
+def finished(data: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run")
+    train(data, RECIPE, out, weights=weights)
+    return out
+
+
+def weights_of(checkpoint: Path) -> torch.Tensor:
+    return torch.load(checkpoint, weights_only=True)["net"]["classifier.weight"]
+
+
+def test_a_run_leaves_its_checkpoints_and_history(finished: Path) -> None:
+    assert {path.name for path in finished.iterdir()} == {BEST, LAST, HISTORY}
+    history = json.loads((finished / HISTORY).read_text())
+    assert [entry["number"] for entry in history] == [0, 1]
+    assert "auroc" in history[1]["validation"]["splits"]["val"]
+
+
+def test_a_checkpoint_carries_its_recipe(finished: Path) -> None:
+    _, recipe, history = load_network(finished / LAST)
+    assert recipe == RECIPE
+    assert len(history) == 2
+
+
+def test_one_seed_gives_one_result(data: Path, weights: Path, finished: Path, tmp_path: Path) -> None:
+    train(data, RECIPE, tmp_path, weights=weights)
+    assert (tmp_path / HISTORY).read_text() == (finished / HISTORY).read_text()
+    assert torch.equal(weights_of(tmp_path / LAST), weights_of(finished / LAST))
+
+
+def test_a_resumed_run_ends_as_an_uninterrupted_one(
+    data: Path, weights: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = training._one_epoch
+
+    def interrupted(run: training.Run, *args: object) -> object:
+        if run.history:
+            raise KeyboardInterrupt
+        return whole(run, *args)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training, "_one_epoch", interrupted)
+        train(data, RECIPE, tmp_path, weights=weights)
+    train(data, Recipe(), tmp_path, weights=weights, resume=True)
+    assert torch.equal(weights_of(tmp_path / LAST), weights_of(finished / LAST))
+
+
+def test_frozen_layers_keep_their_weights(finished: Path, weights: Path) -> None:
+    trained = torch.load(finished / LAST, weights_only=True)["net"]
+    start = torch.load(weights, weights_only=True)
+    assert torch.equal(trained["body.layer2.0.conv1.weight"], start["layer2.0.conv1.weight"])
+    assert not torch.equal(trained["body.layer4.0.conv1.weight"], start["layer4.0.conv1.weight"])
+
+
+def test_batch_norms_keep_the_statistics_they_came_with(finished: Path, weights: Path) -> None:
+    trained = torch.load(finished / LAST, weights_only=True)["net"]
+    start = torch.load(weights, weights_only=True)
+    assert torch.equal(trained["body.layer4.1.bn2.running_var"], start["layer4.1.bn2.running_var"])
+
+
+def test_training_lowers_the_loss(data: Path, weights: Path, tmp_path: Path) -> None:
+    longer = RECIPE.model_copy(
+        update={"epochs": 4, "crops_per_epoch": 48, "validate_every": 4, "mine_every": 0}
+    )
+    train(data, longer, tmp_path, weights=weights)
+    history = json.loads((tmp_path / HISTORY).read_text())
+    assert history[-1]["map_loss"] < 0.8 * history[0]["map_loss"]
+
+
+def test_training_without_pictures_is_a_clear_error(tmp_path: Path, weights: Path) -> None:
+    with pytest.raises(DataError, match="no such folder"):
+        train(tmp_path / "none", RECIPE, tmp_path, weights=weights)
+
+
+def test_a_file_that_holds_no_weights_is_refused(data: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "weights.pt"
+    bad.write_bytes(b"nothing of the kind")
+    with pytest.raises(ModelError, match=r"weights\.pt"):
+        train(data, RECIPE, tmp_path / "out", weights=bad)
+
+
+def test_resuming_where_nothing_was_saved_is_a_clear_error(data: Path, weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="checkpoint"):
+        train(data, RECIPE, tmp_path, weights=weights, resume=True)
+
+
+def test_a_recipe_with_faults_names_them_all(tmp_path: Path) -> None:
+    path = tmp_path / "train.yaml"
+    path.write_text("epochs: 0\ncrop: 224\n")
+    with pytest.raises(DataError, match=r"(?s)epochs.*crop|crop.*epochs"):
+        read_recipe(path)
+
+
+def test_the_released_recipe_can_be_read() -> None:
+    assert read_recipe(Path(__file__).parent.parent / "config/train.yaml").epochs >= 1
