@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import hivewatch
 from hivewatch.classifier import load_graph, read_model_info
 from hivewatch.errors import ModelError
 from hivewatch.training.export import Description, export_model
@@ -70,6 +71,13 @@ def test_the_graph_holds_no_constant_tensors_that_widening_would_miss(tiny_model
     with zipfile.ZipFile(tiny_model_path) as archive:
         constants = [name for name in archive.namelist() if "/constants/" in name]
     assert constants == []
+
+
+def test_the_file_names_no_path_of_the_machine_it_was_made_on(tiny_model_path: Path) -> None:
+    package = str(Path(hivewatch.__file__).parent).encode()
+    with zipfile.ZipFile(tiny_model_path) as archive:
+        telling = [name for name in archive.namelist() if package in archive.read(name)]
+    assert telling == []
 
 
 def test_the_description_travels_in_the_file(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """From a trained network to the file that the daemon runs: a TorchScript graph and its description."""
 
 import copy
+import io
 import json
 import warnings
+import zipfile
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -107,10 +109,15 @@ def _describe(net: HornetNet, description: Description) -> str:
 
 
 def _save(graph: FrameGraph, path: Path, description: str) -> None:
+    """Write the graph without TorchScript's notes on its source: they name paths of this machine."""
+    whole = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated")
-        scripted = torch.jit.script(graph)
-        torch.jit.save(scripted, str(path), _extra_files={DESCRIPTION_FILE: description})
+        torch.jit.save(torch.jit.script(graph), whole, _extra_files={DESCRIPTION_FILE: description})
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(path, "w") as target:
+        for entry in source.infolist():
+            if not entry.filename.endswith(".debug_pkl"):
+                target.writestr(entry, source.read(entry))
 
 
 def _parity(graph: FrameGraph, path: Path) -> float:
