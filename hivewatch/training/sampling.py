@@ -68,7 +68,9 @@ class Sampler:
             self._photo: shares.photo * bool(self._photos),
             self._simulation: shares.simulated * bool(self._simulated),
         }
-        drawable = {kind: share for kind, share in kinds.items() if share > 0}
+        drawable: dict[Callable[[Rng], Crop], float] = {
+            kind: share for kind, share in kinds.items() if share > 0
+        }
         if not any(kind != self._hard_place for kind in drawable):
             raise DataError(
                 "no kind of crop has both pictures and a share in the recipe: box hornets or raise shares"

@@ -55,9 +55,10 @@ class Epoch:
 def train(data: Path, recipe: Recipe, out: Path, *, weights: Path | str, resume: bool = False) -> Path:
     """Train by ``recipe`` on the training split of ``data``; return the checkpoint that validated best.
 
-    ``out`` gets ``last.ckpt`` and ``best.ckpt`` (network, averaged network, optimiser, recipe and history) and
+    ``out`` gets ``last.ckpt`` and ``best.ckpt`` (network, averaged network, optimiser, recipe, history) and
     ``history.json``. ``weights``: a ResNet18 state dict, ``imagenet``, or the checkpoint (``.ckpt``) of an
-    earlier run to train further. ``resume`` goes on from ``last.ckpt`` with the recipe in it. Raises DataError for unusable data and ModelError for unusable weights.
+    earlier run to train further. ``resume`` goes on from ``last.ckpt`` with the recipe in it. Raises
+    DataError for unusable data and ModelError for unusable weights.
     """
     state = _read_checkpoint(out / LAST) if resume else None
     recipe = Recipe.model_validate(state["recipe"]) if state else recipe
