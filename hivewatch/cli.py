@@ -147,6 +147,7 @@ def _replay(arguments: argparse.Namespace) -> int:
     from hivewatch.timing import Stopwatch
 
     config = load(arguments.config) if arguments.config else Config()
+    app.set_log_level(config)
     sources = replay.find_sources(arguments.paths, config.camera.rate_hz)
     with contextlib.ExitStack() as opened:
         directory = arguments.out

@@ -14,7 +14,7 @@ import cv2
 
 from hivewatch.app import Recorder, make_watch
 from hivewatch.camera import Camera
-from hivewatch.camera.clip import ClipCamera
+from hivewatch.camera.clip import CLIP_SUFFIXES, ClipCamera
 from hivewatch.camera.folder import PICTURE_SUFFIXES, FolderCamera, natural_order
 from hivewatch.camera.opencv import prepare_opencv
 from hivewatch.classifier import Classifier
@@ -23,10 +23,6 @@ from hivewatch.errors import CameraError, PublishError
 from hivewatch.watch import Step
 
 log = logging.getLogger(__name__)
-
-CLIP_SUFFIXES = frozenset(
-    {".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".mjpg", ".mjpeg", ".ts", ".h264"}
-)
 
 
 @dataclass(frozen=True, slots=True)

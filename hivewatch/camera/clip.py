@@ -18,6 +18,11 @@ from hivewatch.camera.picture import modified_at
 from hivewatch.domain import Frame
 from hivewatch.errors import CameraError
 
+CLIP_SUFFIXES = frozenset(
+    {".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".mjpg", ".mjpeg", ".ts", ".h264"}
+)
+"""What the names of clips end in."""
+
 LONGEST_STEP_S = 60.0
 """A longer step from one frame to the next is a fault of the container's clock, not of the scene."""
 
