@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 import queue
 import signal
 import socket
@@ -20,39 +21,72 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import paho.mqtt.client as mqtt
 import yaml
 from paho.mqtt.enums import CallbackAPIVersion
 
+from hivewatch.camera.clip import CLIP_SUFFIXES
+
 HIVE = "demo"
-TOPICS = f"hivewatch/{HIVE}"
-CLIPS = {".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".mjpg", ".mjpeg", ".ts", ".h264"}
-STOP_S = 15.0
 ANSWER_S = 10.0
+STOP_S = 15.0
 
 
 class DemoError(Exception):
     """The demo cannot go on; the message is for the person in front of it."""
 
 
-@dataclass
 class Viewer:
-    """Prints what comes, as a subscriber sees it, and remembers what the sightings' pictures should be."""
+    """A subscriber that prints what the demo's hive publishes and checks pictures against their events."""
 
-    ended: list[dict[str, Any]] = field(default_factory=list)
-    announced: set[str] = field(default_factory=set)
-    pictures: set[str] = field(default_factory=set)
-    is_offline: bool = False
+    def __init__(self, host: str, port: int) -> None:
+        """Subscribe; raises DemoError where there is no broker."""
+        self.ended: list[dict[str, Any]] = []
+        self.pictures: set[str] = set()
+        self._announced: set[str] = set()
+        self._topics = f"hivewatch/{HIVE}"
+        self._inbox: queue.Queue[mqtt.MQTTMessage] = queue.Queue()
+        subscribed = threading.Event()
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
+        self._client.on_connect = lambda client, *_: client.subscribe(f"{self._topics}/#", 1)
+        self._client.on_subscribe = lambda *_: subscribed.set()
+        self._client.on_message = lambda _client, _data, message: self._inbox.put(message)
+        try:
+            self._client.connect(host, port)
+        except (OSError, UnicodeError) as error:
+            raise DemoError(f"no broker answers on {host}:{port}: {error}") from error
+        self._client.loop_start()
+        if not subscribed.wait(ANSWER_S):
+            raise DemoError(f"the broker on {host}:{port} does not let the demo in")
 
-    def show(self, topic: str, payload: bytes | bytearray, *, retained: bool) -> None:
-        """Print one message. Raises DemoError for a picture that no event has announced."""
-        leaf = topic.rpartition("/")[2]
-        if retained:
+    def show_next(self) -> None:
+        """Print the next message, if one comes soon; raises DemoError for a picture of no event."""
+        with contextlib.suppress(queue.Empty):
+            self._show(self._inbox.get(timeout=0.2))
+
+    def show_rest(self) -> None:
+        """Print all that the broker has taken so far: what it takes now comes after that."""
+        last = f"{self._topics}/demo"
+        self._client.publish(last, b"over", 1)
+        with contextlib.suppress(queue.Empty):
+            while (message := self._inbox.get(timeout=ANSWER_S)).topic != last:
+                self._show(message)
+
+    def close(self) -> None:
+        """Leave nothing retained on what may be somebody's broker, and go."""
+        for leaf in ("availability", "snapshot"):
+            self._client.publish(f"{self._topics}/{leaf}", b"", 1, retain=True).wait_for_publish(ANSWER_S)
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _show(self, message: mqtt.MQTTMessage) -> None:
+        payload = bytes(message.payload)
+        leaf = message.topic.rpartition("/")[2]
+        if message.retain:
             text = f"{len(payload)} bytes, kept by the broker from before"
         elif leaf == "event":
             text = self._event(json.loads(payload))
@@ -60,28 +94,29 @@ class Viewer:
             text = self._picture(payload)
         else:
             text = payload.decode()
-            self.is_offline = text == "offline"
-        # On a terminal a progress bar may stand in this line.
-        print(f"\r\x1b[K{topic:27}  {text}" if sys.stdout.isatty() else f"{topic:27}  {text}", flush=True)
+        clear = "\r\x1b[K" if sys.stdout.isatty() else ""  # a progress bar may stand in this line
+        print(f"{clear}{message.topic:27}  {text}", flush=True)
 
     def _event(self, event: dict[str, Any]) -> str:
-        self.announced.add(event["snapshot"]["sha256"])
+        self._announced.add(event["snapshot"]["sha256"])
         if event["event_type"] == "end":
             self.ended.append(event)
         box = event["box"]
         place = "no box" if box is None else "box x {x0:.2f}-{x1:.2f} y {y0:.2f}-{y1:.2f}".format(**box)
-        at, since = (_local(event[name]) for name in ("at", "started_at"))
+        at, began = (
+            f"{datetime.fromisoformat(event[name]).astimezone():%H:%M:%S}" for name in ("at", "started_at")
+        )
         return (
-            f"{event['event_type']:6} score {event['score']:.2f}, best {event['best_score']:.2f}, {place},"
-            f" {event['votes_for']} of {event['votes']} frames, {at}, began {since}"
+            f"{event['event_type']:6}  score {event['score']:.2f} (best {event['best_score']:.2f}), {place},"
+            f" {event['votes_for']} of {event['votes']} frames, at {at}, began {began}"
         )
 
-    def _picture(self, payload: bytes | bytearray) -> str:
+    def _picture(self, payload: bytes) -> str:
         sha256 = hashlib.sha256(payload).hexdigest()
-        if sha256 not in self.announced:
-            raise DemoError(f"the picture on {TOPICS}/snapshot (SHA-256 {sha256}) belongs to no event")
+        if sha256 not in self._announced:
+            raise DemoError(f"the picture on {self._topics}/snapshot, SHA-256 {sha256}, belongs to no event")
         self.pictures.add(sha256)
-        return f"JPEG of {len(payload) / 1000:.0f} kB, SHA-256 {sha256[:12]}..., as its event says"
+        return f"JPEG    {len(payload) / 1000:.0f} kB, SHA-256 {sha256[:12]}... as its event says"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -104,37 +139,37 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "path", nargs="?", type=Path, metavar="PATH", help="your own clip, picture or folder of them"
     )
-    parser.add_argument("--broker", metavar="HOST[:PORT]", help="a broker of yours instead of the demo's own")
+    parser.add_argument("--broker", type=_address, metavar="HOST[:PORT]", help="use this broker, not its own")
     parser.add_argument(
         "--limit", type=float, default=120.0, metavar="SECONDS", help="wait so long for a hornet (120)"
     )
     return parser
 
 
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.partition(":")
+    return host, int(port or 1883)
+
+
 def _demo(chosen: argparse.Namespace, opened: contextlib.ExitStack) -> int:
     if chosen.path and not chosen.path.exists():
         raise DemoError(f"{chosen.path} does not exist")
     folder = _make_folder()
-    if chosen.broker:
-        host, _, port = chosen.broker.partition(":")
-        address = host, int(port or 1883)
-    else:
-        address = opened.enter_context(own_broker())
+    host, port = chosen.broker or opened.enter_context(own_broker())
     config = folder / "hivewatch.yaml"
-    config.write_text(yaml.safe_dump(_config(chosen.path, *address), sort_keys=False))
-    messages = opened.enter_context(_subscribed(*address))
-    print(f"Watching {chosen.path or 'a drawn hive'}; alerts go to the broker on {address[0]}:{address[1]}.")
-    viewer = Viewer()
+    config.write_text(yaml.safe_dump(_config(chosen.path, host, port), sort_keys=False))
+    viewer = opened.enter_context(contextlib.closing(Viewer(host, port)))
+    print(f"Watching {chosen.path or 'a drawn hive'}; alerts go to the broker on {host}:{port}.", flush=True)
     if chosen.path:
-        code = _replay(chosen.path, config, folder / "replay.txt", messages, viewer, opened)
+        code = _replay(chosen.path, config, viewer, opened)
     else:
-        code = _watch(config, chosen.limit, messages, viewer, opened)
+        code = _watch(config, chosen.limit, viewer, opened)
     _tell_pictures(viewer, folder)
     return code
 
 
 def _make_folder() -> Path:
-    folder = Path("hivewatch-demo") / f"{datetime.now():%Y-%m-%d-%H%M%S}"
+    folder = Path("hivewatch-demo", f"{datetime.now():%Y-%m-%d-%H%M%S}-{os.getpid()}")
     try:
         folder.mkdir(parents=True)
     except OSError as error:
@@ -144,76 +179,69 @@ def _make_folder() -> Path:
 
 def _config(path: Path | None, host: str, port: int) -> dict[str, Any]:
     """Return the daemon's configuration; what is not named here is at its default."""
-    config: dict[str, Any] = {
+    if path is None:
+        simulator = {"hornet_every_s": 20.0, "hornet_stay_s": 8.0}
+        chosen: dict[str, Any] = {
+            "camera": {"kind": "simulator", "simulator": simulator},
+            "decision": {"quiet_s": 4.0},
+        }
+    elif _has_clips(path):
+        chosen = {}
+    else:  # pictures stand each for itself, as if taken a minute apart
+        chosen = {
+            "camera": {"rate_hz": 1 / 60},
+            "gate": {"motion": {"enabled": False}},
+            "decision": {"votes": 1, "out_of": 1, "cool_down_s": 0.0},
+        }
+    return {
         "hive": {"id": HIVE, "name": "Demo hive"},
-        "camera": {"kind": "simulator", "simulator": {"hornet_every_s": 20.0, "hornet_stay_s": 8.0}},
-        "decision": {"quiet_s": 4.0},
+        **chosen,
         "store": {"directory": "store"},
         "mqtt": {"host": host, "port": port},
         "log": {"level": "warning"},
     }
-    if path:
-        # A clip is judged as a camera would be. Pictures stand each for itself, as if taken a minute apart.
-        config["camera"] = {} if _has_clips(path) else {"rate_hz": 1 / 60}
-        config["decision"] = {} if _has_clips(path) else {"votes": 1, "out_of": 1, "cool_down_s": 0.0}
-    return config
 
 
 def _has_clips(path: Path) -> bool:
-    return any(file.suffix.lower() in CLIPS for file in (path, *path.rglob("*")))
+    return any(file.suffix.lower() in CLIP_SUFFIXES for file in (path, *path.rglob("*")))
 
 
-def _watch(
-    config: Path,
-    limit_s: float,
-    messages: queue.Queue[mqtt.MQTTMessage],
-    viewer: Viewer,
-    opened: contextlib.ExitStack,
-) -> int:
+def _watch(config: Path, limit_s: float, viewer: Viewer, opened: contextlib.ExitStack) -> int:
     """Run the daemon until its first sighting has ended, and stop it."""
     daemon = opened.enter_context(_hivewatch(["run", "--config", str(config)]))
     deadline_s = time.monotonic() + limit_s
     while not viewer.ended:
-        _show_next(messages, viewer)
+        viewer.show_next()
         if daemon.poll() is not None:
             raise DemoError(f"the daemon ended with exit code {daemon.returncode}; its reason stands above")
         if time.monotonic() > deadline_s:
-            raise DemoError(f"no sighting began and ended within {limit_s:g} s; is this machine very busy?")
+            raise DemoError(f"no sighting has begun and ended within {limit_s:g} s")
     daemon.terminate()
-    _show_rest(daemon, messages, viewer)
+    daemon.wait(STOP_S)
+    viewer.show_rest()
     return daemon.returncode
 
 
-def _replay(
-    path: Path,
-    config: Path,
-    report: Path,
-    messages: queue.Queue[mqtt.MQTTMessage],
-    viewer: Viewer,
-    opened: contextlib.ExitStack,
-) -> int:
-    """Send the files through the daemon's loop to their end."""
-    ungated = [] if _has_clips(path) else ["--ungated"]
-    arguments = ["replay", str(path), "--publish", "--config", str(config), *ungated]
-    with report.open("w") as output:
-        replay = opened.enter_context(_hivewatch(arguments, output))
+def _replay(path: Path, config: Path, viewer: Viewer, opened: contextlib.ExitStack) -> int:
+    """Send the files through the daemon's loop, to their end."""
+    summary = config.with_name("replay.txt")
+    with summary.open("w") as output:
+        replay = opened.enter_context(
+            _hivewatch(["replay", str(path), "--publish", "--config", str(config)], output)
+        )
         while replay.poll() is None:
-            _show_next(messages, viewer)
-    _show_rest(replay, messages, viewer)
+            viewer.show_next()
+    viewer.show_rest()
     if replay.returncode == 0:
-        print(report.read_text().splitlines()[-1])
+        print(summary.read_text().splitlines()[-1])
     return replay.returncode
 
 
 @contextlib.contextmanager
-def _hivewatch(arguments: list[str], output: Any = None) -> Iterator[subprocess.Popen[bytes]]:
+def _hivewatch(arguments: list[str], output: IO[str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """Run hivewatch in a process group of its own, so that a Ctrl-C reaches us alone; end it afterwards."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "hivewatch", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        process_group=0,
-    )
+    command = [sys.executable, "-m", "hivewatch", *arguments]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, process_group=0)
     try:
         yield process
     finally:
@@ -225,25 +253,8 @@ def _hivewatch(arguments: list[str], output: Any = None) -> Iterator[subprocess.
             process.wait()
 
 
-def _show_next(messages: queue.Queue[mqtt.MQTTMessage], viewer: Viewer) -> None:
-    with contextlib.suppress(queue.Empty):
-        message = messages.get(timeout=0.2)
-        viewer.show(message.topic, message.payload, retained=message.retain)
-
-
-def _show_rest(
-    process: subprocess.Popen[bytes], messages: queue.Queue[mqtt.MQTTMessage], viewer: Viewer
-) -> None:
-    """Show what comes until hivewatch has ended and said goodbye."""
-    deadline_s = time.monotonic() + STOP_S
-    while process.poll() is None or not viewer.is_offline:
-        _show_next(messages, viewer)
-        if time.monotonic() > deadline_s:
-            raise DemoError(f"hivewatch has not said goodbye within {STOP_S:g} s")
-
-
 def _tell_pictures(viewer: Viewer, folder: Path) -> None:
-    """Print where the annotated snapshots lie; raises DemoError where one is not what was told."""
+    """Print where the annotated snapshots lie; raises DemoError where one is not what its event says."""
     files = {hashlib.sha256(file.read_bytes()).hexdigest(): file for file in folder.rglob("*.jpg")}
     for event in viewer.ended:
         sha256 = event["snapshot"]["sha256"]
@@ -262,9 +273,9 @@ def own_broker() -> Iterator[tuple[str, int]]:
     for name in ("amqtt", "transitions"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with socket.create_server(("127.0.0.1", 0)) as free:
-        address: tuple[str, int] = free.getsockname()
+        host, port = free.getsockname()
     config = {
-        "listeners": {"default": {"type": "tcp", "bind": f"{address[0]}:{address[1]}"}},
+        "listeners": {"default": {"type": "tcp", "bind": f"{host}:{port}"}},
         "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
     }
 
@@ -278,41 +289,12 @@ def own_broker() -> Iterator[tuple[str, int]]:
     thread.start()
     broker = asyncio.run_coroutine_threadsafe(start(), loop).result(ANSWER_S)
     try:
-        yield address
+        yield host, port
     finally:
         asyncio.run_coroutine_threadsafe(broker.shutdown(), loop).result(ANSWER_S)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(ANSWER_S)
         loop.close()
-
-
-@contextlib.contextmanager
-def _subscribed(host: str, port: int) -> Iterator[queue.Queue[mqtt.MQTTMessage]]:
-    """Subscribe to all that the demo's hive publishes; yields the queue of what comes."""
-    messages: queue.Queue[mqtt.MQTTMessage] = queue.Queue()
-    is_subscribed = threading.Event()
-    client = mqtt.Client(CallbackAPIVersion.VERSION2)
-    client.on_connect = lambda client, *_: client.subscribe(f"{TOPICS}/#", 1)
-    client.on_subscribe = lambda *_: is_subscribed.set()
-    client.on_message = lambda _client, _data, message: messages.put(message)
-    try:
-        client.connect(host, port)
-    except (OSError, UnicodeError) as error:
-        raise DemoError(f"no broker answers on {host}:{port}: {error}") from error
-    client.loop_start()
-    try:
-        if not is_subscribed.wait(ANSWER_S):
-            raise DemoError(f"the broker on {host}:{port} does not let the demo in")
-        yield messages
-    finally:
-        for leaf in ("availability", "snapshot"):  # leave nothing retained on somebody's broker
-            client.publish(f"{TOPICS}/{leaf}", b"", 1, retain=True).wait_for_publish(ANSWER_S)
-        client.disconnect()
-        client.loop_stop()
-
-
-def _local(text: str) -> str:
-    return f"{datetime.fromisoformat(text).astimezone():%H:%M:%S}"
 
 
 if __name__ == "__main__":
