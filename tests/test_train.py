@@ -99,6 +99,13 @@ def test_batch_norms_keep_the_statistics_they_came_with(finished: Path, weights:
     assert torch.equal(trained["body.layer4.1.bn2.running_var"], start["layer4.1.bn2.running_var"])
 
 
+def test_a_run_can_start_from_the_checkpoint_of_an_earlier_one(finished: Path) -> None:
+    earlier, _, _ = load_network(finished / LAST)
+    run = training.Run(RECIPE, finished / LAST)
+    assert torch.equal(run.net.classifier.weight, earlier.classifier.weight)
+    assert run.step == 0
+
+
 def test_training_lowers_the_loss(data: Path, weights: Path, tmp_path: Path) -> None:
     longer = RECIPE.model_copy(
         update={"epochs": 4, "crops_per_epoch": 48, "validate_every": 4, "mine_every": 0}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import yaml
 from pydantic import Field, ValidationError
@@ -64,11 +65,16 @@ class Recipe(Section):
     workers: int = Field(1, ge=1)
 
 
+def parse_recipe(document: dict[str, Any]) -> Recipe:
+    """A recipe from its JSON or YAML form; raises pydantic's ValidationError."""
+    return Recipe.model_validate_json(json.dumps(document))
+
+
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe; what it does not name keeps its default. Raises DataError with every fault in it."""
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        return Recipe.model_validate(document)
+        return parse_recipe(document)
     except (OSError, yaml.YAMLError) as error:
         raise DataError(f"{path}: cannot be read as a recipe ({error})") from error
     except ValidationError as error:

@@ -24,7 +24,7 @@ from hivewatch.training.crops import Crop
 from hivewatch.training.dataset import Catalogue, Shot, decode_all, read_catalogue
 from hivewatch.training.network import HornetNet, normalise
 from hivewatch.training.objective import NO_VOTE, map_loss, map_target, pooled_loss
-from hivewatch.training.recipe import Recipe
+from hivewatch.training.recipe import Recipe, parse_recipe
 from hivewatch.training.sampling import Place, Sampler
 from hivewatch.training.simulated import simulated_shots
 from hivewatch.training.validate import Validation, false_alarms, validate
@@ -61,7 +61,7 @@ def train(data: Path, recipe: Recipe, out: Path, *, weights: Path | str, resume:
     DataError for unusable data and ModelError for unusable weights.
     """
     state = _read_checkpoint(out / LAST) if resume else None
-    recipe = Recipe.model_validate(state["recipe"]) if state else recipe
+    recipe = parse_recipe(state["recipe"]) if state else recipe
     torch.manual_seed(recipe.seed)
     catalogue = read_catalogue(data)
     shots = _decode(catalogue, "train", recipe.decode_long_side_px)
@@ -121,7 +121,7 @@ class Run:
     @classmethod
     def restored(cls, state: dict[str, Any]) -> Run:
         """The run that ``save`` wrote."""
-        run = cls(Recipe.model_validate(state["recipe"]), weights=None)
+        run = cls(parse_recipe(state["recipe"]), weights=None)
         run.net.load_state_dict(state["net"])
         run.average.load_state_dict(state["average"])
         run.optimiser.load_state_dict(state["optimiser"])
