@@ -5,13 +5,13 @@ from __future__ import annotations
 from itertools import count
 
 import pytest
+from fakes import make_frame, make_prediction
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hivewatch.config import DecisionConfig
 from hivewatch.decision import Decider
 from hivewatch.domain import Phase, Sighting
-from fakes import make_frame, make_prediction
 
 HORNET, MAYBE, NOTHING = 0.8, 0.5, 0.1
 CONFIG = DecisionConfig(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from fakes import make_frame, make_pixels
 
 from hivewatch.config import MotionConfig
 from hivewatch.domain import WHOLE, Pixels, View
 from hivewatch.motion import MotionGate
-from fakes import make_frame, make_pixels
 
 SCENE = make_pixels(1280, 720)
 

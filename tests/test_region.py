@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from fakes import make_frame
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hivewatch.config import GateConfig, Polygon
 from hivewatch.domain import WHOLE, Frame
 from hivewatch.region import Region
-from fakes import make_frame
 
 LEFT_HALF: Polygon = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
 MIDDLE: Polygon = ((0.25, 0.25), (0.75, 0.25), (0.75, 0.75), (0.25, 0.75))
