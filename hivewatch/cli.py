@@ -38,6 +38,8 @@ exit codes:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; an error is told on stderr in its own words."""
+    # Torch's threads would spin while they wait for each other, at the cost of everything else that runs.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = _parser().parse_args(argv)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     logging.getLogger("hivewatch").setLevel(logging.INFO)
