@@ -80,7 +80,7 @@ install_hivewatch() {
         # Both at once, for each torchvision belongs to one torch; the extras may ask for it later.
         "${pip[@]}" --index-url "$torch_cpu_index" torch torchvision || return
     fi
-    "${pip[@]}" --editable "$project[$1]" || return
+    "${pip[@]}" --editable "${project}[$1]" || return
     unset TMPDIR
     rm -rf "$venv/tmp"
 }
