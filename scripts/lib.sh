@@ -21,24 +21,31 @@ die() {
 # unpacked packages that pip takes for whole ones, so after one the environment is made anew.
 set_up() {
     local extras=$1
-    local stamp=$venv/.hivewatch-${extras//,/-} unfinished=$venv/.hivewatch-unfinished
+    local stamp=$venv/.hivewatch-${extras//,/-} unfinished=$venv/.hivewatch-unfinished lock
+    exec {lock}<"$project"
+    flock "$lock" # until pip has ended, even if this shell is gone
     [ ! -e "$unfinished" ] || rm -rf "$venv"
     make_venv
     local state
     state=$(printf '%s\n' "$project" "$("$python" --version)" && cat "$project"/{setup.cfg,pyproject.toml})
-    if [ -e "$stamp" ] && [ "$(cat "$stamp")" = "$state" ]; then
-        return
+    if ! [ -e "$stamp" ] || [ "$(cat "$stamp")" != "$state" ]; then
+        install_with "$extras" "$unfinished"
+        printf '%s\n' "$state" >"$stamp"
     fi
+    exec {lock}<&-
+}
+
+install_with() {
+    local extras=$1 unfinished=$2
     say "Installing hivewatch and what it needs into $venv (the first time takes some minutes) ..."
     : >"$unfinished"
     trap 'exit 130' INT TERM # leaves the mark behind
-    if ! install_hivewatch "$extras"; then
+    if ! run_pip "$extras"; then
         rm "$unfinished"
         die "pip could not install everything; its reasons stand above." \
             "Is there a network, and room on the disk? If it goes on failing, remove $venv and try again."
     fi
     trap - INT TERM
-    printf '%s\n' "$state" >"$stamp"
     rm "$unfinished"
 }
 
@@ -71,7 +78,7 @@ find_python() {
     die "there is no python3 on this machine; on Debian: sudo apt install python3 python3-venv"
 }
 
-install_hivewatch() {
+run_pip() {
     local pip=("$python" -m pip install --quiet --disable-pip-version-check --no-input)
     # Debian 13 keeps /tmp in memory, and what pip unpacks there may not fit.
     export TMPDIR=$venv/tmp
