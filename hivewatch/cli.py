@@ -103,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     train.set_defaults(command=_train)
 
     export = commands.add_parser("export", help="make a model file of a training checkpoint")
-    export.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="best.pt of a training run")
+    export.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="best.ckpt of a training run")
     export.add_argument(
         "data", type=Path, metavar="DATA", help="what it was trained on: its val part calibrates"
     )
