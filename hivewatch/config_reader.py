@@ -32,6 +32,12 @@ def load(path: Path) -> Config:
     """Read and check the file; raises ConfigError with every problem in it."""
     try:
         text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(
+            [
+                f"{path}: is not there; begin with a copy of config/hivewatch.yaml, or name a file with --config"
+            ]
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path}: cannot be read as text: {error}"]) from error
     return parse(text, name=str(path), folder=path.resolve().parent)

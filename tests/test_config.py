@@ -116,13 +116,15 @@ def test_relative_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
     assert config.store.directory == tmp_path / "data"
 
 
-@pytest.mark.parametrize("content", [None, b"\xff\xfe\x00camera"])
-def test_an_unreadable_file_is_a_clear_problem(tmp_path: Path, content: bytes | None) -> None:
-    file = tmp_path / "hive.yaml"
-    if content is not None:
-        file.write_bytes(content)
+def test_a_missing_file_is_told_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"is not there; begin with a copy of config/hivewatch\.yaml"):
+        load(tmp_path / "hive.yaml")
+
+
+def test_a_file_that_is_not_text_is_a_clear_problem(tmp_path: Path) -> None:
+    (tmp_path / "hive.yaml").write_bytes(b"\xff\xfe\x00camera")
     with pytest.raises(ConfigError, match="cannot be read as text"):
-        load(file)
+        load(tmp_path / "hive.yaml")
 
 
 def test_a_password_in_a_stream_address_is_never_repeated() -> None:
