@@ -240,7 +240,8 @@ def _replay(path: Path, config: Path, viewer: Viewer, opened: contextlib.ExitSta
 @contextlib.contextmanager
 def _hivewatch(arguments: list[str], output: IO[str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """Run hivewatch in a process group of its own, so that a Ctrl-C reaches us alone; end it afterwards."""
-    command = [sys.executable, "-m", "hivewatch", *arguments]
+    # -P: else a checkout named hivewatch in the current folder would be taken for the package.
+    command = [sys.executable, "-P", "-m", "hivewatch", *arguments]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, process_group=0)
     try:
         yield process

@@ -54,6 +54,7 @@ def wait_for_daemon(process: subprocess.Popen[str]) -> psutil.Process:
 def test_a_sighting_is_shown_from_its_start_to_its_end_with_the_picture_that_its_event_names(
     tmp_path: Path,
 ) -> None:
+    (tmp_path / "hivewatch").mkdir()  # as where the checkout was made: it must not be taken for the package
     with demo(tmp_path) as process:
         output, _ = process.communicate(timeout=170)
     assert process.returncode == 0, output
