@@ -148,6 +148,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _address(text: str) -> tuple[str, int]:
     host, _, port = text.partition(":")
+    if not host or not (port or "1883").isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST or HOST:PORT")
     return host, int(port or 1883)
 
 
@@ -165,6 +167,8 @@ def _demo(chosen: argparse.Namespace, opened: contextlib.ExitStack) -> int:
     else:
         code = _watch(config, chosen.limit, viewer, opened)
     _tell_pictures(viewer, folder)
+    if code == 0 and not viewer.ended:
+        print("No hornet was seen.")
     return code
 
 
@@ -187,7 +191,7 @@ def _config(path: Path | None, host: str, port: int) -> dict[str, Any]:
         }
     elif _has_clips(path):
         chosen = {}
-    else:  # pictures stand each for itself, as if taken a minute apart
+    else:  # pictures do not tell when they were taken: a minute apart, say, so that each counts alone
         chosen = {
             "camera": {"rate_hz": 1 / 60},
             "gate": {"motion": {"enabled": False}},
@@ -262,8 +266,6 @@ def _tell_pictures(viewer: Viewer, folder: Path) -> None:
         if sha256 not in files or sha256 not in viewer.pictures:
             raise DemoError(f"the picture of sighting {event['sighting_id']} was not sent, or not kept")
         print(f"Annotated snapshot: {files[sha256].absolute()}")
-    if not viewer.ended:
-        print("No hornet was seen.")
 
 
 @contextlib.contextmanager

@@ -85,6 +85,15 @@ def test_your_own_pictures_are_judged_one_by_one_and_where_none_shows_a_hornet_t
     assert "No hornet was seen." in output
 
 
+def test_a_file_that_cannot_be_replayed_is_a_failure_and_never_no_hornet(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no picture")
+    with demo(tmp_path, "notes.txt") as process:
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 4
+    assert "notes.txt is neither a picture nor a clip" in output
+    assert "No hornet" not in output
+
+
 def test_a_limit_without_a_sighting_is_a_failure_that_says_so(tmp_path: Path) -> None:
     with demo(tmp_path, "--limit", "0") as process:
         output, _ = process.communicate(timeout=60)
