@@ -35,7 +35,7 @@ def load(path: Path) -> Config:
     except FileNotFoundError as error:
         raise ConfigError(
             [
-                f"{path}: is not there; begin with a copy of config/hivewatch.yaml, or name a file with --config"
+                f"{path}: is not there; begin with a copy of config/hivewatch.yaml, or name it by --config"
             ]
         ) from error
     except (OSError, UnicodeDecodeError) as error:
