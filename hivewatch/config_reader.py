@@ -34,9 +34,7 @@ def load(path: Path) -> Config:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise ConfigError(
-            [
-                f"{path}: is not there; begin with a copy of config/hivewatch.yaml, or name it by --config"
-            ]
+            [f"{path}: is not there; begin with a copy of config/hivewatch.yaml, or name it by --config"]
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path}: cannot be read as text: {error}"]) from error
