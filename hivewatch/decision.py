@@ -60,10 +60,12 @@ class Decider:
     def vote(self, frame: Frame, prediction: Prediction) -> list[Sighting]:
         """Count the vote of a classified frame and return what it brings about."""
         vote = _Vote(frame, prediction)
+        # First what the time alone brings about: after a long gap the hornet seen now is another visit.
+        events = self.no_vote(frame)
         if self._visit is None:
-            return self._gather(vote)
+            return events + self._gather(vote)
         self._follow(self._visit, vote)
-        return self._progress(self._visit)
+        return events + self._progress(self._visit)
 
     def no_vote(self, frame: Frame) -> list[Sighting]:
         """Let time pass to ``frame``, which was not classified: it says nothing for or against a hornet."""

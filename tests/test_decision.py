@@ -102,6 +102,15 @@ def test_frames_that_were_held_back_let_time_pass() -> None:
     assert phases(judge(judging, (17, None))) == ["end"]
 
 
+def test_a_hornet_after_a_gap_longer_than_the_quiet_time_is_another_visit() -> None:
+    judging = decider(cool_down_s=0)
+    judge(judging, (0, HORNET), (1, HORNET), (2, HORNET))
+    assert phases(judge(judging, (7200, HORNET))) == ["end"]
+    (start,) = judge(judging, (7201, HORNET), (7202, HORNET))
+    assert start.id == "visit2"
+    assert start.started_at == make_frame(at_s=7200).taken_at
+
+
 def test_a_better_frame_brings_an_update_but_not_too_often() -> None:
     judging = decider()
     judge(judging, (0, 0.7), (1, 0.7), (2, 0.7))
