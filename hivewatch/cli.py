@@ -102,6 +102,13 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--resume", action="store_true", help="go on where the run in --out was interrupted")
     train.set_defaults(command=_train)
 
+    evaluate = commands.add_parser("evaluate", help="measure the model on labelled pictures")
+    evaluate.add_argument("data", type=Path, metavar="DATA", help="as for train")
+    evaluate.add_argument("--split", default="val", help="which part of DATA (default: %(default)s)")
+    _add_config(evaluate, None)
+    evaluate.add_argument("--json", action="store_true", help="print one JSON document")
+    evaluate.set_defaults(command=_evaluate)
+
     export = commands.add_parser("export", help="make a model file of a training checkpoint")
     export.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="best.ckpt of a training run")
     export.add_argument(
@@ -218,6 +225,24 @@ def _train(arguments: argparse.Namespace) -> int:
     weights = arguments.weights if arguments.weights == "imagenet" else Path(arguments.weights)
     checkpoint = train(arguments.data, recipe, arguments.out, weights=weights, resume=arguments.resume)
     print(f"best checkpoint: {checkpoint}")
+    return 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from hivewatch.classifier import load_classifier
+    from hivewatch.config import Config
+    from hivewatch.config_reader import load
+    from hivewatch.training.evaluate import evaluate
+
+    config = load(arguments.config) if arguments.config else Config()
+    classifier = load_classifier(config.classifier.model, config.classifier.threads)
+    threshold = config.decision.threshold
+    reports = evaluate(arguments.data, classifier, split=arguments.split, threshold=threshold)
+    if arguments.json:
+        groups = [report.document() for report in reports]
+        print(json.dumps({"threshold": threshold, "groups": groups}, indent=2))
+    else:
+        print("\n\n".join(report.table() for report in reports))
     return 0
 
 

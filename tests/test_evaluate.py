@@ -1,15 +1,16 @@
 """A trained checkpoint becomes a model file, and the file is measured through the daemon's classifier."""
 
+import json
 from pathlib import Path
 
 import pytest
 from test_train import RECIPE
 from training_pictures import write_data, write_weights
 
-from hivewatch.classifier import load_classifier, read_description
+from hivewatch.classifier import load_classifier, read_model_info
 from hivewatch.errors import DataError
 from hivewatch.training.dataset import read_catalogue
-from hivewatch.training.evaluate import evaluate, judge
+from hivewatch.training.evaluate import evaluate, judge, measure
 from hivewatch.training.export import Description
 from hivewatch.training.figures import draw_figures
 from hivewatch.training.release import release
@@ -33,7 +34,7 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_model_file_carries_recipe_and_box_level(run: Path) -> None:
-    model = read_description(run / "model.pt")
+    model = read_model_info(run / "model.pt")
     assert model.recipe["epochs"] == 3
     assert 0.1 <= model.box_level <= 0.8
 
@@ -51,6 +52,22 @@ def test_the_report_counts_and_measures(run: Path, data: Path) -> None:
     assert report.ranking.auroc.low <= report.ranking.auroc.value <= report.ranking.auroc.high
     assert report.localisation.pictures == 6
     assert set(report.alarms) == {"velutina", "none"}
+
+
+def test_the_report_can_be_read_by_people_and_by_programs(run: Path, data: Path) -> None:
+    """What cannot be measured (here: nothing) would be null; JSON knows no NaN."""
+    (report,) = evaluate(data, load_classifier(run / "model.pt", threads=1))
+    assert "val hive: 12 pictures, 6 with a hornet" in report.table()
+    document = json.loads(json.dumps(report.document(), allow_nan=False))
+    assert document["ranking"]["hornets"] == 6
+
+
+def test_what_cannot_be_measured_is_null(run: Path, data: Path) -> None:
+    empty = [p for p in read_catalogue(data).split("val") if not p.hornet]
+    report = measure("val hive", judge(empty, load_classifier(run / "model.pt", threads=1)), 0.5)
+    document = json.loads(json.dumps(report.document(), allow_nan=False))
+    assert document["ranking"]["recall"] is None
+    assert document["localisation"]["pointing"] is None
 
 
 def test_an_empty_split_is_a_clear_error(run: Path, data: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -41,6 +43,9 @@ class Measure:
     value: float
     low: float
     high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,32 @@ class Report:
     ranking: Ranking
     localisation: Localisation
     alarms: dict[str, float]
+
+    def document(self) -> dict[str, Any]:
+        """Return the report as plain values for JSON; what could not be measured is None."""
+        document: dict[str, Any] = _without_nan(asdict(self))
+        return document
+
+    def table(self) -> str:
+        """Return the report for people."""
+        ranking, place = self.ranking, self.localisation
+        lines = [
+            f"{self.group}: {ranking.pictures} pictures, {ranking.hornets} with a hornet",
+            f"  AUROC                        {ranking.auroc}",
+            f"  average precision            {ranking.average_precision}",
+            f"  recall at 5 % false alarms   {ranking.recall_at_5_percent}",
+            f"  recall at 1 % false alarms   {ranking.recall_at_1_percent}",
+            f"  at the threshold: accuracy {ranking.accuracy:.3f}, precision {ranking.precision:.3f},"
+            f" recall {ranking.recall:.3f}; calibration error {ranking.calibration_error:.3f}",
+            "  called hornet: " + ", ".join(f"{name} {share:.0%}" for name, share in self.alarms.items()),
+        ]
+        if place.pictures:
+            lines.append(
+                f"  of {place.pictures} boxed: peak on a hornet {place.pointing:.3f}"
+                f" (centre {place.centre_pointing:.3f}), box accuracy {place.box_accuracy:.3f}"
+                f" (centre box {place.centre_box_accuracy:.3f})"
+            )
+        return "\n".join(lines)
 
 
 def evaluate(
@@ -164,6 +195,12 @@ def _alarms(verdicts: Sequence[Verdict], threshold: float) -> dict[str, float]:
         name: _share(v.prediction.score >= threshold for v in verdicts if v.picture.species == name)
         for name in species
     }
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_nan(item) for name, item in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _share(flags: Iterable[bool]) -> float:
