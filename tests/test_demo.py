@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 
 import cv2
@@ -19,10 +18,6 @@ import pytest
 from brokers import Broker, free_port, wait_until
 
 DEMO = Path(__file__).parents[1] / "scripts" / "demo.py"
-needs_model = pytest.mark.skipif(
-    not files("hivewatch").joinpath("models/hivewatch-resnet18.pt").is_file(),
-    reason="no model is released yet",
-)
 
 
 @contextmanager
@@ -49,7 +44,6 @@ def wait_for_daemon(process: subprocess.Popen[str]) -> psutil.Process:
     return psutil.Process(process.pid).children()[0]
 
 
-@needs_model
 @pytest.mark.timeout(180)
 def test_a_sighting_is_shown_from_its_start_to_its_end_with_the_picture_that_its_event_names(
     tmp_path: Path,
@@ -67,10 +61,11 @@ def test_a_sighting_is_shown_from_its_start_to_its_end_with_the_picture_that_its
     snapshot = re.search(r"^Annotated snapshot: (.+)$", output, re.MULTILINE)
     assert snapshot, output
     assert Path(snapshot[1]).is_relative_to(tmp_path / "hivewatch-demo")
-    assert cv2.imread(snapshot[1]).shape == (720, 1280, 3)
+    height_px, width_px, _ = cv2.imread(snapshot[1]).shape
+    assert width_px == 1280
+    assert height_px > 720, "a footer stands below the picture"
 
 
-@needs_model
 @pytest.mark.timeout(120)
 def test_your_own_pictures_are_judged_one_by_one_and_where_none_shows_a_hornet_that_is_said(
     tmp_path: Path,
