@@ -51,6 +51,13 @@ def test_a_hornet_crop_shows_a_hornet_where_its_box_is() -> None:
     assert np.mean(on_hornet) > 0.95
 
 
+def test_a_bee_crop_shows_a_bee_and_is_no_hornet() -> None:
+    for crop in crops(20, bee=1):
+        brown = np.abs(crop.pixels.astype(int) - (150, 100, 40)).max(2) < 25
+        assert brown.sum() > 20
+        assert crop.hornet is False
+
+
 def test_the_label_says_whether_a_hornet_is_in_view() -> None:
     for crop in crops(background=1):
         assert crop.hornet is (True if crop.hornets else None if crop.doubtful else False)

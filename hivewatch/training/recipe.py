@@ -19,11 +19,12 @@ Positive = Annotated[float, Field(gt=0)]
 class Shares(Section):
     """How often each kind of crop is drawn; relative weights, a kind without pictures is left out."""
 
-    hornet: float = Field(0.26, ge=0)
-    background: float = Field(0.16, ge=0)
-    hard: float = Field(0.10, ge=0)
-    pasted: float = Field(0.24, ge=0)
-    photo: float = Field(0.16, ge=0)
+    hornet: float = Field(0.24, ge=0)
+    bee: float = Field(0.12, ge=0)
+    background: float = Field(0.08, ge=0)
+    hard: float = Field(0.12, ge=0)
+    pasted: float = Field(0.22, ge=0)
+    photo: float = Field(0.14, ge=0)
     simulated: float = Field(0.08, ge=0)
 
 

@@ -21,6 +21,7 @@ from hivewatch.training.cutouts import Cutout, Mask, cut_out, overlap
 from hivewatch.training.dataset import HORNET, Picture, Shot
 from hivewatch.training.recipe import Recipe
 
+BEE = "honeybee"
 LARGE_ONLY = ("crabro", "mandarinia")  # shrunk to a few pixels nobody could tell them from velutina
 
 
@@ -43,7 +44,8 @@ class Sampler:
         hive = [shot for shot in shots if shot[0].domain == "hive"]
         self._hornets = _by(hive, _camera, lambda p: bool(p.hornet_boxes))
         self._empty = _by(hive, _camera, lambda p: not p.hornet)
-        self._any = _by(hive, _camera, lambda p: not p.hornet or bool(p.hornet_boxes))
+        self._bees = _by(hive, _camera, lambda p: any(i.species == BEE for i in p.insects) and _known(p))
+        self._any = _by(hive, _camera, _known)
         self._photos = _by(shots, lambda p: p.species, lambda p: p.domain != "hive")
         cutouts = cut_out(shots)
         self._hornet_cutouts = [cutout for cutout in cutouts if cutout.hornet]
@@ -62,6 +64,7 @@ class Sampler:
         shares = self.recipe.shares
         kinds = {
             self._real_hornet: shares.hornet * bool(self._hornets),
+            self._bee: shares.bee * bool(self._bees),
             self._background: shares.background * bool(self._any),
             self._hard_place: shares.hard * bool(self._any),
             self._pasted: shares.pasted * bool(self._hornet_cutouts and self._empty),
@@ -82,13 +85,22 @@ class Sampler:
     def _real_hornet(self, rng: Rng) -> Crop:
         """A boxed hornet at a hive, somewhere in the crop."""
         picture, pixels = _pick(self._hornets, rng)
-        return self._around_hornet(picture, pixels, rng)
+        return self._around(picture, pixels, picture.hornet_boxes, self._insect_px(rng), rng)
 
-    def _around_hornet(self, picture: Picture, pixels: Pixels, rng: Rng) -> Crop:
-        box = picture.hornet_boxes[rng.integers(len(picture.hornet_boxes))]
+    def _bee(self, rng: Rng) -> Crop:
+        """A boxed bee at a hive, as large as hornets are shown: size must not be what tells them apart."""
+        picture, pixels = _pick(self._bees, rng)
+        bees = [insect.box for insect in picture.insects if insect.species == BEE]
+        return self._around(picture, pixels, bees, self._insect_px(rng) * rng.uniform(0.6, 1.1), rng)
+
+    def _around(
+        self, picture: Picture, pixels: Pixels, boxes: Sequence[Box], size_px: float, rng: Rng
+    ) -> Crop:
+        """A crop with one of ``boxes`` somewhere in it, its longer side ``size_px`` long."""
+        box = boxes[int(rng.integers(len(boxes)))]
         height, width = pixels.shape[:2]
         side_px = max((box.x1 - box.x0) * width, (box.y1 - box.y0) * height)
-        scale = min(self._insect_px(rng) / side_px, 2.5)
+        scale = min(size_px / side_px, 2.5)
         reach = max(0.0, self.recipe.crop_px / 2 / scale - side_px / 2)
         x = (box.x0 + box.x1) / 2 * width + rng.uniform(-reach, reach)
         y = (box.y0 + box.y1) / 2 * height + rng.uniform(-reach, reach)
@@ -133,7 +145,7 @@ class Sampler:
         if kind < 0.5:
             return hornet, size_px
         if kind < 0.75 and self._bee_cutouts:
-            return self._bee_cutouts[rng.integers(len(self._bee_cutouts))], size_px * rng.uniform(0.5, 1)
+            return self._bee_cutouts[rng.integers(len(self._bee_cutouts))], size_px * rng.uniform(0.5, 1.1)
         picture, pixels = _pick(self._any, rng)
         return self._empty_ground(picture, pixels, hornet.mask, rng), size_px
 
@@ -186,7 +198,7 @@ class Sampler:
         """A drawn frame, half the time around its hornet where it has one."""
         picture, pixels = self._simulated[rng.integers(len(self._simulated))]
         if picture.hornet_boxes and rng.random() < 0.6:
-            return self._around_hornet(picture, pixels, rng)
+            return self._around(picture, pixels, picture.hornet_boxes, self._insect_px(rng), rng)
         return self._anywhere(picture, pixels, rng)
 
     # --- cutting ---
@@ -215,6 +227,11 @@ def _by(
         if keep(shot[0]):
             groups[key(shot[0])].append(shot)
     return dict(groups)
+
+
+def _known(picture: Picture) -> bool:
+    """Whether every hornet on the picture is boxed, so that the rest of it is known to show none."""
+    return not picture.hornet or bool(picture.hornet_boxes)
 
 
 def _camera(picture: Picture) -> str:
