@@ -12,9 +12,8 @@ from hivewatch.errors import DataError
 from hivewatch.training.dataset import read_catalogue
 from hivewatch.training.evaluate import evaluate, judge, measure
 from hivewatch.training.export import Description
-from hivewatch.training.figures import draw_figures
 from hivewatch.training.release import release
-from hivewatch.training.train import BEST, load_network, train
+from hivewatch.training.train import BEST, train
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +74,6 @@ def test_an_empty_split_is_a_clear_error(run: Path, data: Path) -> None:
         evaluate(data, load_classifier(run / "model.pt", threads=1), split="test")
 
 
-def test_figures_are_written(run: Path, data: Path, tmp_path: Path) -> None:
-    verdicts = judge(read_catalogue(data).split("val"), load_classifier(run / "model.pt", threads=1))
-    _, _, history = load_network(run / BEST)
-    paths = draw_figures(history, verdicts, tmp_path)
-    assert [path.name for path in paths] == ["curves.png", "predictions.png", "maps.png"]
-    assert all(path.stat().st_size > 5000 for path in paths)
+def test_releasing_leaves_figures_beside_the_checkpoint(run: Path) -> None:
+    for name in ("curves.png", "predictions.png", "maps.png"):
+        assert (run / name).stat().st_size > 5000

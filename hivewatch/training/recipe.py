@@ -20,9 +20,9 @@ class Shares(Section):
     """How often each kind of crop is drawn; relative weights, a kind without pictures is left out."""
 
     hornet: float = Field(0.24, ge=0)
-    bee: float = Field(0.12, ge=0)
+    bee: float = Field(0.14, ge=0)
     background: float = Field(0.08, ge=0)
-    hard: float = Field(0.12, ge=0)
+    hard: float = Field(0.14, ge=0)
     pasted: float = Field(0.22, ge=0)
     photo: float = Field(0.14, ge=0)
     simulated: float = Field(0.08, ge=0)
@@ -31,37 +31,37 @@ class Shares(Section):
 class Recipe(Section):
     """What to train, on which crops, for how long. Sizes in pixels are those the network sees."""
 
-    seed: int = Field(1, ge=0)
+    seed: int = Field(4, ge=0)
     pooling: str = "topk"
     layer4_stride: int = Field(1, ge=1, le=2)
     frozen: tuple[str, ...] = ("conv1", "bn1", "layer1", "layer2")
     fresh: tuple[str, ...] = ()
 
-    crop_px: int = Field(224, ge=64, multiple_of=32)
+    crop_px: int = Field(192, ge=64, multiple_of=32)
     frame_long_side_px: int = Field(640, ge=64)
     decode_long_side_px: int = Field(896, ge=64)
     hornet_px: Positive = 36.0
     hornet_px_spread: Positive = 0.45
     shares: Shares = Shares()
-    simulated_frames: int = Field(240, ge=0)
+    simulated_frames: int = Field(96, ge=0)
 
-    epochs: int = Field(12, ge=1)
-    crops_per_epoch: int = Field(4000, ge=1)
+    epochs: int = Field(11, ge=1)
+    crops_per_epoch: int = Field(2880, ge=1)
     batch: int = Field(32, ge=1)
-    learning_rate: Positive = 3e-4
-    classifier_rate: Positive = 1e-3
-    weight_decay: float = Field(0.02, ge=0)
-    warm_up: Share = 0.05
-    average_decay: float = Field(0.995, ge=0, lt=1)
+    learning_rate: Positive = 1.4e-4
+    classifier_rate: Positive = 5e-4
+    weight_decay: float = Field(0.01, ge=0)
+    warm_up: Share = 0.02
+    average_decay: float = Field(0.99, ge=0, lt=1)
     focal_gamma: float = Field(1.5, ge=0)
     pooled_weight: float = Field(0.5, ge=0)
     mixed_precision: bool = True
 
-    mine_every: int = Field(3, ge=0)
-    mined_frames: int = Field(300, ge=1)
+    mine_every: int = Field(2, ge=0)
+    mined_frames: int = Field(90, ge=1)
     mined_per_frame: int = Field(3, ge=1)
-    validate_every: int = Field(1, ge=1)
-    validated_photos: Share = 0.3
+    validate_every: int = Field(6, ge=1)
+    validated_photos: Share = 0.12
     patience: int = Field(6, ge=1)
     workers: int = Field(1, ge=1)
 

@@ -16,12 +16,14 @@ from hivewatch.localize import locate
 from hivewatch.training.dataset import decode_all, read_catalogue
 from hivewatch.training.evaluate import judge
 from hivewatch.training.export import Description, export_model
+from hivewatch.training.figures import draw_figures
 from hivewatch.training.metrics import box_accuracy, platt
 from hivewatch.training.train import load_network
 from hivewatch.training.validate import frame_maps
 
 BOX_LEVELS = tuple(round(0.05 * i, 2) for i in range(2, 17))
 LEVEL_FRAMES = 150
+FIGURE_FRAMES = 64
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +32,11 @@ def release(checkpoint: Path, data: Path, path: Path, description: Description) 
     """Write the checkpoint's averaged network as a model file; return what the file says of itself.
 
     The score is calibrated on the hive frames of the validation splits, the box level chosen on boxed
-    training frames. ``description.box_level`` and ``recipe`` are replaced by what was found and used.
+    training frames. ``description.box_level`` and ``recipe`` are replaced by what was found and used. Figures
+    to look at (curves, predictions, maps) are written beside the checkpoint.
     Raises DataError where there is nothing to calibrate on.
     """
-    net, recipe, _ = load_network(checkpoint)
+    net, recipe, history = load_network(checkpoint)
     catalogue = read_catalogue(data)
     hive = [p for p in catalogue.split("val") if p.domain == "hive"]
     shots, _ = decode_all(hive, long_side_px=10_000)
@@ -55,6 +58,8 @@ def release(checkpoint: Path, data: Path, path: Path, description: Description) 
         description.box_level,
         difference,
     )
+    some = hive[:: max(1, len(hive) // FIGURE_FRAMES)]
+    draw_figures(history, judge(some, load_classifier(path, threads=0)), checkpoint.parent)
     return description
 
 
