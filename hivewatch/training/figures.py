@@ -62,7 +62,7 @@ def draw_curves(history: Sequence[Mapping[str, Any]], path: Path) -> Path:
 
 def _grid(verdicts: Sequence[Verdict], draw: Callable[[Axes, Verdict, Pixels], None], path: Path) -> Path:
     figure = Figure(figsize=(4 * COLUMNS, 2.8 * ROWS), layout="constrained")
-    places = figure.subplots(ROWS, COLUMNS).flat
+    places = list(figure.subplots(ROWS, COLUMNS).flat)
     for axes in places:
         axes.set_axis_off()
     for axes, verdict in zip(places, verdicts, strict=False):
