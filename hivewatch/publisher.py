@@ -70,6 +70,7 @@ class Publisher:
         self._stopping = threading.Event()
         self._send_until_s = self._stop_by_s = float("inf")
         self._drained: threading.Event | None = None
+        self._states: dict[str, Message] = {}
         self._failures_in_a_row = 0
         self._error: Exception | None = None
         self._said = ""
@@ -83,6 +84,14 @@ class Publisher:
         """Say that the outbox has got something new."""
         with suppress(OSError):  # full: that wakes it as well; closed: nothing is left to wake
             self._waker.send(b"\0")
+
+    def state(self, message: Message) -> None:
+        """Let ``message`` stand for its topic from now on: sent when connected, and after each reconnect.
+
+        Only the newest of a topic is kept, in memory: it tells what is, not what was.
+        """
+        self._states[message.topic] = message
+        self.wake()
 
     def check(self) -> None:
         """Raise what ended the thread, if anything did: only ``stop`` ends it otherwise."""
@@ -148,9 +157,11 @@ class Publisher:
 
     def _empty_outbox(self, connection: Connection) -> None:
         """Send whatever comes until told to stop."""
+        told: dict[str, Message] = {}
         while time.monotonic() < self._send_until_s:
-            # Both are read before the outbox: what was recorded before they were set is then found in it.
+            # Both are read before states and outbox: what came before they were set is then found there.
             drained, stopping = self._drained, self._stopping.is_set()
+            self._send_states(connection, told)
             entries = self._outbox.pending(1)
             for entry in entries:
                 self._send(connection, entry.message)
@@ -162,6 +173,13 @@ class Publisher:
             if stopping:
                 return
             connection.turn(self._wakened, LOOK_AGAIN_S)
+
+    def _send_states(self, connection: Connection, told: dict[str, Message]) -> None:
+        """Send each state that this connection has not ``told`` yet."""
+        for topic, message in list(self._states.items()):
+            if told.get(topic) is not message:
+                self._send(connection, message)
+                told[topic] = message
 
     def _send(self, connection: Connection, message: Message) -> None:
         acknowledged = connection.publish(message)

@@ -16,7 +16,7 @@ from fakes import MODEL, make_frame, make_pixels, make_prediction, make_sighting
 from hivewatch import publisher as publisher_module
 from hivewatch.alert import availability, compose
 from hivewatch.config import HiveConfig, MqttConfig
-from hivewatch.domain import Phase
+from hivewatch.domain import Message, Phase
 from hivewatch.errors import ConfigError, StoreError
 from hivewatch.publisher import Publisher
 from hivewatch.store import Store
@@ -314,6 +314,41 @@ def test_many_waiting_messages_are_all_sent_in_order(
         wait_until(lambda: len(subscriber.on("snapshot")) == 250, "all pictures")
     assert ids(subscriber) == expected
     assert store.outbox_depth() == 0
+
+
+def test_state_is_sent_at_once_newest_last_and_again_after_a_reconnect(
+    broker: Broker, store: Store, make_publisher: MakePublisher
+) -> None:
+    """A state goes out while connected; a new connection repeats the newest of each topic, retained."""
+    proxy = Proxy(broker.port).open()
+    publisher = make_publisher(proxy.port)
+    publisher.start()
+    with Subscriber(broker.port) as subscriber:
+        publisher.state(Message("hw/h1/health", b"1", retained=True))
+        subscriber.wait_for("health", b"1")
+        publisher.state(Message("hw/h1/health", b"2", retained=True))
+        subscriber.wait_for("health", b"2")
+        proxy.cut()
+        wait_until(lambda: subscriber.on("health") == [b"1", b"2", b"2"], "the state has come again")
+    with Subscriber(broker.port) as later:
+        later.wait_for("health", b"2")
+    assert store.outbox_depth() == 0
+    publisher.stop(STOP_S)
+    proxy.close()
+
+
+def test_state_set_just_before_the_stop_goes_out_before_offline(
+    broker: Broker, store: Store, make_publisher: MakePublisher
+) -> None:
+    """The last state of all is not forgotten on the way out."""
+    publisher = make_publisher(broker.port)
+    with Subscriber(broker.port) as subscriber:
+        publisher.start()
+        subscriber.wait_for("availability", b"online")
+        publisher.state(Message("hw/h1/camera/status", b"last", retained=True))
+        publisher.stop(STOP_S)
+        subscriber.wait_for("availability", b"offline")
+    assert [m.payload for m in subscriber.received] == [b"online", b"last", b"offline"]
 
 
 def test_check_raises_what_ended_the_thread(
