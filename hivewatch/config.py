@@ -164,6 +164,19 @@ class MqttConfig(Section):
         return self
 
 
+class HealthConfig(Section):
+    """How often the daemon says how it is."""
+
+    interval_s: float = Field(default=60.0, ge=1, le=86_400)
+    summary_at: str = Field(default="21:00", pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")
+
+
+class ClockConfig(Section):
+    """When the machine's clock is believed."""
+
+    wait_s: float = Field(default=600.0, ge=0, le=31_536_000)
+
+
 class LogConfig(Section):
     """How much is said in the log."""
 
@@ -180,4 +193,6 @@ class Config(Section):
     decision: DecisionConfig = DecisionConfig()
     store: StoreConfig = StoreConfig()
     mqtt: MqttConfig = MqttConfig()
+    health: HealthConfig = HealthConfig()
+    clock: ClockConfig = ClockConfig()
     log: LogConfig = LogConfig()

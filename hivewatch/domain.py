@@ -156,6 +156,18 @@ class ModelIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class Stamp:
+    """What puts times right that were noted by a clock nobody trusts: ``correction`` of the clock.
+
+    ``wall_offset_s`` is wall clock (seconds of the epoch) minus monotonic clock when they were noted. The
+    monotonic clock goes on through one boot, the ``boot_id``.
+    """
+
+    boot_id: str
+    wall_offset_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """What goes to the broker, always with QoS 1; the broker keeps the last ``retained`` one of a topic."""
 
