@@ -13,8 +13,10 @@ snapshot       yes       annotated JPEG of the best frame; its SHA-256 stands in
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
@@ -23,25 +25,34 @@ import cv2
 
 from hivewatch.annotate import annotate
 from hivewatch.config import HiveConfig
-from hivewatch.domain import Alert, Frame, Location, Message, ModelIdentity, Phase, Pixels, Sighting
+from hivewatch.domain import Alert, Frame, Location, Message, ModelIdentity, Phase, Pixels, Sighting, Stamp
 from hivewatch.errors import StoreError
 
 SCHEMA = "hivewatch.sighting"
 SCHEMA_VERSION = 1
 JPEG = "image/jpeg"
+_TIMES = {"at", "started_at", "last_seen_at", "ended_at", "taken_at"}
 
 
 def compose(
-    sighting: Sighting, hive: HiveConfig, model: ModelIdentity, base_topic: str, jpeg_quality: int
+    sighting: Sighting,
+    hive: HiveConfig,
+    model: ModelIdentity,
+    base_topic: str,
+    jpeg_quality: int,
+    stamp: Stamp | None = None,
 ) -> Alert:
     """Return the messages and pictures that tell of ``sighting``.
 
-    A pure function: the same best frame and prediction give the same JPEGs, byte for byte. Raises StoreError
-    where a JPEG cannot be made.
+    With a ``stamp`` its times are provisional: the document says so, and the picture carries none. A pure
+    function: the same best frame and prediction give the same JPEGs, byte for byte. Raises StoreError where a
+    JPEG cannot be made.
     """
     try:
         clean_jpeg = _jpeg(sighting.best_frame.pixels, jpeg_quality)
-        annotated_jpeg = _jpeg(annotate(sighting.best_frame, sighting.best), jpeg_quality)
+        annotated_jpeg = _jpeg(
+            annotate(sighting.best_frame, sighting.best, dated=stamp is None), jpeg_quality
+        )
     except cv2.error as error:
         frame = sighting.best_frame
         raise StoreError(
@@ -50,10 +61,26 @@ def compose(
         ) from error
     snapshot = Message(_topic(base_topic, hive.id, "snapshot"), annotated_jpeg, retained=True)
     document = _document(sighting, hive, model, snapshot)
-    payload = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    if stamp is not None:
+        document["clock"] = dataclasses.asdict(stamp)
     # Home Assistant ignores retained events, and a stale one would alarm every new subscriber.
-    event = Message(_topic(base_topic, hive.id, "event"), payload, retained=False)
+    event = Message(_topic(base_topic, hive.id, "event"), _json(document).encode(), retained=False)
     return Alert(event, snapshot, clean_jpeg)
+
+
+def redated(event: str, date: Callable[[Stamp], datetime | None]) -> str | None:
+    """Return an event's document with its provisional times put right; None where there is nothing to do.
+
+    ``date``: when something with this stamp was noted, None where nobody can know.
+    """
+    document = json.loads(event)
+    noted_at = date(Stamp(**stamp)) if (stamp := document.pop("clock", None)) is not None else None
+    if noted_at is None:
+        return None
+    shift = noted_at - datetime.fromisoformat(document["at"])
+    for part in (document, document["frame"]):
+        part |= {key: _iso(datetime.fromisoformat(part[key]) + shift) for key in part.keys() & _TIMES}
+    return _json(document)
 
 
 def availability(base_topic: str, hive_id: str, *, online: bool) -> Message:
@@ -69,6 +96,10 @@ def sighting_schema() -> dict[str, Any]:
     )
     schema: dict[str, Any] = json.loads(text)
     return schema
+
+
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def _topic(base_topic: str, hive_id: str, leaf: str) -> str:

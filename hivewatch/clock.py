@@ -1,9 +1,9 @@
 """Whether the wall clock can be believed.
 
-A Raspberry Pi has no clock of its own: after a power cut it goes on from some earlier time, or from 1970, until
-the network has set it. Until then sightings are stamped provisionally and wait in the store
-(``Clock.holds``). The monotonic clock counts on through all this within one boot, so what was stamped
-wrongly can be put right once the wall clock is (``Stamp``).
+A Raspberry Pi has no clock of its own: after a power cut it goes on from some earlier time, or from 1970,
+until the network has set it. Sightings of that time are kept with a ``Stamp`` and wait to be sent
+(``Clock.holds``). The monotonic clock knows nothing of all this, so once the wall clock is right they can be
+dated.
 """
 
 from __future__ import annotations
@@ -41,80 +41,87 @@ def synchronised() -> bool:
 
 
 class Clock:
-    """The wall clock, and since when it is trusted: once it is, it stays so, and jumps are somebody's wish.
+    """The wall clock, and whether it is trusted: once it is it stays so, and later jumps are somebody's wish.
 
     It is trusted when it is synchronised; or, since some machines have a good clock and no network,
-    ``config.wait_s`` after boot if it is later than ``newest``, the last thing known to have happened.
+    ``config.wait_s`` after boot if it is later than the newest thing known to have happened.
     """
 
     def __init__(
         self,
         config: ClockConfig,
-        newest: datetime | None = None,
         *,
         now: Callable[[], datetime] = utc_now,
         monotonic_s: Callable[[], float] = time.monotonic,
         synchronised: Callable[[], bool] = synchronised,
     ) -> None:
-        """Look at once. The last three are for tests: what the machine's clocks say."""
+        """Trust nothing yet. The last three, what the machine's clocks say, are for tests."""
         self.now = now
         self.monotonic_s = monotonic_s
         self.trusted = False
         self._wait_s = config.wait_s
-        self._newest = max(newest or EARLIEST, EARLIEST)
+        self._newest = EARLIEST
+        self._begun = self._warned = False
         self._synchronised = synchronised
-        self._look_at_s = monotonic_s()
+        self._look_at_s = 0.0
+        self._seems_right = False
         self._boot_id = _read_boot_id()
-        self._warned = False
+
+    def begin(self, newest: datetime | None) -> None:
+        """Look for the first time; ``newest`` is the latest time in the store."""
+        self._newest = max(newest or EARLIEST, EARLIEST)
+        self._begun = True
+        self._seems_right = True  # nothing was noted yet that could be older than this look
         self.look()
 
     @property
     def holds(self) -> bool:
-        """Whether sightings wait to be sent until the clock is trusted: for a bounded time, then they go."""
-        return not self.trusted and self.monotonic_s() < self._wait_s
+        """Whether messages wait for the clock to be trusted: for a bounded time, then they go as they are."""
+        return not (self._begun and (self.trusted or self._waited()))
 
     def look(self) -> bool:
-        """Look whether the clock can be trusted by now, if it is time; return whether it has just become so."""
+        """Look whether the clock can be trusted, once a second; return whether it has just become so.
+
+        It must seem right twice: what is on its way through the stages was noted before it was set.
+        """
         if self.trusted or self.monotonic_s() < self._look_at_s:
             return False
         self._look_at_s = self.monotonic_s() + _LOOK_EVERY_S
-        now = self.now()
-        if now >= EARLIEST and self._synchronised():
-            self.trusted = True
-        elif self.monotonic_s() >= self._wait_s:
-            self.trusted = now > self._newest
-            self._warn(now)
+        before, self._seems_right = self._seems_right, self._is_plausible()
+        self.trusted = before and self._seems_right
         if self.trusted:
-            log.info("the clock is trusted: %s", f"{now:%Y-%m-%d %H:%M:%S} UTC")
+            log.info("the clock is trusted: it is %s", _in_words(self.now()))
+        elif self._waited() and not (self._seems_right or self._warned):
+            self._warned = True
+            log.warning(
+                "the clock says %s, but it is later than %s: sightings go out marked as not to be dated; let"
+                " the machine reach a time server, or give it a clock",
+                *(_in_words(self.now()), _in_words(self._newest)),
+            )
         return self.trusted
 
     def stamp(self) -> Stamp | None:
-        """Return what is needed to put right a time noted now; None where the clock is trusted."""
-        return None if self.trusted else Stamp(self._boot_id, self._wall_offset_s())
+        """Return what is needed to date later what is noted now; None where the clock is trusted."""
+        return None if self.trusted else Stamp(self._boot_id, round(self.monotonic_s(), 3))
 
-    def correction(self, stamp: Stamp) -> timedelta | None:
-        """Return what to add to times noted with ``stamp``; None where they are of an earlier boot."""
+    def date(self, stamp: Stamp) -> datetime | None:
+        """Return when something was noted, None where that was before this boot."""
         if stamp.boot_id != self._boot_id:
             return None
-        return timedelta(seconds=self._wall_offset_s() - stamp.wall_offset_s)
+        return self.now() - timedelta(seconds=self.monotonic_s() - stamp.monotonic_s)
 
-    def _wall_offset_s(self) -> float:
-        return self.now().timestamp() - self.monotonic_s()
+    def _waited(self) -> bool:
+        return self.monotonic_s() >= self._wait_s
 
-    def _warn(self, now: datetime) -> None:
-        if not self.trusted and not self._warned:
-            self._warned = True
-            log.warning(
-                "the clock says %s, which is before %s: sightings are sent marked as not to be dated;"
-                " let the machine reach a time server, or give it a clock",
-                *(f"{moment:%Y-%m-%d %H:%M} UTC" for moment in (now, self._newest)),
-            )
+    def _is_plausible(self) -> bool:
+        now = self.now()
+        return now >= EARLIEST and (self._synchronised() or (self._waited() and now > self._newest))
 
 
 def _kernel_says_so() -> bool:
     timex = ctypes.create_string_buffer(_STRUCT_TIMEX_BYTES)  # zeros: read, change nothing
     try:
-        state = ctypes.CDLL(None).adjtimex(timex)
+        state: int = ctypes.CDLL(None).adjtimex(timex)
     except (OSError, AttributeError):  # no such call in this C library
         return False
     return 0 <= state < _TIME_ERROR
@@ -125,3 +132,7 @@ def _read_boot_id() -> str:
         return _BOOT_ID.read_text().strip()
     except OSError:
         return ""
+
+
+def _in_words(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,6 +1,8 @@
 """From predictions to sightings: thresholds, N of the last M, hysteresis, cool-down.
 
 Nothing here looks at a clock or a disk: time is that of the frames, so a replay decides as the daemon did.
+All arithmetic is on their monotonic times. The wall clock may be set during a visit: each event dates the
+whole visit by the clock as it stands then.
 """
 
 from __future__ import annotations
@@ -9,11 +11,15 @@ import math
 import uuid
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import NamedTuple
 
 from hivewatch.config import DecisionConfig
 from hivewatch.domain import Frame, Phase, Prediction, Sighting
+
+# Wall and monotonic clock disagree this much only when one was set; a clock that is slewed stays below it.
+_CLOCK_WAS_SET = timedelta(seconds=2)
 
 
 class _Vote(NamedTuple):
@@ -138,12 +144,18 @@ class Decider:
             id=visit.id,
             phase=phase,
             at=visit.now.taken_at,
-            started_at=visit.first.taken_at,
-            last_seen_at=visit.last_seen.taken_at,
+            started_at=_dated(visit.first, visit.now).taken_at,
+            last_seen_at=_dated(visit.last_seen, visit.now).taken_at,
             duration_s=visit.last_seen.monotonic_s - visit.first.monotonic_s,
             score=visit.last_score,
             best=visit.best.prediction,
-            best_frame=visit.best.frame,
+            best_frame=_dated(visit.best.frame, visit.now),
             votes_for=visit.votes_for,
             votes=visit.votes,
         )
+
+
+def _dated(frame: Frame, now: Frame) -> Frame:
+    """Return ``frame`` with the time that the clock of ``now`` gives it, if it was set in between."""
+    taken_at = now.taken_at - (timedelta(seconds=now.monotonic_s) - timedelta(seconds=frame.monotonic_s))
+    return frame if abs(taken_at - frame.taken_at) < _CLOCK_WAS_SET else replace(frame, taken_at=taken_at)

@@ -190,14 +190,13 @@ class ModelIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What puts times right that were noted by a clock nobody trusts: ``correction`` of the clock.
+    """When something was noted by a clock that nobody trusted: what is needed to date it later.
 
-    ``wall_offset_s`` is wall clock (seconds of the epoch) minus monotonic clock when they were noted. The
-    monotonic clock goes on through one boot, the ``boot_id``.
+    The monotonic clock goes on through one run of the machine, the ``boot_id``.
     """
 
     boot_id: str
-    wall_offset_s: float
+    monotonic_s: float
 
 
 @dataclass(frozen=True, slots=True)

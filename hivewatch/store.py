@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from typing import Self
 from hivewatch.database import Pictures, connect, prepare, put_in_outbox, put_record, transaction
 from hivewatch.disk import disk_errors, locked, make_folder, sync_folder, write_durably
 from hivewatch.domain import Alert, Message, OutboxEntry, Phase, Sighting
+from hivewatch.redating import redate
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +140,26 @@ class Store:
                 (limit,),
             ).fetchall()
         return [self._stored(*row) for row in rows]
+
+    def newest(self) -> datetime | None:
+        """Return the latest time that is known of a sighting, None without any."""
+        with disk_errors("read the sightings", self.directory):
+            (latest,) = self._records.execute("SELECT max(last_seen_at) FROM sightings").fetchone()
+        return None if latest is None else datetime.fromisoformat(latest)
+
+    def count_since(self, moment: datetime) -> int:
+        """Return how many sightings have begun at ``moment`` or later."""
+        since = moment.astimezone(UTC).isoformat(timespec="milliseconds")
+        with disk_errors("read the sightings", self.directory):
+            (count,) = self._records.execute(
+                "SELECT count(*) FROM sightings WHERE started_at >= ?", (since,)
+            ).fetchone()
+        return int(count)
+
+    def redate(self, redated: Callable[[str], str | None]) -> int:
+        """Put right the times of records and unsent events; ``redated`` does so for one event's document."""
+        with disk_errors("correct times", self.directory), transaction(self._records) as records:
+            return redate(records, redated)
 
     def _stored(
         self, id_: str, phase: str, start: str, last: str, end: str | None, score: float, stem: str, text: str

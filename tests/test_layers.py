@@ -16,10 +16,22 @@ HELPERS = {
     "alert": {"annotate"},
     "classifier": {"localize"},
     "publisher": {"broker"},
-    "store": {"database", "disk"},
+    "store": {"database", "disk", "redating"},
     "database": {"disk"},
 }
-ALONE = {"annotate", "broker", "decision", "disk", "localize", "motion", "region", "systemd", "timing"}
+ALONE = {
+    "annotate",
+    "broker",
+    "clock",
+    "decision",
+    "disk",
+    "localize",
+    "motion",
+    "redating",
+    "region",
+    "systemd",
+    "timing",
+}
 LEAVES = set(HELPERS) | ALONE | {"camera"}
 RUNTIME = BASE | LEAVES | {"config_reader", "watch"}
 ALLOWED = {
