@@ -56,7 +56,12 @@ class Publisher:
         client_id: str,
         presence: tuple[Message, Message] | None = None,
     ) -> None:
-        """Read the password; raises ConfigError where it cannot be read. Connects to nothing yet."""
+        """Read the password; raises ConfigError where it cannot be read. Connects to nothing yet.
+
+        ``connections`` counts those made, ``is_connected`` tells whether one stands.
+        """
+        self.connections = 0
+        self.is_connected = False
         self._config = config
         self._password = _read_password(config.password_file)
         self._client_id = client_id
@@ -147,12 +152,15 @@ class Publisher:
             if self._online is not None:
                 self._send(connection, self._online)
             self._failures_in_a_row = 0
+            self.connections += 1
+            self.is_connected = True
             self._say(logging.INFO, "connected")
             self._empty_outbox(connection)
             if self._offline is not None:
                 self._send(connection, self._offline)
             connection.disconnect()
         finally:
+            self.is_connected = False
             connection.close()
 
     def _empty_outbox(self, connection: Connection) -> None:
