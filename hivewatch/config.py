@@ -80,7 +80,7 @@ class CameraChecksConfig(Section):
     white_level: int = Field(default=250, ge=1, le=255)
     frozen_share: Share = 0.01
     covered_share: Share = 0.6
-    moved_likeness: Share = 0.35
+    moved_likeness: Share = 0.06
     slow_share: Share = 0.5
     reopenings: int = Field(default=3, ge=0, le=100)
 
