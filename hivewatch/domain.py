@@ -174,6 +174,7 @@ class CameraFault(StrEnum):
 class CameraStatus:
     """What is known of the camera ``since`` a moment (aware UTC); without ``reasons`` it is online."""
 
+    source: str
     state: CameraState
     reasons: tuple[CameraFault, ...]
     since: datetime
@@ -232,9 +233,9 @@ class OutboxEntry:
 class Backlog:
     """What left the outbox unsent because it had become too much or too old: one message stands for it.
 
-    ``sightings`` of which ``events`` or ``pictures`` were dropped lie between ``first_at`` and ``last_at`` (None
-    without a sighting); ``sighting_ids`` holds the latest of their ids. It may grow while it is told: of two
-    with one ``id`` the later counts.
+    The ``sightings`` of which ``events`` or ``pictures`` were dropped lie between ``first_at`` and
+    ``last_at`` (None without a sighting); ``sighting_ids`` holds the latest of their ids. It may grow while
+    it is told: of two with one ``id`` the later counts.
     """
 
     id: str

@@ -16,8 +16,17 @@ HELPERS = {
     "alert": {"annotate"},
     "classifier": {"localize"},
     "publisher": {"broker"},
-    "store": {"database", "disk", "redating"},
-    "database": {"disk"},
+    "store": {
+        *("backlog", "database", "disk", "outbox", "pictures"),
+        *("records", "redating", "retention", "salvage"),
+    },
+    "backlog": {"database"},
+    "database": {"pictures"},
+    "outbox": {"pictures"},
+    "pictures": {"disk"},
+    "records": {"pictures"},
+    "retention": {"backlog", "database", "disk", "pictures"},
+    "salvage": {"database", "disk", "pictures"},
 }
 ALONE = {
     "annotate",
