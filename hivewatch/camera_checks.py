@@ -13,6 +13,7 @@ from datetime import datetime
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from hivewatch.config import CameraConfig
 from hivewatch.domain import CameraFault, CameraState, CameraStatus, Frame, Pixels
@@ -44,7 +45,7 @@ class CameraChecks:
     while, so the status does not flap. ``raised`` counts how often each fault was.
     """
 
-    def __init__(self, config: CameraConfig, started_at: datetime) -> None:
+    def __init__(self, config: CameraConfig, source: str, started_at: datetime) -> None:
         """``config``: ``rate_hz`` and ``checks`` count. Until its first frame the camera is offline."""
         self._config = config.checks
         self._rate = _Rate(config.rate_hz, config.checks.slow_share)
@@ -55,7 +56,7 @@ class CameraChecks:
         self._frames = 0
         self._silent = False
         self.raised: Counter[CameraFault] = Counter()
-        self.status = CameraStatus(CameraState.OFFLINE, (CameraFault.NO_FRAMES,), started_at)
+        self.status = CameraStatus(source, CameraState.OFFLINE, (CameraFault.NO_FRAMES,), started_at)
 
     def look(self, frame: Frame, dropped: int = 0) -> bool:
         """Judge ``frame``, and tell whether it shows anything that may count for or against a hornet.
@@ -93,8 +94,8 @@ class CameraChecks:
 
     def _evidence(self, frame: Frame, dropped: int) -> _Evidence:
         sample = _sample(frame.pixels)
-        dark = np.count_nonzero(sample <= self._config.dark_level) >= _NEARLY_ALL * sample.size
-        white = np.count_nonzero(sample >= self._config.white_level) >= _NEARLY_ALL * sample.size
+        dark = _share(sample <= self._config.dark_level) >= _NEARLY_ALL
+        white = _share(sample >= self._config.white_level) >= _NEARLY_ALL
         repeats, frozen = self._sameness.look(frame.pixels, sample)
         covered: bool | None = None
         moved: bool | None = None
@@ -124,7 +125,7 @@ class CameraChecks:
         state = CameraState.DEGRADED if reasons else CameraState.ONLINE
         if reasons & NOTHING_NEW:
             state = CameraState.OFFLINE
-        self.status = CameraStatus(state, tuple(sorted(reasons)), at)
+        self.status = CameraStatus(self.status.source, state, tuple(sorted(reasons)), at)
 
 
 @dataclass(slots=True)
@@ -161,13 +162,13 @@ class _Sameness:
 
         Changed is what differs at all, by one level or more, from the picture at the last change.
         """
-        digest = zlib.crc32(np.ascontiguousarray(pixels[::_DIGEST_ROWS]))
+        digest = zlib.crc32(np.ascontiguousarray(pixels[::_DIGEST_ROWS]).data)
         repeats = digest in self._digests
         self._digests.append(digest)
         frozen = (
             self._changed is not None
             and self._changed.shape == sample.shape
-            and np.count_nonzero(sample != self._changed) < self._frozen_share * sample.size
+            and _share(sample != self._changed) < self._frozen_share
         )
         if not frozen:
             self._changed = sample
@@ -197,6 +198,10 @@ class _Rate:
         """Forget what was measured."""
         self._start = None
         self._is_slow = False
+
+
+def _share(holds: npt.NDArray[np.bool_]) -> float:
+    return int(np.count_nonzero(holds)) / holds.size
 
 
 def _sample(pixels: Pixels) -> Pixels:
