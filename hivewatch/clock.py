@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 # hivewatch did not exist before: a clock that says so is wrong, whoever set it.
 EARLIEST = datetime(2026, 11, 1, tzinfo=UTC)
 _LOOK_EVERY_S = 1.0
+# Set by more than this it may be set wrongly; a time server corrects by less.
+_JUMP_S = 600.0
+_DAY_S = 86_400.0
 _TIMESYNCD_MARK = Path("/run/systemd/timesync/synchronized")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # adjtimex(2): the state of a clock that nobody keeps, and room for a struct timex of any architecture.
@@ -62,6 +65,8 @@ class Clock:
         self._wait_s = config.wait_s
         self._newest = EARLIEST
         self._begun = self._warned = False
+        self._offset_s = self._wall_offset_s()
+        self._ages_from_s = 0.0
         self._synchronised = synchronised
         self._look_at_s = 0.0
         self._seems_right = False
@@ -84,9 +89,12 @@ class Clock:
 
         It must seem right twice: what is on its way through the stages was noted before it was set.
         """
-        if self.trusted or self.monotonic_s() < self._look_at_s:
+        if self.monotonic_s() < self._look_at_s:
             return False
         self._look_at_s = self.monotonic_s() + _LOOK_EVERY_S
+        self._watch_for_jumps()
+        if self.trusted:
+            return False
         before, self._seems_right = self._seems_right, self._is_plausible()
         self.trusted = before and self._seems_right
         if self.trusted:
@@ -100,6 +108,14 @@ class Clock:
             )
         return self.trusted
 
+    def now_for_ages(self) -> datetime | None:
+        """Return the time where ages may be judged by it: trusted, and not set by much for a day.
+
+        A clock that is set a year ahead must not make all that is kept too old before a person can see it.
+        """
+        steady = self.monotonic_s() >= self._ages_from_s
+        return self.now() if self.trusted and steady else None
+
     def stamp(self) -> Stamp | None:
         """Return what is needed to date later what is noted now; None where the clock is trusted."""
         return None if self.trusted else Stamp(self._boot_id, round(self.monotonic_s(), 3))
@@ -109,6 +125,19 @@ class Clock:
         if stamp.boot_id != self._boot_id:
             return None
         return self.now() - timedelta(seconds=self.monotonic_s() - stamp.monotonic_s)
+
+    def _wall_offset_s(self) -> float:
+        return self.now().timestamp() - self.monotonic_s()
+
+    def _watch_for_jumps(self) -> None:
+        jump_s = self._wall_offset_s() - self._offset_s
+        self._offset_s += jump_s
+        if abs(jump_s) > _JUMP_S and self.trusted:
+            self._ages_from_s = self.monotonic_s() + _DAY_S
+            log.warning(
+                "the clock was set %+.1f hours, to %s: for a day nothing is removed for its age",
+                *(jump_s / 3600, _in_words(self.now())),
+            )
 
     def _waited(self) -> bool:
         return self.monotonic_s() >= self._wait_s

@@ -75,7 +75,7 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A local ``day`` in a few figures; the frames are those since the summary before, or the start."""
+    """A local ``day`` in a few figures: since this time of the day before; frames since the start at most."""
 
     day: date
     at: datetime
@@ -88,7 +88,7 @@ class Summary:
     @property
     def text(self) -> str:
         """The summary as a person wants to read it."""
-        count = f"{self.sightings} hornet sighting{'' if self.sightings == 1 else 's'} today"
+        count = f"{self.sightings} hornet sighting{'' if self.sightings == 1 else 's'} since yesterday"
         return f"still watching: {count}, {self.frames_seen} frames seen"
 
 

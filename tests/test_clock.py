@@ -108,6 +108,37 @@ def test_a_trusted_clock_stays_trusted_when_it_jumps(jump: timedelta) -> None:
     assert clock.trusted
 
 
+def test_ages_are_judged_by_a_trusted_clock_only() -> None:
+    assert Machine(YEAR_1970).clock().now_for_ages() is None
+    assert Machine(NOON, synchronised=True).clock().now_for_ages() == NOON
+
+
+def test_after_a_jump_ages_are_not_judged_for_a_day(caplog: pytest.LogCaptureFixture) -> None:
+    machine = Machine(NOON, synchronised=True)
+    clock = machine.clock()
+    machine.wall += timedelta(days=365)
+    machine.pass_time(1)
+    clock.look()
+    assert clock.now_for_ages() is None
+    assert "+8760.0 hours" in caplog.text
+    machine.pass_time(86_399)
+    clock.look()
+    assert clock.now_for_ages() is None
+    machine.pass_time(2)
+    clock.look()
+    assert clock.now_for_ages() == machine.wall
+
+
+def test_small_corrections_of_the_clock_are_no_jump() -> None:
+    machine = Machine(NOON, synchronised=True)
+    clock = machine.clock()
+    for correction_s in (-90, 60, 300):
+        machine.wall += timedelta(seconds=correction_s)
+        machine.pass_time(2)
+        clock.look()
+    assert clock.now_for_ages() == machine.wall
+
+
 def test_what_was_noted_in_1970_is_dated_by_the_time_that_has_passed_since() -> None:
     machine = Machine(YEAR_1970)
     clock = machine.clock()

@@ -15,6 +15,8 @@ BASE = {"domain", "errors", "config"}
 HELPERS = {
     "alert": {"annotate"},
     "classifier": {"localize"},
+    "diary": {"disk"},
+    "health": {"machine"},
     "publisher": {"broker"},
     "store": {
         *("backlog", "database", "disk", "outbox", "pictures"),
@@ -35,14 +37,17 @@ ALONE = {
     "decision",
     "disk",
     "localize",
+    "machine",
     "motion",
     "redating",
     "region",
+    "stopping",
     "systemd",
+    "tally",
     "timing",
 }
 LEAVES = set(HELPERS) | ALONE | {"camera"}
-RUNTIME = BASE | LEAVES | {"config_reader", "watch"}
+RUNTIME = BASE | LEAVES | {"config_reader", "watch", "recorder", "proof_of_life", "upkeep"}
 ALLOWED = {
     "errors": set[str](),
     "domain": set[str](),
@@ -52,6 +57,9 @@ ALLOWED = {
     **dict.fromkeys(ALONE, BASE),
     **{leaf: BASE | helpers for leaf, helpers in HELPERS.items()},
     "watch": BASE | LEAVES,
+    "recorder": BASE | LEAVES,
+    "upkeep": BASE | LEAVES,
+    "proof_of_life": BASE | LEAVES | {"recorder", "watch"},
     "app": RUNTIME,
     "replay": RUNTIME | {"app"},
     "bench": RUNTIME | {"app", "replay"},
