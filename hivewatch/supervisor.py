@@ -30,7 +30,7 @@ _IN_WORDS = {
     CameraFault.DARK: "the picture is black, which is natural at night only",
     CameraFault.WHITE: "the picture is white: sun in the lens, or a failed exposure",
     CameraFault.COVERED: "most of the view has gone blank: look for something on the lens, dew or fog",
-    CameraFault.MOVED: "it looks elsewhere than before: put it straight, or restart hivewatch if that is meant",
+    CameraFault.MOVED: "it looks elsewhere than before: put it right, or restart hivewatch if that is meant",
     CameraFault.SLOW: "it gives far fewer frames than camera.rate_hz asks for",
 }
 
@@ -43,19 +43,19 @@ class Supervisor:
     they are what they are.
     """
 
+    tell: Callable[[CameraStatus], None]
+    """Hears the status at first and at every change, between two frames."""
+    in_outage: Callable[[], None]
+    """Called every second or so while a frame is overdue: no frame drives the loop then."""
+
     def __init__(
         self,
         config: CameraConfig,
-        tell: Callable[[CameraStatus], None],
-        in_outage: Callable[[], None] = lambda: None,
         open_camera: Callable[[CameraConfig, Meanwhile], Camera] = open_camera,
     ) -> None:
-        """``tell`` hears the status at first and at every change, between two frames.
-
-        ``in_outage`` is called every second or so while a frame is overdue: no frame drives the loop then.
-        """
-        self._tell = tell
-        self._in_outage = in_outage
+        """Open nothing yet; ``tell`` and ``in_outage`` do nothing until they are set."""
+        self.tell = lambda _status: None
+        self.in_outage = lambda: None
         self._timeout_s = config.timeout_s
         self._told: CameraStatus | None = None
         self._heard_at_s = self._news_at_s = time.monotonic()
@@ -108,7 +108,7 @@ class Supervisor:
         if now_s - self._heard_at_s >= self._timeout_s and now_s - self._news_at_s >= _NEWS_EVERY_S:
             self._news_at_s = now_s
             self._fall_silent()
-            self._in_outage()
+            self.in_outage()
 
     def _fall_silent(self) -> None:
         self.checks.silent(datetime.now(UTC))
@@ -123,7 +123,7 @@ class Supervisor:
             reasons = "; ".join(_IN_WORDS[reason] for reason in status.reasons)
             log.log(level, "camera %s is %s%s", status.source, status.state, reasons and f": {reasons}")
         self._told = status
-        self._tell(status)
+        self.tell(status)
 
 
 @dataclass(slots=True)

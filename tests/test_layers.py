@@ -14,6 +14,7 @@ BASE = {"domain", "errors", "config"}
 # What a leaf may import beside the base: the helpers that exist for it alone.
 HELPERS = {
     "alert": {"annotate"},
+    "camera_checks": {"scenery"},
     "classifier": {"localize"},
     "diary": {"disk"},
     "health": {"machine"},
@@ -33,6 +34,7 @@ HELPERS = {
 ALONE = {
     "annotate",
     "broker",
+    "camera_status",
     "clock",
     "decision",
     "disk",
@@ -41,13 +43,14 @@ ALONE = {
     "motion",
     "redating",
     "region",
+    "scenery",
     "stopping",
     "systemd",
     "tally",
     "timing",
 }
 LEAVES = set(HELPERS) | ALONE | {"camera"}
-RUNTIME = BASE | LEAVES | {"config_reader", "watch", "recorder", "proof_of_life", "upkeep"}
+RUNTIME = BASE | LEAVES | {"config_reader", "watch", "supervisor", "recorder", "proof_of_life", "upkeep"}
 ALLOWED = {
     "errors": set[str](),
     "domain": set[str](),
@@ -57,6 +60,7 @@ ALLOWED = {
     **dict.fromkeys(ALONE, BASE),
     **{leaf: BASE | helpers for leaf, helpers in HELPERS.items()},
     "watch": BASE | LEAVES,
+    "supervisor": BASE | {"camera", "camera_checks"},
     "recorder": BASE | LEAVES,
     "upkeep": BASE | LEAVES,
     "proof_of_life": BASE | LEAVES | {"recorder", "watch"},

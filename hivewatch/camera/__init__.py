@@ -37,7 +37,7 @@ class Camera(Protocol):
 
     @property
     def is_live(self) -> bool:
-        """Whether it shows what is now: only there silence and sameness are faults, and can opening it help."""
+        """Whether it shows what is now: only then are silence and sameness faults, and may reopening help."""
 
     def frames(self, stop: threading.Event) -> Generator[Frame]:
         """Yield frames until ``stop`` is set or the source ends; raises CameraError when it cannot go on.
