@@ -11,20 +11,20 @@ from pathlib import Path
 
 from hivewatch import systemd
 from hivewatch.alert import redated
-from hivewatch.camera import Camera, open_camera
-from hivewatch.camera.clip import ClipCamera
-from hivewatch.camera.folder import FolderCamera
+from hivewatch.camera_status import camera_message
 from hivewatch.classifier import Classifier, load_classifier
 from hivewatch.clock import Clock
 from hivewatch.config import Config
 from hivewatch.config_reader import load
 from hivewatch.decision import Decider
+from hivewatch.domain import CameraState, CameraStatus
 from hivewatch.errors import ConfigError
 from hivewatch.motion import MotionGate
 from hivewatch.proof_of_life import ProofOfLife
 from hivewatch.recorder import Recorder, daemon_publisher, open_recorder
 from hivewatch.region import Region
 from hivewatch.stopping import Wishes
+from hivewatch.supervisor import Supervisor
 from hivewatch.timing import Stopwatch
 from hivewatch.upkeep import Upkeep
 from hivewatch.watch import Step, Watch
@@ -72,7 +72,7 @@ def run(path: Path, wishes: Wishes) -> None:
 class _Daemon:
     path: Path
     config: Config
-    camera: Camera
+    supervisor: Supervisor
     recorder: Recorder
     watch: Watch
     clock: Clock
@@ -91,38 +91,57 @@ class _Daemon:
         publisher = partial(daemon_publisher, clock=clock) if config.mqtt.enabled else None
         recorder = open_recorder(config, classifier, stopwatch, started, publisher)
         clock.begin(recorder.store.newest())
-        camera = open_camera(config.camera)
-        live = not isinstance(camera, FolderCamera | ClipCamera)
+        supervisor = Supervisor(config.camera)
+        camera, live = supervisor.camera, supervisor.camera.is_live
         watch = make_watch(config, classifier, recorder, live=live)
         proof = ProofOfLife(
             config, recorder.model, camera, recorder.store, recorder.publisher, stopwatch, clock
         )
+        proof.camera_status = lambda: supervisor.checks.status.state
         recorder.clock = clock if live else None
         recorder.told = proof.sighted
         log.info("watching %s with model %s %s", camera.name, classifier.model.name, classifier.model.version)
         upkeep = Upkeep(config, recorder.store, clock.now_for_ages, clock.monotonic_s)
-        daemon = cls(path, config, camera, recorder, watch, clock, proof, upkeep)
+        daemon = cls(path, config, supervisor, recorder, watch, clock, proof, upkeep)
+        supervisor.tell, supervisor.in_outage = daemon.tell_camera, daemon.wait_for_camera
         if clock.trusted:
             daemon.redate()
         return daemon
 
     def watch_until(self, wishes: Wishes) -> None:
         """Work until told to stop or a film or folder ends; raises CameraError when the camera fails."""
-        for step in self.watch.steps(self.camera.frames(wishes.stop)):
+        for step in self.watch.steps(self.supervisor.frames(wishes.stop)):
             self._finished(step)
             if wishes.hang_up.is_set():
                 wishes.hang_up.clear()
                 self._reload()
         if not wishes.stop.is_set():
-            log.info("%s is at its end", self.camera.name)
+            log.info("%s is at its end", self.supervisor.camera.name)
+
+    def tell_camera(self, status: CameraStatus) -> None:
+        """Publish the status. What goes on before an offline camera nobody knows, so a visit ends."""
+        if status.state is CameraState.OFFLINE:
+            self.watch.finish()
+        if self.recorder.publisher is not None:
+            self.recorder.publisher.state(
+                camera_message(status, self.config.hive, self.config.mqtt.base_topic)
+            )
+
+    def wait_for_camera(self) -> None:
+        """Do what else finished frames cause to be done."""
+        self.proof.look()
+        self._keep_going()
 
     def _finished(self, step: Step) -> None:
         self.frames = step.frame.sequence + 1
+        self.proof.finished(step)
+        self._keep_going()
+
+    def _keep_going(self) -> None:
         if self.recorder.publisher is not None:
             self.recorder.publisher.check()
         if self.clock.look():
             self.redate()
-        self.proof.finished(step)
         if self.upkeep() and self.recorder.publisher is not None:
             self.recorder.publisher.wake()
         systemd.alive(self.status)
@@ -138,7 +157,8 @@ class _Daemon:
     @property
     def status(self) -> str:
         """What the daemon is doing, in one line."""
-        return f"watching {self.camera.name}, {self.frames} frames"
+        state = self.supervisor.checks.status.state
+        return f"watching {self.supervisor.camera.name}, camera {state}, {self.frames} frames"
 
     def _reload(self) -> None:
         systemd.reloading()

@@ -10,7 +10,6 @@ from typing import Protocol
 from hivewatch.config import CameraConfig
 from hivewatch.domain import Frame
 
-
 Meanwhile = Callable[[], None]
 """What a camera calls several times a second, from the thread that asked for a frame, while there is none."""
 
