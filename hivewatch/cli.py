@@ -124,13 +124,13 @@ def _add_config(parser: argparse.ArgumentParser, default: Path | None) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from hivewatch.stopping import listen
+    from hivewatch.stopping import leave, listen
 
     wishes = listen()  # first: what follows takes seconds
     from hivewatch import app
 
     app.run(arguments.config, wishes)
-    return 0
+    leave()
 
 
 def _check(arguments: argparse.Namespace) -> int:
