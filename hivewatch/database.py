@@ -5,6 +5,7 @@ The functions let sqlite3.Error through; the store turns it into words.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -170,6 +171,15 @@ def put_record(records: sqlite3.Connection, sighting: Sighting, event: Message, 
             pictures.sha256,
             pictures.size_bytes,
         ),
+    )
+
+
+def put_end(records: sqlite3.Connection, sighting_id: str, document: str) -> None:
+    """Let a sighting be ended as the ``document`` of its end event says."""
+    ended_at = datetime.fromisoformat(json.loads(document)["ended_at"])
+    records.execute(
+        "UPDATE sightings SET phase = ?, ended_at = ?, document = ? WHERE id = ?",
+        (Phase.END, iso(ended_at), document, sighting_id),
     )
 
 

@@ -14,13 +14,14 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from hivewatch.broker import CONNECT_TIMEOUT_S, Connection
 from hivewatch.config import MqttConfig
 from hivewatch.domain import Message, OutboxEntry
-from hivewatch.errors import ConfigError, HivewatchError, PublishError
+from hivewatch.errors import ConfigError, DiskFullError, HivewatchError, PublishError
 
 FIRST_RECONNECT_S = 1.0
 LOOK_AGAIN_S = 1.0
@@ -28,6 +29,8 @@ SLOWEST_LINK_BYTES_PER_S = 4000
 """A link this slow still gets a picture through: the time limit for acknowledgement grows with the size."""
 LAST_SENDING_SHARE = 0.5
 """Of the time there is to stop, how much may go into sending before it is time to say offline."""
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -170,10 +173,10 @@ class Publisher:
             # Both are read before states and outbox: what came before they were set is then found there.
             drained, stopping = self._drained, self._stopping.is_set()
             self._send_states(connection, told)
-            entries = self._outbox.pending(1)
+            entries = self._patiently(connection, lambda: self._outbox.pending(1))
             for entry in entries:
                 self._send(connection, entry.message)
-                self._outbox.mark_sent(entry.id)
+                self._patiently(connection, partial(self._outbox.mark_sent, entry.id))
             if entries:
                 continue
             if drained is not None:
@@ -181,6 +184,17 @@ class Publisher:
             if stopping:
                 return
             connection.turn(self._wakened, LOOK_AGAIN_S)
+
+    def _patiently(self, connection: Connection, action: Callable[[], T]) -> T:
+        """Do ``action``; on a full disk try again until the data path has made room."""
+        while True:
+            try:
+                return action()
+            except DiskFullError as error:
+                self._say(logging.WARNING, f"nothing is sent until there is room on the disk: {error}")
+                if self._stopping.is_set():
+                    raise PublishError("stopped while the disk was full") from error
+                connection.turn(self._wakened, LOOK_AGAIN_S)
 
     def _send_states(self, connection: Connection, told: dict[str, Message]) -> None:
         """Send each state that this connection has not ``told`` yet."""

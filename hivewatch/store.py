@@ -24,13 +24,14 @@ from hivewatch.database import (
     check_integrity,
     connect,
     iso,
+    put_end,
     put_record,
     queue_message,
     queue_picture,
     transaction,
 )
 from hivewatch.disk import disk_errors, free_bytes, locked, make_folder
-from hivewatch.domain import Alert, Backlog, Message, OutboxEntry, Phase, Sighting, StoreStatus
+from hivewatch.domain import Alert, Backlog, Message, OutboxEntry, Sighting, StoreStatus
 from hivewatch.errors import DiskFullError
 from hivewatch.outbox import Outbox
 from hivewatch.pictures import NO_PICTURES, Album, Pictures, name_pictures
@@ -112,15 +113,15 @@ class Store:
         with disk_errors("read the sightings", self.directory):
             return select(self._records, self.directory, "WHERE phase <> 'end' ORDER BY started_at")
 
-    def end(self, stored: StoredSighting, ended_at: datetime, event: Message, *, queue: bool = True) -> None:
+    def end(self, sighting_id: str, event: Message, *, queue: bool = True) -> None:
         """Keep the end event of a sighting that was interrupted, and (``queue``) let it be sent."""
-        with disk_errors(f"end sighting {stored.id}", self.directory), transaction(self._records) as records:
-            records.execute(
-                "UPDATE sightings SET phase = ?, ended_at = ?, document = ? WHERE id = ?",
-                (Phase.END, iso(ended_at), event.payload.decode(), stored.id),
-            )
+        with (
+            disk_errors(f"end sighting {sighting_id}", self.directory),
+            transaction(self._records) as records,
+        ):
+            put_end(records, sighting_id, event.payload.decode())
             if queue:
-                queue_message(records, event, stored.id)
+                queue_message(records, event, sighting_id)
 
     def pending(self, limit: int) -> list[OutboxEntry]:
         """Return the outbox entries to be sent first, in order. It is empty only when the outbox is.

@@ -58,6 +58,7 @@ def record(store: Store, id_: str, phase: Phase = Phase.START, seed: int = 0, sc
     sighting = make_sighting(id_, phase, frame, make_prediction(score))
     alert = compose(sighting, HIVE, MODEL, "hw", 80)
     store.record(sighting, alert)
+    assert alert.snapshot is not None
     return alert.snapshot.payload
 
 
@@ -71,24 +72,19 @@ def without_repeats(items: list[str]) -> list[str]:
     return [item for index, item in enumerate(items) if index == 0 or items[index - 1] != item]
 
 
-def test_alerts_arrive_in_order_event_before_picture(
+def test_events_arrive_in_order_then_their_pictures(
     broker: Broker, store: Store, make_publisher: MakePublisher
 ) -> None:
-    """Each event comes as recorded, followed by the picture whose hash it states."""
+    """What has waited comes as recorded: first the small events, then the pictures they speak of."""
     publisher = make_publisher(broker.port)
+    pictures = [record(store, f"v{number}", seed=number) for number in range(3)]
     with Subscriber(broker.port) as subscriber:
         publisher.start()
-        pictures = []
-        for number in range(3):
-            pictures.append(record(store, f"v{number}", seed=number))
-            publisher.wake()
         subscriber.wait_for("snapshot", pictures[-1])
     assert ids(subscriber) == ["v0", "v1", "v2"]
     assert subscriber.on("snapshot") == pictures
-    assert [message.topic for message in subscriber.received] == ["hw/h1/availability"] + [
-        "hw/h1/event",
-        "hw/h1/snapshot",
-    ] * 3
+    topics = [message.topic for message in subscriber.received]
+    assert topics == ["hw/h1/availability"] + ["hw/h1/event"] * 3 + ["hw/h1/snapshot"] * 3
 
 
 def test_broker_keeps_the_last_picture_and_no_event(
@@ -356,7 +352,7 @@ def test_check_raises_what_ended_the_thread(
 ) -> None:
     """A store that fails under the publisher reaches the data path through check()."""
     publisher = make_publisher(broker.port)
-    store._outbox.close()
+    store.close()
     publisher.start()
     publisher._thread.join(20)
     with pytest.raises(StoreError, match="read the outbox"):
