@@ -34,6 +34,8 @@ _NEARLY_ALL = 0.95
 # The rate is measured over at least so long, and so many frames.
 _RATE_S, _RATE_FRAMES = 10.0, 10
 
+_WORTHLESS = {CameraFault.DARK, CameraFault.WHITE, CameraFault.REPEATING}
+
 # What speaks for each fault: True for it, False against it, None says nothing.
 _Evidence = dict[CameraFault, bool | None]
 
@@ -73,8 +75,9 @@ class CameraChecks:
             raise_after_s = self._config.moved_after_s if is_slow_to_tell else self._config.raise_after_s
             self._holds[fault].update(frame.monotonic_s, seen, raise_after_s, self._config.clear_after_s)
         self._conclude(frame.taken_at)
-        worthless = (CameraFault.DARK, CameraFault.WHITE, CameraFault.REPEATING)
-        return not (any(evidence.get(fault) for fault in worthless) or self._holds[CameraFault.FROZEN].raised)
+        # A calm view may look frozen for a moment, so that counts only once it is raised.
+        frozen = evidence.get(CameraFault.FROZEN) and self._holds[CameraFault.FROZEN].raised
+        return not (frozen or any(evidence.get(fault) for fault in _WORTHLESS))
 
     def silent(self, at: datetime) -> None:
         """Say that no frame came when one was due: the camera is offline from ``at`` on."""

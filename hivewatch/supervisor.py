@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -58,7 +59,8 @@ class Supervisor:
         self.in_outage = lambda: None
         self._timeout_s = config.timeout_s
         self._told: CameraStatus | None = None
-        self._heard_at_s = self._news_at_s = time.monotonic()
+        self._heard_at_s = time.monotonic()
+        self._news_at_s = -math.inf
         self.camera = open_camera(config, self._meanwhile)
         checks = config.checks if self.camera.is_live else CameraChecksConfig(enabled=False)
         config = config.model_copy(update={"checks": checks})
