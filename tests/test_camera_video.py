@@ -407,9 +407,7 @@ def test_a_read_that_never_returns_ends_in_an_error_and_leaves_one_thread(
 def test_a_read_that_never_returns_does_not_hold_up_a_stop(
     hanging: HangingCapture, stop: threading.Event
 ) -> None:
-    camera = StreamCamera(
-        hanging, "hanging", config("x").model_copy(update={"timeout_s": 1000.0})
-    )
+    camera = StreamCamera(hanging, "hanging", config("x").model_copy(update={"timeout_s": 1000.0}))
     threading.Timer(0.3, stop.set).start()
     assert list(camera.frames(stop)) == []
 
