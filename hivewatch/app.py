@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -79,6 +80,7 @@ class _Daemon:
     proof: ProofOfLife
     upkeep: Upkeep
     frames: int = 0
+    camera_since_s: float = 0.0
 
     @classmethod
     def start(cls, path: Path, started: contextlib.ExitStack) -> _Daemon:
@@ -122,10 +124,17 @@ class _Daemon:
         """Publish the status. What goes on before an offline camera nobody knows, so a visit ends."""
         if status.state is CameraState.OFFLINE:
             self.watch.finish()
-        if self.recorder.publisher is not None:
-            self.recorder.publisher.state(
-                camera_message(status, self.config.hive, self.config.mqtt.base_topic)
-            )
+        self.camera_since_s = self.clock.monotonic_s()
+        self._publish_camera()
+
+    def _publish_camera(self) -> None:
+        if self.recorder.publisher is None:
+            return
+        age = timedelta(seconds=self.clock.monotonic_s() - self.camera_since_s)
+        since = self.clock.now() - age if self.clock.trusted else None
+        checks, mqtt = self.supervisor.checks, self.config.mqtt
+        message = camera_message(checks.status, checks.raised, since, self.config.hive, mqtt.base_topic)
+        self.recorder.publisher.state(message)
 
     def wait_for_camera(self) -> None:
         """Do what else finished frames cause to be done."""
@@ -142,6 +151,7 @@ class _Daemon:
             self.recorder.publisher.check()
         if self.clock.look():
             self.redate()
+            self._publish_camera()
         if self.upkeep() and self.recorder.publisher is not None:
             self.recorder.publisher.wake()
         systemd.alive(self.status)
@@ -151,6 +161,7 @@ class _Daemon:
         count = self.recorder.store.redate(partial(redated, date=self.clock.date))
         if count:
             log.info("dated %d sightings anew that were seen before the clock was set", count)
+        self.clock.release()
         if self.recorder.publisher is not None:
             self.recorder.publisher.wake()
 

@@ -58,13 +58,18 @@ class Clock:
         monotonic_s: Callable[[], float] = time.monotonic,
         synchronised: Callable[[], bool] = synchronised,
     ) -> None:
-        """Trust nothing yet. The last three, what the machine's clocks say, are for tests."""
+        """Trust nothing yet. The last three, what the machine's clocks say, are for tests.
+
+        While ``holds`` is set messages are to wait: until what was noted before is dated and ``release`` is
+        called, or until the wait is over without a clock to date by.
+        """
         self.now = now
         self.monotonic_s = monotonic_s
         self.trusted = False
+        self.holds = True
         self._wait_s = config.wait_s
         self._newest = EARLIEST
-        self._begun = self._warned = False
+        self._warned = False
         self._offset_s = self._wall_offset_s()
         self._ages_from_s = 0.0
         self._synchronised = synchronised
@@ -75,14 +80,8 @@ class Clock:
     def begin(self, newest: datetime | None) -> None:
         """Look for the first time; ``newest`` is the latest time in the store."""
         self._newest = max(newest or EARLIEST, EARLIEST)
-        self._begun = True
         self._seems_right = True  # nothing was noted yet that could be older than this look
         self.look()
-
-    @property
-    def holds(self) -> bool:
-        """Whether messages wait for the clock to be trusted: for a bounded time, then they go as they are."""
-        return not (self._begun and (self.trusted or self._waited()))
 
     def look(self) -> bool:
         """Look whether the clock can be trusted, once a second; return whether it has just become so.
@@ -99,14 +98,23 @@ class Clock:
         self.trusted = before and self._seems_right
         if self.trusted:
             log.info("the clock is trusted: it is %s", _in_words(self.now()))
-        elif self._waited() and not (self._seems_right or self._warned):
+        elif self._waited() and not self._seems_right:
+            self.holds = False
+            self._warn()
+        return self.trusted
+
+    def release(self) -> None:
+        """Let messages go: what had to be dated is."""
+        self.holds = False
+
+    def _warn(self) -> None:
+        if not self._warned:
             self._warned = True
             log.warning(
                 "the clock says %s, but it is later than %s: sightings go out marked as not to be dated; let"
                 " the machine reach a time server, or give it a clock",
                 *(_in_words(self.now()), _in_words(self._newest)),
             )
-        return self.trusted
 
     def now_for_ages(self) -> datetime | None:
         """Return the time where ages may be judged by it: trusted, and not set by much for a day.

@@ -40,8 +40,10 @@ class Machine:
 def test_a_synchronised_clock_is_trusted_at_once() -> None:
     clock = Machine(NOON, synchronised=True).clock()
     assert clock.trusted
-    assert not clock.holds
     assert clock.stamp() is None
+    assert clock.holds, "until what was noted before is dated"
+    clock.release()
+    assert not clock.holds
 
 
 def test_nothing_is_sent_before_the_clock_has_been_looked_at() -> None:
@@ -57,6 +59,7 @@ def test_a_clock_that_nobody_set_is_trusted_after_the_wait_only() -> None:
     machine.pass_time(2)
     clock.look()
     machine.pass_time(2)
+    assert clock.holds
     assert clock.look()
     assert clock.trusted
 

@@ -45,6 +45,7 @@ class Machine:
             synchronised=lambda: True,
         )
         self.clock.begin(None)
+        self.clock.release()
 
     def pass_time(self, seconds: float) -> None:
         self.monotonic_s += seconds
