@@ -9,7 +9,6 @@ import math
 import zlib
 from collections import Counter, deque
 from dataclasses import dataclass
-from datetime import datetime
 
 import cv2
 import numpy as np
@@ -47,7 +46,7 @@ class CameraChecks:
     while, so the status does not flap. ``raised`` counts how often each fault was.
     """
 
-    def __init__(self, config: CameraConfig, source: str, started_at: datetime) -> None:
+    def __init__(self, config: CameraConfig, source: str) -> None:
         """``config``: ``rate_hz`` and ``checks`` count. Until its first frame the camera is offline."""
         self._config = config.checks
         self._rate = _Rate(config.rate_hz, config.checks.slow_share)
@@ -58,7 +57,7 @@ class CameraChecks:
         self._frames = 0
         self._silent = False
         self.raised: Counter[CameraFault] = Counter()
-        self.status = CameraStatus(source, CameraState.OFFLINE, (CameraFault.NO_FRAMES,), started_at)
+        self.status = CameraStatus(source, CameraState.OFFLINE, (CameraFault.NO_FRAMES,))
 
     def look(self, frame: Frame, dropped: int = 0) -> bool:
         """Judge ``frame``, and tell whether it shows anything that may count for or against a hornet.
@@ -74,17 +73,17 @@ class CameraChecks:
             is_slow_to_tell = fault is CameraFault.MOVED
             raise_after_s = self._config.moved_after_s if is_slow_to_tell else self._config.raise_after_s
             self._holds[fault].update(frame.monotonic_s, seen, raise_after_s, self._config.clear_after_s)
-        self._conclude(frame.taken_at)
+        self._conclude()
         # A calm view may look frozen for a moment, so that counts only once it is raised.
         frozen = evidence.get(CameraFault.FROZEN) and self._holds[CameraFault.FROZEN].raised
         return not (frozen or any(evidence.get(fault) for fault in _WORTHLESS))
 
-    def silent(self, at: datetime) -> None:
-        """Say that no frame came when one was due: the camera is offline from ``at`` on."""
+    def silent(self) -> None:
+        """Say that no frame came when one was due: the camera is offline from now on."""
         self._silent = True
         self._start_over()
         self._holds[CameraFault.NO_FRAMES].raised = True
-        self._conclude(at)
+        self._conclude()
 
     def reopened(self) -> None:
         """Say that the camera was opened afresh: what stays raised has to be shown anew from here on."""
@@ -115,7 +114,7 @@ class CameraChecks:
             CameraFault.SLOW: self._rate.is_slow(frame.monotonic_s, self._frames + dropped),
         }
 
-    def _conclude(self, at: datetime) -> None:
+    def _conclude(self) -> None:
         reasons = {fault for fault, hold in self._holds.items() if hold.raised}
         if CameraFault.NO_FRAMES in reasons:
             reasons = {CameraFault.NO_FRAMES}
@@ -128,7 +127,7 @@ class CameraChecks:
         state = CameraState.DEGRADED if reasons else CameraState.ONLINE
         if reasons & NOTHING_NEW:
             state = CameraState.OFFLINE
-        self.status = CameraStatus(self.status.source, state, tuple(sorted(reasons)), at)
+        self.status = CameraStatus(self.status.source, state, tuple(sorted(reasons)))
 
 
 @dataclass(slots=True)

@@ -7,20 +7,29 @@ hive's ``availability`` is ``online``.
 from __future__ import annotations
 
 import json
-from datetime import UTC
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
 
 from hivewatch.config import HiveConfig
-from hivewatch.domain import CameraStatus, Message
+from hivewatch.domain import CameraFault, CameraStatus, Message
 
 SCHEMA = "hivewatch.camera_status"
 SCHEMA_VERSION = 1
 
 
-def camera_message(status: CameraStatus, hive: HiveConfig, base_topic: str) -> Message:
-    """Return the retained message that tells ``status``."""
-    since = status.since.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def camera_message(
+    status: CameraStatus,
+    raised: Mapping[CameraFault, int],
+    since: datetime | None,
+    hive: HiveConfig,
+    base_topic: str,
+) -> Message:
+    """Return the retained message of ``status``: since when, and how often each fault was ``raised`` so far.
+
+    ``since`` is None as long as nobody knows what time it is.
+    """
     document = {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
@@ -28,7 +37,8 @@ def camera_message(status: CameraStatus, hive: HiveConfig, base_topic: str) -> M
         "source": status.source,
         "status": status.state,
         "reasons": status.reasons,
-        "since": since,
+        "since": since and since.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "raised": raised,
     }
     payload = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     return Message(f"{base_topic}/{hive.id}/camera/status", payload, retained=True)

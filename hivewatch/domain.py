@@ -172,12 +172,11 @@ class CameraFault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CameraStatus:
-    """What is known of the camera ``since`` a moment (aware UTC); without ``reasons`` it is online."""
+    """What is known of the camera ``source``; without ``reasons`` it is online."""
 
     source: str
     state: CameraState
     reasons: tuple[CameraFault, ...]
-    since: datetime
 
 
 @dataclass(frozen=True, slots=True)

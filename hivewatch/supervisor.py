@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from hivewatch.camera import Camera, Meanwhile, open_camera
 from hivewatch.camera_checks import CameraChecks
@@ -64,7 +63,7 @@ class Supervisor:
         self.camera = open_camera(config, self._meanwhile)
         checks = config.checks if self.camera.is_live else CameraChecksConfig(enabled=False)
         config = config.model_copy(update={"checks": checks})
-        self.checks = CameraChecks(config, self.camera.name, datetime.now(UTC))
+        self.checks = CameraChecks(config, self.camera.name)
         self._recovery = _Recovery(checks)
 
     def frames(self, stop: threading.Event) -> Iterator[Frame]:
@@ -113,7 +112,7 @@ class Supervisor:
             self.in_outage()
 
     def _fall_silent(self) -> None:
-        self.checks.silent(datetime.now(UTC))
+        self.checks.silent()
         self._inform()
 
     def _inform(self) -> None:
