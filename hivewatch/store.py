@@ -10,6 +10,7 @@ power cut may undo it, and then a message is sent twice, which its sighting id a
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import datetime, timedelta
@@ -63,6 +64,7 @@ class Store:
             opened.enter_context(locked(directory / "hivewatch.lock"))
             self._records, self._set_aside = open_or_begin_anew(directory)
             opened.callback(self._records.close)
+            self._inode = (directory / DATABASE).stat().st_ino
             sender = connect(directory / DATABASE, "NORMAL")
             opened.callback(sender.close)
             self._album = Album(directory)
@@ -107,6 +109,7 @@ class Store:
         """Keep a message for the broker that belongs to no sighting; it goes out in order with the events."""
         with disk_errors("queue a message", self.directory):
             queue_message(self._records, message)
+            self._find_database()
 
     def interrupted(self) -> list[StoredSighting]:
         """Return the sightings that were never ended: at start, what a crash or a power cut broke off."""
@@ -175,6 +178,7 @@ class Store:
         Returns what was dropped from the outbox and stands in no message yet: ``tell`` wants one.
         """
         with disk_errors("tidy the store", self.directory):
+            self._find_database()
             self._retention.keep_in_bounds(store, now)
             with transaction(self._records) as records:
                 backlog.drop_excess(records, outbox.largest_mb * MEGABYTE)
@@ -259,3 +263,10 @@ class Store:
                 queue_message(records, event, sighting.id)
             if queue and snapshot is not None:
                 queue_picture(records, sighting.id, snapshot, pictures)
+        self._find_database()
+
+    def _find_database(self) -> None:
+        """Raise OSError where somebody has removed the database: SQLite would go on writing into nowhere."""
+        path = self.directory / DATABASE
+        if path.stat().st_ino != self._inode:
+            raise FileNotFoundError(errno.ENOENT, "another file has taken its place", str(path))
