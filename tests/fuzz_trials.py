@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import random
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -111,6 +114,42 @@ def _look_at(camera: Camera, outcome: Outcome) -> list[Frame] | None:
     except Exception as error:  # noqa: BLE001  that is what is looked for
         outcome.problems.append(f"{camera.name}: {error!r}")
     return frames
+
+
+def fuzz_replay(directory: Path, model: Path, count: int, seed: int = 1) -> Outcome:
+    """Let ``hivewatch replay`` go through a folder of ``count`` pictures: whole, cut off and damaged ones."""
+    rng = random.Random(seed)
+    folder = directory / "pictures"
+    folder.mkdir()
+    for n in range(count):
+        suffix = ("jpg", "png")[n % 2]
+        data = cv2.imencode(f".{suffix}", make_pixels(160, 120, seed=n))[1].tobytes()
+        kind = ("whole", "cut", "damaged")[n % 3]
+        data = {"whole": data, "cut": cut(data, rng), "damaged": damaged(data, rng)}[kind]
+        (folder / f"{n}-{kind}.{suffix}").write_bytes(data)
+    config = directory / "hivewatch.yaml"
+    config.write_text(yaml.safe_dump({"classifier": {"model": str(model), "threads": 1}}))
+    command = [sys.executable, "-m", "hivewatch", "replay", "--config", str(config), "--ungated", "--json"]
+    outcome = Outcome("damaged pictures through replay", count)
+    with timed(outcome):
+        done = subprocess.run(
+            [*command, "--out", str(directory / "out"), str(folder)],
+            capture_output=True,
+            text=True,
+            timeout=HANG_S + count / 10,
+            check=False,
+        )
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    judged = {line["file"] for line in lines if line.get("score") is not None}
+    outcome.note = f"{len(judged)} judged, the others named"
+    outcome.problems += ["a traceback"] if "Traceback" in done.stderr else []
+    outcome.problems += [f"exit code {done.returncode}"] if done.returncode else []
+    for path in map(str, folder.iterdir()):
+        if path not in judged and path not in done.stderr:
+            outcome.problems.append(f"{path} vanished unsaid")
+        if ("-whole." in path and path not in judged) or ("-cut." in path and path in judged):
+            outcome.problems.append(f"{path} was misjudged")
+    return outcome
 
 
 def fuzz_clips(directory: Path, count: int, seed: int = 1) -> Outcome:
