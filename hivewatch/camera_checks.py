@@ -47,7 +47,7 @@ class CameraChecks:
     """
 
     def __init__(self, config: CameraConfig, source: str) -> None:
-        """``config``: ``rate_hz`` and ``checks`` count. Until its first frame the camera is offline."""
+        """``config``: ``rate_hz`` and ``checks`` count. Until it shows something new the camera is offline."""
         self._config = config.checks
         self._rate = _Rate(config.rate_hz, config.checks.slow_share)
         self._sameness = _Sameness(config.checks.frozen_share)
@@ -65,10 +65,12 @@ class CameraChecks:
         ``dropped``: how many frames the camera made so far that were not handed over.
         """
         self._frames += 1
-        evidence: _Evidence = {CameraFault.NO_FRAMES: self._silent}
-        self._silent = False
-        if self._config.enabled:
-            evidence |= self._evidence(frame, dropped)
+        evidence = self._evidence(frame, dropped) if self._config.enabled else _Evidence()
+        # A daemon that starts before a stuck camera must not say online first: that takes a new picture.
+        new = not evidence.get(CameraFault.REPEATING) and (self._frames > 1 or not self._config.enabled)
+        if new:
+            evidence[CameraFault.NO_FRAMES] = self._silent
+            self._silent = False
         for fault, seen in evidence.items():
             is_slow_to_tell = fault is CameraFault.MOVED
             raise_after_s = self._config.moved_after_s if is_slow_to_tell else self._config.raise_after_s
@@ -82,7 +84,8 @@ class CameraChecks:
         """Say that no frame came when one was due: the camera is offline from now on."""
         self._silent = True
         self._start_over()
-        self._holds[CameraFault.NO_FRAMES].raised = True
+        for fault in NOTHING_NEW:
+            self._holds[fault].raised = fault is CameraFault.NO_FRAMES
         self._conclude()
 
     def reopened(self) -> None:
@@ -116,10 +119,10 @@ class CameraChecks:
 
     def _conclude(self) -> None:
         reasons = {fault for fault, hold in self._holds.items() if hold.raised}
+        if CameraFault.REPEATING in reasons:
+            reasons -= {CameraFault.FROZEN, CameraFault.NO_FRAMES}
         if CameraFault.NO_FRAMES in reasons:
             reasons = {CameraFault.NO_FRAMES}
-        if CameraFault.REPEATING in reasons:
-            reasons.discard(CameraFault.FROZEN)
         known = set(self.status.reasons)
         if reasons == known:
             return

@@ -226,8 +226,8 @@ def test_a_fault_in_every_other_frame_is_not_told_and_does_not_flap() -> None:
 def test_before_its_first_frame_and_in_an_outage_the_camera_is_offline() -> None:
     spell = Spell(learnt_s=0)
     assert spell.checks.status.state is CameraState.OFFLINE
-    spell.step(unchanged)
-    assert spell.checks.status.state is CameraState.ONLINE, "a first frame is proof enough"
+    spell.run(1.0)
+    assert spell.checks.status.state is CameraState.ONLINE, "two frames that differ are proof enough"
     spell.checks.silent()
     assert spell.checks.status.state is CameraState.OFFLINE
     assert spell.checks.status.reasons == (CameraFault.NO_FRAMES,)
@@ -236,6 +236,18 @@ def test_before_its_first_frame_and_in_an_outage_the_camera_is_offline() -> None
     spell.run(2)
     assert spell.checks.status.state is CameraState.ONLINE
     assert spell.checks.raised == {CameraFault.NO_FRAMES: 1}
+
+
+@pytest.mark.parametrize("after_an_outage", [False, True])
+def test_a_camera_that_is_stuck_from_its_first_frame_is_never_online(after_an_outage: bool) -> None:
+    spell = Spell(learnt_s=0)
+    spell.run(0.5, same)
+    if after_an_outage:
+        spell.checks.silent()
+    while spell.checks.status.reasons == (CameraFault.NO_FRAMES,):
+        spell.step(same)
+    assert spell.checks.status.reasons == (CameraFault.REPEATING,)
+    assert RAISE_S <= spell.now_s <= RAISE_S + 2
 
 
 def test_evidence_on_both_sides_of_an_outage_does_not_add_up() -> None:

@@ -81,7 +81,7 @@ ONLINE = (CameraState.ONLINE, ())
 STUCK = (CameraState.OFFLINE, (CameraFault.REPEATING,))
 
 
-def test_frames_pass_numbered_on_and_the_first_one_makes_the_camera_online() -> None:
+def test_frames_pass_numbered_on_and_the_first_ones_make_the_camera_online() -> None:
     supervisor = Supervisor(CONFIG, ScriptedCamera(range(5)))
     ear = Ear(supervisor)
     frames = list(supervisor.frames(threading.Event()))
