@@ -47,7 +47,7 @@ class CameraChecks:
     """
 
     def __init__(self, config: CameraConfig, source: str) -> None:
-        """``config``: ``rate_hz`` and ``checks`` count. Until it shows something new the camera is offline."""
+        """``config``: ``rate_hz`` and ``checks`` count. Offline until something new is shown."""
         self._config = config.checks
         self._rate = _Rate(config.rate_hz, config.checks.slow_share)
         self._sameness = _Sameness(config.checks.frozen_share)

@@ -171,13 +171,12 @@ def try_fault(site: Site, fault: Fault, runs: int) -> Outcome:
     return outcome
 
 
-def camera_trials(directory: Path, model: Path, runs: int) -> Iterator[Outcome]:
-    """Try every fault ``runs`` times."""
-    (directory / "broker").mkdir()
+def camera_fault(directory: Path, model: Path, fault: Fault, runs: int) -> Outcome:
+    """Try one fault ``runs`` times, with a broker and a daemon of its own."""
+    (directory / "broker").mkdir(parents=True)
     broker = Broker(directory / "broker").start()
     try:
         with open_site(directory, model, broker) as site:
-            for fault in FAULTS:
-                yield try_fault(site, fault, runs)
+            return try_fault(site, fault, runs)
     finally:
         broker.kill()

@@ -61,6 +61,7 @@ _CLIP_FRAMES = 8
 def fuzz_pictures(directory: Path, count: int, seed: int = 1) -> Outcome:
     """Read ``count`` damaged JPEGs, PNGs and WebPs, and let region and gate look at what can be read."""
     rng = random.Random(seed)
+    directory.mkdir(exist_ok=True)
     whole = [
         cv2.imencode(suffix, make_pixels(*size, seed=n), options)[1].tobytes()
         for n, size in enumerate([(160, 120), (64, 48), (33, 200)])
@@ -120,7 +121,7 @@ def fuzz_replay(directory: Path, model: Path, count: int, seed: int = 1) -> Outc
     """Let ``hivewatch replay`` go through a folder of ``count`` pictures: whole, cut off and damaged ones."""
     rng = random.Random(seed)
     folder = directory / "pictures"
-    folder.mkdir()
+    folder.mkdir(parents=True)
     for n in range(count):
         suffix = ("jpg", "png")[n % 2]
         data = cv2.imencode(f".{suffix}", make_pixels(160, 120, seed=n))[1].tobytes()
@@ -155,6 +156,7 @@ def fuzz_replay(directory: Path, model: Path, count: int, seed: int = 1) -> Outc
 def fuzz_clips(directory: Path, count: int, seed: int = 1) -> Outcome:
     """Decode ``count`` damaged clips of several kinds."""
     rng = random.Random(seed)
+    directory.mkdir(exist_ok=True)
     whole = [_clip(directory, *kind) for kind in (("avi", "MJPG"), ("mp4", "mp4v"), ("mkv", "FFV1"))]
     outcome, read = Outcome("damaged clips", count), 0
     with timed(outcome):
@@ -193,7 +195,7 @@ def fuzz_configurations(directory: Path, count: int, seed: int = 1) -> Outcome:
     rng = random.Random(seed)
     manual = MANUAL.read_text(encoding="utf-8")
     bare = "".join(line for line in manual.splitlines(keepends=True) if not line.strip().startswith("#"))
-    (directory / "pictures").mkdir()
+    (directory / "pictures").mkdir(parents=True)
     for name in ("model.pt", "password"):
         (directory / name).touch()
     path = directory / "hivewatch.yaml"
