@@ -1,7 +1,7 @@
 """What becomes of messages that wait too long or are too many: they are dropped, counted and told of.
 
-The functions are for use within a transaction. What was dropped is kept as one row until a message that tells
-of it has been sent; until then more may be added to it.
+All but ``tell`` are for use within a transaction. What was dropped is kept as one row until a message that
+tells of it has been sent; until then more may be added to it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass, field
 from datetime import datetime, timedelta
 
-from hivewatch.database import Lane, iso, queue_message
+from hivewatch.database import Lane, iso, queue_message, transaction
 from hivewatch.domain import Backlog, Message
 
 MOST_IDS = 20
@@ -75,9 +75,10 @@ def untold(records: sqlite3.Connection) -> Backlog | None:
 
 
 def tell(records: sqlite3.Connection, backlog: Backlog, message: Message) -> None:
-    """Queue the message that stands for ``backlog``, before everything else."""
-    entry_id = queue_message(records, message, lane=Lane.BACKLOG)
-    records.execute("UPDATE backlog SET entry_id = ? WHERE id = ?", (entry_id, backlog.id))
+    """Queue the message that stands for ``backlog``, before everything else: one transaction."""
+    with transaction(records):
+        entry_id = queue_message(records, message, lane=Lane.BACKLOG)
+        records.execute("UPDATE backlog SET entry_id = ? WHERE id = ?", (entry_id, backlog.id))
 
 
 @dataclass(slots=True)

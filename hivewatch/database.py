@@ -174,13 +174,17 @@ def put_record(records: sqlite3.Connection, sighting: Sighting, event: Message, 
     )
 
 
-def put_end(records: sqlite3.Connection, sighting_id: str, document: str) -> None:
-    """Let a sighting be ended as the ``document`` of its end event says."""
+def put_end(records: sqlite3.Connection, sighting_id: str, event: Message, *, queue: bool) -> None:
+    """Let a sighting be ended as its end event says, and queue that: one transaction."""
+    document = event.payload.decode()
     ended_at = datetime.fromisoformat(json.loads(document)["ended_at"])
-    records.execute(
-        "UPDATE sightings SET phase = ?, ended_at = ?, document = ? WHERE id = ?",
-        (Phase.END, iso(ended_at), document, sighting_id),
-    )
+    with transaction(records):
+        records.execute(
+            "UPDATE sightings SET phase = ?, ended_at = ?, document = ? WHERE id = ?",
+            (Phase.END, iso(ended_at), document, sighting_id),
+        )
+        if queue:
+            queue_message(records, event, sighting_id)
 
 
 def queue_message(

@@ -14,6 +14,7 @@ import errno
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -95,21 +96,14 @@ class Store:
         visit. Pictures that have not changed are neither written nor queued again. On a full disk the oldest
         pictures of other visits make room. Where it fails, nothing of this event is left.
         """
-        clearings_left = _MOST_CLEARINGS
-        while True:
-            try:
-                with disk_errors(f"record sighting {sighting.id}", self.directory):
-                    return self._record(sighting, alert, queue=queue)
-            except DiskFullError:
-                if not clearings_left or not self._make_room(sighting, alert):
-                    raise
-                clearings_left -= 1
+        pictures = (alert.clean_jpeg, alert.snapshot and alert.snapshot.payload)
+        wanted_bytes = sum(len(picture) for picture in pictures if picture)
+        record = partial(self._record, sighting, alert, queue=queue)
+        self._with_room(f"record sighting {sighting.id}", record, wanted_bytes, spare=sighting.id)
 
     def queue(self, message: Message) -> None:
         """Keep a message for the broker that belongs to no sighting; it goes out in order with the events."""
-        with disk_errors("queue a message", self.directory):
-            queue_message(self._records, message)
-            self._find_database()
+        self._with_room("queue a message", partial(queue_message, self._records, message))
 
     def interrupted(self) -> list[StoredSighting]:
         """Return the sightings that were never ended: at start, what a crash or a power cut broke off."""
@@ -118,13 +112,8 @@ class Store:
 
     def end(self, sighting_id: str, event: Message, *, queue: bool = True) -> None:
         """Keep the end event of a sighting that was interrupted, and (``queue``) let it be sent."""
-        with (
-            disk_errors(f"end sighting {sighting_id}", self.directory),
-            transaction(self._records) as records,
-        ):
-            put_end(records, sighting_id, event.payload.decode())
-            if queue:
-                queue_message(records, event, sighting_id)
+        put = partial(put_end, self._records, sighting_id, event, queue=queue)
+        self._with_room(f"end sighting {sighting_id}", put)
 
     def pending(self, limit: int) -> list[OutboxEntry]:
         """Return the outbox entries to be sent first, in order. It is empty only when the outbox is.
@@ -189,8 +178,7 @@ class Store:
 
     def tell(self, dropped: Backlog, message: Message) -> None:
         """Queue the message that stands for what ``keep_in_bounds`` dropped."""
-        with disk_errors("update the outbox", self.directory), transaction(self._records) as records:
-            backlog.tell(records, dropped, message)
+        self._with_room("update the outbox", partial(backlog.tell, self._records, dropped, message))
 
     def check_integrity(self) -> None:
         """Read the whole database; raises StoreError where it does not hold together."""
@@ -219,6 +207,22 @@ class Store:
                 set_aside=self._set_aside.name if self._set_aside else None,
             )
 
+    def _with_room(
+        self, doing: str, action: Callable[[], object], wanted_bytes: int = 0, spare: str = ""
+    ) -> None:
+        """Do ``action``; on a full disk again once the oldest pictures, but those of ``spare``, are gone."""
+        clearings_left = _MOST_CLEARINGS
+        while True:
+            try:
+                with disk_errors(doing, self.directory):
+                    action()
+                    return self._find_database()
+            except DiskFullError:
+                with disk_errors("make room", self.directory):
+                    if not clearings_left or not self._retention.make_room(wanted_bytes, spare):
+                        raise
+                clearings_left -= 1
+
     def _record(self, sighting: Sighting, alert: Alert, *, queue: bool) -> None:
         old = self._pictures_of(sighting.id)
         if alert.snapshot is None or alert.clean_jpeg is None:
@@ -235,12 +239,6 @@ class Store:
             self._album.remove(new)
             raise
         self._album.remove(old)
-
-    def _make_room(self, sighting: Sighting, alert: Alert) -> bool:
-        pictures = (alert.clean_jpeg, alert.snapshot and alert.snapshot.payload)
-        wanted_bytes = sum(len(picture) for picture in pictures if picture)
-        with disk_errors("make room", self.directory):
-            return self._retention.make_room(wanted_bytes, spare=sighting.id)
 
     def _pictures_of(self, sighting_id: str) -> Pictures:
         row = self._records.execute(
@@ -263,7 +261,6 @@ class Store:
                 queue_message(records, event, sighting.id)
             if queue and snapshot is not None:
                 queue_picture(records, sighting.id, snapshot, pictures)
-        self._find_database()
 
     def _find_database(self) -> None:
         """Raise OSError where somebody has removed the database: SQLite would go on writing into nowhere."""

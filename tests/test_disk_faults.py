@@ -17,9 +17,9 @@ from disks import card, fill, small_disk, wear_out
 from fakes import MODEL, make_frame, make_pixels
 from visits import HIVE, make_visit, record_visits
 
-from hivewatch.alert import backlog_message
+from hivewatch.alert import backlog_message, interrupted_end
 from hivewatch.config import Config, MqttConfig, OutboxConfig, StoreConfig
-from hivewatch.domain import Phase
+from hivewatch.domain import Message, Phase
 from hivewatch.errors import DiskFullError, StoreError
 from hivewatch.publisher import Publisher
 from hivewatch.recorder import Recorder
@@ -92,6 +92,21 @@ def test_without_room_for_its_picture_a_sighting_is_kept_without(
     assert (stored.annotated_path, document["snapshot"]) == (None, None)
     assert stored.document == entry.message.payload.decode()
     assert "sighting v000 is kept without its picture" in caplog.text
+
+
+def test_messages_and_ends_find_room_on_a_full_disk_too(tmp_path: Path) -> None:
+    """A summary, or the end of what a crash broke off, does not fail for want of some kilobytes."""
+    with small_disk(tmp_path / "disk", 3) as disk, Store(disk / "store") as store:
+        record_visits(store, range(5), sent=True, width_px=WIDTH_PX)
+        store.record(*make_visit(5, Phase.START))
+        fill(disk)
+        (broken_off,) = store.interrupted()
+        assert broken_off.document is not None
+        store.queue(Message("hw/h1/summary", bytes(100_000), retained=True))
+        store.end(broken_off.id, interrupted_end(broken_off.document, HIVE, "hw"))
+        assert store.interrupted() == []
+        assert len(store.sightings(10)) < 6, "the oldest had to go"
+        assert store.outbox_depth() == 4
 
 
 def test_on_a_disk_that_others_have_filled_the_error_says_so_and_all_before_is_whole(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 Run as ``write_day.py DIRECTORY PORT SIGHTINGS``, under ``strace -f -c`` to have the syncs counted. Each
 sighting is a start, a better picture and an end, at 1280 x 720. The thread that sends asks for messages once
-a second, the store is tidied once a minute, as in the daemon. Prints how many bytes were written, and how many
-the pictures have.
+a second, the store is tidied once a minute, as in the daemon. Prints how many bytes were written, and how
+many the pictures have.
 """
 
 from __future__ import annotations
