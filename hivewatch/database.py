@@ -26,6 +26,7 @@ BUSY_TIMEOUT_S = 10.0
 _CHECKPOINT_PAGES = 256
 _LARGEST_LOG_BYTES = 4 * 1024 * 1024
 
+# The indexes hold what is summed up every minute as well, so that the rows themselves need not be read.
 _MAKE_TABLES = """
 CREATE TABLE sightings (
     id TEXT PRIMARY KEY,
@@ -41,7 +42,7 @@ CREATE TABLE sightings (
     size_bytes INTEGER NOT NULL,
     backlog_id TEXT
 ) STRICT;
-CREATE INDEX sightings_by_time ON sightings (started_at);
+CREATE INDEX sightings_by_time ON sightings (started_at, size_bytes);
 CREATE TABLE outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     lane INTEGER NOT NULL,
@@ -56,7 +57,7 @@ CREATE TABLE outbox (
     CHECK ((payload IS NULL) <> (picture IS NULL))
 ) STRICT;
 CREATE INDEX outbox_by_sighting ON outbox (sighting_id);
-CREATE INDEX outbox_in_order ON outbox (lane, id);
+CREATE INDEX outbox_in_order ON outbox (lane, id, size_bytes, queued_at);
 CREATE TABLE backlog (
     id TEXT PRIMARY KEY,
     sightings INTEGER NOT NULL,
@@ -129,6 +130,9 @@ def _make_tables(connection: sqlite3.Connection, directory: Path) -> None:
             f"{directory / DATABASE} is of a newer hivewatch (version {version} of its tables, "
             f"this one knows {DATABASE_VERSION}): upgrade hivewatch, or choose another store.directory"
         )
+    there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if (there or version) and not (version == DATABASE_VERSION and there.issuperset(TABLES)):
+        raise DamagedError("its version or a table is missing")
     if version == 0:
         with transaction(connection):
             for statement in _MAKE_TABLES.split(";"):

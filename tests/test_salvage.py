@@ -30,6 +30,12 @@ def overwrite(path: Path, offset: int, length: int = 3000) -> None:
         file.write(b"\xa5" * length)
 
 
+def execute(path: Path, statement: str) -> None:
+    """Do to a database what nobody should."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(statement)
+
+
 def page_of(database: Path, table: str) -> int:
     """Return the offset of a leaf page of a table."""
     with contextlib.closing(sqlite3.connect(database)) as connection:
@@ -46,9 +52,23 @@ def page_of(database: Path, table: str) -> int:
         lambda path: overwrite(path, page_of(path, "outbox")),
         lambda path: overwrite(path, page_of(path, "sightings_by_time")),
         lambda path: path.write_bytes(path.read_bytes()[:5000]),
+        lambda path: overwrite(path, 60, 4),
+        lambda path: execute(path, "PRAGMA user_version = 0"),
+        lambda path: execute(path, "DROP TABLE outbox"),
         lambda path: path.write_bytes(b"not a database, whatever it may have been" * 100),
     ],
-    ids=["header", "schema", "sightings", "outbox", "index", "cut short", "other file"],
+    ids=[
+        "header",
+        "schema",
+        "sightings",
+        "outbox",
+        "index",
+        "cut short",
+        "version",
+        "no version",
+        "no outbox",
+        "other file",
+    ],
 )
 def test_every_sighting_is_listed_again_whatever_was_damaged(
     tmp_path: Path, damage: Callable[[Path], object], caplog: pytest.LogCaptureFixture
