@@ -21,9 +21,12 @@ TESTS = PROJECT / "tests"
 sys.path[:0] = [str(PROJECT), str(TESTS)]
 
 import broker_trials  # noqa: E402
+import camera_trials  # noqa: E402
+import clock_trials  # noqa: E402
 import disks  # noqa: E402
 import fuzz_trials  # noqa: E402
 import kill_trials  # noqa: E402
+import soak_trials  # noqa: E402
 from brokers import Broker  # noqa: E402
 from models import make_untrained_model  # noqa: E402
 from trials import Outcome, table  # noqa: E402
@@ -73,6 +76,19 @@ def _trials(model: Path, *, quick: bool) -> dict[str, Trial]:
         "broker slow": partial(broker_trials.slow, visits=times(40, 8), bytes_per_s=100_000),
         "broker silent": partial(broker_trials.never_acknowledging, visits=times(50, 3)),
         "broker out of disk": partial(_broker_out_of_disk, visits=times(500, 20)),
+        **{
+            f"camera {fault.name}": partial(
+                camera_trials.camera_fault, model=model, fault=fault, runs=times(10, 1)
+            )
+            for fault in camera_trials.FAULTS
+        },
+        "clock in 1970": partial(clock_trials.boot_in_1970, model=model, visits=times(8, 2), wait_s=30),
+        "clock ahead": partial(clock_trials.jump_during_a_sighting, model=model, jump_s=clock_trials.YEAR_S),
+        "clock back": partial(clock_trials.jump_during_a_sighting, model=model, jump_s=-7200),
+        # A day at either number of frames.
+        "soak": partial(
+            soak_trials.soak, model=model, frames=times(200_000, 8640), rate_hz=times(200_000, 8640) / 86_400
+        ),
         "fuzz pictures": partial(fuzz_trials.fuzz_pictures, count=times(8000, 300)),
         "fuzz clips": partial(fuzz_trials.fuzz_clips, count=times(1000, 30)),
         "fuzz replay": partial(fuzz_trials.fuzz_replay, model=model, count=times(1000, 60)),
