@@ -16,8 +16,8 @@ from fakes import MODEL, make_frame, make_pixels, make_prediction, make_sighting
 from hivewatch import publisher as publisher_module
 from hivewatch.alert import availability, compose
 from hivewatch.config import HiveConfig, MqttConfig
-from hivewatch.domain import Message, Phase
-from hivewatch.errors import ConfigError, StoreError
+from hivewatch.domain import Message, OutboxEntry, Phase
+from hivewatch.errors import ConfigError, DiskFullError, StoreError
 from hivewatch.publisher import Publisher
 from hivewatch.store import Store
 
@@ -345,6 +345,35 @@ def test_state_set_just_before_the_stop_goes_out_before_offline(
         publisher.stop(STOP_S)
         subscriber.wait_for("availability", b"offline")
     assert [m.payload for m in subscriber.received] == [b"online", b"last", b"offline"]
+
+
+def test_full_disk_holds_up_sending_until_there_is_room_and_repeats_nothing(
+    broker: Broker, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was acknowledged but cannot be marked so is not sent over and over; the thread lives on."""
+    monkeypatch.setattr(publisher_module, "LOOK_AGAIN_S", 0.02)
+    refusals = 5
+
+    class FullForAWhile:
+        def pending(self, limit: int) -> list[OutboxEntry]:
+            return store.pending(limit)
+
+        def mark_sent(self, entry_id: int) -> None:
+            nonlocal refusals
+            refusals -= 1
+            if refusals >= 0:
+                raise DiskFullError("no room")
+            store.mark_sent(entry_id)
+
+    publisher = Publisher(MqttConfig(host="127.0.0.1", port=broker.port), FullForAWhile(), "hivewatch-test")
+    with Subscriber(broker.port) as subscriber:
+        publisher.start()
+        record(store, "v1")
+        assert publisher.drain(20)
+        wait_until(lambda: bool(subscriber.on("snapshot")), "the picture has come")
+        publisher.stop(STOP_S)
+    assert ids(subscriber) == ["v1"]
+    assert caplog.text.count("nothing is sent until there is room on the disk") == 1
 
 
 def test_check_raises_what_ended_the_thread(
