@@ -23,6 +23,7 @@ sys.path[:0] = [str(PROJECT), str(TESTS)]
 import broker_trials  # noqa: E402
 import camera_trials  # noqa: E402
 import clock_trials  # noqa: E402
+import disk_trials  # noqa: E402
 import disks  # noqa: E402
 import fuzz_trials  # noqa: E402
 import kill_trials  # noqa: E402
@@ -76,6 +77,9 @@ def _trials(model: Path, *, quick: bool) -> dict[str, Trial]:
         "broker slow": partial(broker_trials.slow, visits=times(40, 8), bytes_per_s=100_000),
         "broker silent": partial(broker_trials.never_acknowledging, visits=times(50, 3)),
         "broker out of disk": partial(_broker_out_of_disk, visits=times(500, 20)),
+        "disk full": partial(disk_trials.filled_up, visits=times(1000, 300)),
+        "disk worn out": partial(disk_trials.worn_out, rounds=times(20, 2)),
+        "disk removed": partial(disk_trials.removed, rounds=times(20, 2)),
         **{
             f"camera {fault.name}": partial(
                 camera_trials.camera_fault, model=model, fault=fault, runs=times(10, 1)
