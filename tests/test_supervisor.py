@@ -7,8 +7,10 @@ import time
 from collections.abc import Generator, Iterable
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 from brokers import wait_until
 from fakes import make_frame, make_pixels
@@ -133,6 +135,27 @@ def test_whatever_a_camera_raises_makes_it_offline_and_is_a_camera_error(
     with pytest.raises(CameraError, match=words):
         list(supervisor.frames(threading.Event()))
     assert ear.told == [OFFLINE, ONLINE, OFFLINE]
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        np.zeros((0, 5, 3), np.uint8),
+        np.zeros((5, 5), np.uint8),
+        np.zeros((5, 5, 4), np.uint8),
+        np.zeros((5, 5, 3), np.float32),
+    ],
+)
+def test_a_picture_of_no_known_shape_is_a_camera_error_and_no_frame(garbage: Any) -> None:
+    class Garbling(ScriptedCamera):
+        def frames(self, stop: threading.Event) -> Generator[Frame]:
+            yield make_frame(make_pixels(seed=1), 0, 0)
+            yield make_frame(garbage, 1, 1)
+
+    frames: list[Frame] = []
+    with pytest.raises(CameraError, match="a frame is uint8 H x W x 3"):
+        frames.extend(Supervisor(CONFIG, Garbling()).frames(threading.Event()))
+    assert len(frames) == 1
 
 
 def test_an_outage_is_told_while_it_lasts_but_not_before_a_frame_is_overdue() -> None:
