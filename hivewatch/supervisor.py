@@ -58,7 +58,7 @@ class Supervisor:
         self.in_outage = lambda: None
         self._timeout_s = config.timeout_s
         self._told: CameraStatus | None = None
-        self._heard_at_s = time.monotonic()
+        self._waiting_since_s = time.monotonic()
         self._news_at_s = -math.inf
         self.camera = open_camera(config, self._meanwhile)
         checks = config.checks if self.camera.is_live else CameraChecksConfig(enabled=False)
@@ -75,7 +75,6 @@ class Supervisor:
         number = 0
         while not stop.is_set():
             first, reopens = number, False
-            self._heard_at_s = time.monotonic()
             with closing(self.camera.frames(stop)) as opened:
                 while not reopens and (frame := self._next(opened)) is not None:
                     number = first + frame.sequence + 1
@@ -87,6 +86,8 @@ class Supervisor:
 
     def _next(self, opened: Iterator[Frame]) -> Frame | None:
         """Wait for a frame and judge it; None at the end."""
+        # Counted from here and not from the last frame: a consumer that was busy is no outage.
+        self._waiting_since_s = time.monotonic()
         try:
             frame = next(opened, None)
         except CameraError:
@@ -97,7 +98,6 @@ class Supervisor:
         except Exception as error:
             self._fall_silent()
             raise CameraError(f"{self.camera.name} failed in a way nobody expected: {error!r}") from error
-        self._heard_at_s = time.monotonic()
         if frame is None:
             return None
         usable = self.checks.look(frame, self.camera.counts.dropped)
@@ -106,7 +106,8 @@ class Supervisor:
 
     def _meanwhile(self) -> None:
         now_s = time.monotonic()
-        if now_s - self._heard_at_s >= self._timeout_s and now_s - self._news_at_s >= _NEWS_EVERY_S:
+        is_overdue = now_s - self._waiting_since_s >= self._timeout_s
+        if is_overdue and now_s - self._news_at_s >= _NEWS_EVERY_S:
             self._news_at_s = now_s
             self._fall_silent()
             self.in_outage()

@@ -174,6 +174,20 @@ def test_an_outage_is_told_while_it_lasts_but_not_before_a_frame_is_overdue() ->
     assert ear.told == [OFFLINE, ONLINE, OFFLINE, ONLINE]
 
 
+def test_a_consumer_that_was_busy_for_long_is_no_outage() -> None:
+    class Polling(ScriptedCamera):
+        def frames(self, stop: threading.Event) -> Generator[Frame]:
+            for frame in super().frames(stop):
+                self.meanwhile()
+                yield frame
+
+    supervisor = Supervisor(CONFIG, Polling(range(4)))
+    ear = Ear(supervisor)
+    for _ in supervisor.frames(threading.Event()):
+        time.sleep(1.5 * CONFIG.timeout_s)
+    assert ear.told == [OFFLINE, ONLINE]
+
+
 def test_a_fault_of_another_part_during_an_outage_is_not_blamed_on_the_camera() -> None:
     camera = ScriptedCamera([1, None])
     supervisor = Supervisor(CONFIG, camera)
