@@ -17,6 +17,7 @@ from hivewatch.clock import Clock
 from hivewatch.config import Config
 from hivewatch.diary import Diary
 from hivewatch.domain import Alert, ModelIdentity, Sighting
+from hivewatch.errors import DiskFullError
 from hivewatch.health import (
     FrameFigures,
     Health,
@@ -183,8 +184,13 @@ class ProofOfLife:
             outbox_depth=self.store.outbox_depth(),
         )
         # In this order a power cut in between sends it twice, which harms nobody.
-        self.store.queue(summary_message(summary, self.config.hive, self.config.mqtt.base_topic))
-        self._diary.note(today)
+        try:
+            self.store.queue(summary_message(summary, self.config.hive, self.config.mqtt.base_topic))
+            self._diary.note(today)
+        except DiskFullError as error:
+            # No reason to stop watching: when something is to be recorded it shows what can still be kept.
+            self._diary.last_day = today
+            log.error("the summary of the day is lost or may come twice: %s", error)  # noqa: TRY400
         self._summarised = self._tally.seen, self._tally.classified
         log.info("%s", summary.text)
 

@@ -20,6 +20,7 @@ from hivewatch.camera import CameraCounts
 from hivewatch.clock import Clock
 from hivewatch.config import ClockConfig, Config, HealthConfig, HiveConfig, MqttConfig, VideoConfig
 from hivewatch.domain import Message
+from hivewatch.errors import DiskFullError
 from hivewatch.health import schema
 from hivewatch.proof_of_life import ProofOfLife
 from hivewatch.publisher import Publisher
@@ -301,3 +302,17 @@ def test_an_hour_with_trouble_is_not_called_well(hive: Hive, caplog: pytest.LogC
     assert "the camera is degraded" in line.getMessage()
     assert "no broker" in line.getMessage()
     assert "all well" not in line.getMessage()
+
+
+def test_a_full_disk_costs_the_summary_but_not_the_watch(
+    hive: Hive, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_message: Message) -> None:
+        raise DiskFullError("the disk is full")
+
+    monkeypatch.setattr(hive.store, "queue", refuse)
+    hive.watch(10 * 3600, every_s=600)
+    assert [r.levelname for r in caplog.records if "disk is full" in r.getMessage()] == ["ERROR"]
+    monkeypatch.undo()
+    hive.watch(86_400, every_s=600)
+    assert [summary["day"] for summary in hive.summaries()] == ["2027-05-15"]
