@@ -1,4 +1,4 @@
-"""From a Sighting to what goes on the wire. Topics and JSON documents are made here and nowhere else.
+"""From a Sighting to what goes on the wire. Its topics and JSON documents are made here and nowhere else.
 
 Under ``<base topic>/<hive id>/``:
 
@@ -8,13 +8,16 @@ topic          retained  payload
 availability   yes       ``online`` or ``offline``
 event          no        JSON document of a sighting event (``schema/sighting-1.json``)
 snapshot       yes       annotated JPEG of the best frame; its SHA-256 stands in the event
+backlog        no        JSON document that stands for messages never sent (``schema/backlog-1.json``)
 =============  ========  ==================================================================
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
@@ -23,25 +26,46 @@ import cv2
 
 from hivewatch.annotate import annotate
 from hivewatch.config import HiveConfig
-from hivewatch.domain import Alert, Frame, Location, Message, ModelIdentity, Phase, Pixels, Sighting
+from hivewatch.domain import (
+    Alert,
+    Backlog,
+    Frame,
+    Location,
+    Message,
+    ModelIdentity,
+    Phase,
+    Pixels,
+    Sighting,
+    Stamp,
+)
 from hivewatch.errors import StoreError
 
 SCHEMA = "hivewatch.sighting"
+BACKLOG_SCHEMA = "hivewatch.backlog"
 SCHEMA_VERSION = 1
 JPEG = "image/jpeg"
+_TIMES = {"at", "started_at", "last_seen_at", "ended_at", "taken_at"}
 
 
 def compose(
-    sighting: Sighting, hive: HiveConfig, model: ModelIdentity, base_topic: str, jpeg_quality: int
+    sighting: Sighting,
+    hive: HiveConfig,
+    model: ModelIdentity,
+    base_topic: str,
+    jpeg_quality: int,
+    stamp: Stamp | None = None,
 ) -> Alert:
     """Return the messages and pictures that tell of ``sighting``.
 
-    A pure function: the same best frame and prediction give the same JPEGs, byte for byte. Raises StoreError
-    where a JPEG cannot be made.
+    With a ``stamp`` its times are provisional: the document says so, and the picture carries none. A pure
+    function: the same best frame and prediction give the same JPEGs, byte for byte. Raises StoreError where a
+    JPEG cannot be made.
     """
     try:
         clean_jpeg = _jpeg(sighting.best_frame.pixels, jpeg_quality)
-        annotated_jpeg = _jpeg(annotate(sighting.best_frame, sighting.best), jpeg_quality)
+        annotated_jpeg = _jpeg(
+            annotate(sighting.best_frame, sighting.best, dated=stamp is None), jpeg_quality
+        )
     except cv2.error as error:
         frame = sighting.best_frame
         raise StoreError(
@@ -50,10 +74,70 @@ def compose(
         ) from error
     snapshot = Message(_topic(base_topic, hive.id, "snapshot"), annotated_jpeg, retained=True)
     document = _document(sighting, hive, model, snapshot)
-    payload = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    if stamp is not None:
+        document["clock"] = dataclasses.asdict(stamp)
     # Home Assistant ignores retained events, and a stale one would alarm every new subscriber.
-    event = Message(_topic(base_topic, hive.id, "event"), payload, retained=False)
+    event = Message(_topic(base_topic, hive.id, "event"), _json(document).encode(), retained=False)
     return Alert(event, snapshot, clean_jpeg)
+
+
+def redated(event: str, date: Callable[[Stamp], datetime | None]) -> str | None:
+    """Return an event's document with its provisional times put right; None where there is nothing to do.
+
+    ``date``: when something with this stamp was noted, None where nobody can know.
+    """
+    document = json.loads(event)
+    noted_at = date(Stamp(**stamp)) if (stamp := document.pop("clock", None)) is not None else None
+    if noted_at is None:
+        return None
+    shift = noted_at - datetime.fromisoformat(document["at"])
+    for part in (document, document["frame"]):
+        part |= {key: _iso(datetime.fromisoformat(part[key]) + shift) for key in part.keys() & _TIMES}
+    return _json(document)
+
+
+def without_pictures(alert: Alert) -> Alert:
+    """Return the alert as it is where there is no room for its pictures: the event says so."""
+    document = json.loads(alert.event.payload) | {"snapshot": None}
+    event = dataclasses.replace(alert.event, payload=_json(document).encode())
+    return Alert(event, None, None)
+
+
+def interrupted_end(document: str, hive: HiveConfig, base_topic: str) -> Message:
+    """Return the end event of a sighting that a crash broke off, made of the ``document`` of its last event.
+
+    It ended when it was last told of: what came after that nobody saw.
+    """
+    told = json.loads(document)
+    end = told | {"event_type": str(Phase.END), "ended_at": told["at"], "interrupted": True}
+    return Message(_topic(base_topic, hive.id, "event"), _json(end).encode(), retained=False)
+
+
+def backlog_message(backlog: Backlog, hive: HiveConfig, base_topic: str) -> Message:
+    """Return the message that stands for all that will not be sent any more."""
+    document = {
+        "schema": BACKLOG_SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        "hive": {"id": hive.id, "name": hive.name},
+        "backlog_id": backlog.id,
+        "sightings": backlog.sightings,
+        "events": backlog.events,
+        "pictures": backlog.pictures,
+        "first_at": backlog.first_at and _iso(backlog.first_at),
+        "last_at": backlog.last_at and _iso(backlog.last_at),
+        "best_score": None if backlog.best_score is None else round(backlog.best_score, 4),
+        "sighting_ids": list(backlog.sighting_ids),
+        "text": _in_words(backlog),
+    }
+    return Message(_topic(base_topic, hive.id, "backlog"), _json(document).encode(), retained=False)
+
+
+def _in_words(backlog: Backlog) -> str:
+    unsent = f"{backlog.events} messages and {backlog.pictures} pictures were not sent"
+    if backlog.first_at is None or backlog.last_at is None:
+        return unsent
+    between = f"between {_iso(backlog.first_at)} and {_iso(backlog.last_at)}"
+    return f"{backlog.sightings} sightings {between}: {unsent}"
 
 
 def availability(base_topic: str, hive_id: str, *, online: bool) -> Message:
@@ -64,11 +148,22 @@ def availability(base_topic: str, hive_id: str, *, online: bool) -> Message:
 
 def sighting_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) that every event document fulfils."""
-    text = (
-        files("hivewatch").joinpath("schema", f"sighting-{SCHEMA_VERSION}.json").read_text(encoding="utf-8")
-    )
+    return _schema("sighting")
+
+
+def backlog_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) that every backlog document fulfils."""
+    return _schema("backlog")
+
+
+def _schema(name: str) -> dict[str, Any]:
+    text = files("hivewatch").joinpath("schema", f"{name}-{SCHEMA_VERSION}.json").read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema
+
+
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def _topic(base_topic: str, hive_id: str, leaf: str) -> str:

@@ -24,10 +24,11 @@ FONT_HEIGHT_PX = 21  # of a capital letter at scale 1
 SMALLEST_FOOTER_PX = 18
 
 
-def annotate(frame: Frame, prediction: Prediction) -> Pixels:
+def annotate(frame: Frame, prediction: Prediction, *, dated: bool = True) -> Pixels:
     """Return a copy of the frame's pixels with what ``prediction`` says of it drawn on.
 
-    The footer is added below the picture, so that it hides nothing and coordinates stay as they are.
+    The footer is added below the picture, so that it hides nothing and coordinates stay as they are. Without
+    ``dated`` it tells no time: none is better than a wrong one.
     The same frame and prediction give the same pixels. RGB, uint8, (height + footer) x width x 3.
     """
     canvas = frame.pixels.copy()
@@ -36,7 +37,7 @@ def annotate(frame: Frame, prediction: Prediction) -> Pixels:
     _mark_peak(canvas, prediction.location.peak, line_px)
     if prediction.location.box is not None:
         _outline(canvas, prediction.location.box.pixels(frame.width_px, frame.height_px), line_px)
-    return np.asarray(np.vstack([canvas, _footer(frame, prediction)]), np.uint8)
+    return np.asarray(np.vstack([canvas, _footer(frame, prediction, dated)]), np.uint8)
 
 
 def _overlay_heat(canvas: Pixels, prediction: Prediction) -> None:
@@ -77,13 +78,14 @@ def _mark_peak(canvas: Pixels, peak: Point, line_px: int) -> None:
         cv2.drawMarker(canvas, centre, colour, cv2.MARKER_CROSS, 6 * line_px, width_px, cv2.LINE_AA)
 
 
-def _footer(frame: Frame, prediction: Prediction) -> Pixels:
+def _footer(frame: Frame, prediction: Prediction, dated: bool) -> Pixels:
     height_px = max(SMALLEST_FOOTER_PX, frame.height_px // 18)
     footer: Pixels = np.full((height_px, frame.width_px, 3), DARK, np.uint8)
     score = f"hornet {prediction.score:.0%}"
     taken = frame.taken_at.astimezone(UTC)
     # Whole texts or none: a cut time could be read as another one.
-    for time in (f"{taken:%Y-%m-%d %H:%M:%S} UTC", f"{taken:%H:%M:%S} UTC", ""):
+    times = [f"{taken:%Y-%m-%d %H:%M:%S} UTC", f"{taken:%H:%M:%S} UTC", ""] if dated else [""]
+    for time in times:
         if (
             _text_width_px(score, height_px) + _text_width_px(time, height_px) + 2 * height_px
             <= frame.width_px

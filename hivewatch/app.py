@@ -4,110 +4,45 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from hivewatch import systemd
-from hivewatch.alert import availability, compose
-from hivewatch.camera import Camera, open_camera
+from hivewatch.alert import redated
+from hivewatch.camera_status import camera_message
 from hivewatch.classifier import Classifier, load_classifier
+from hivewatch.clock import Clock
 from hivewatch.config import Config
 from hivewatch.config_reader import load
 from hivewatch.decision import Decider
-from hivewatch.domain import Alert, ModelIdentity, Sighting
+from hivewatch.domain import CameraState, CameraStatus
 from hivewatch.errors import ConfigError
 from hivewatch.motion import MotionGate
-from hivewatch.publisher import Publisher
+from hivewatch.proof_of_life import ProofOfLife
+from hivewatch.recorder import Recorder, daemon_publisher, open_recorder
 from hivewatch.region import Region
-from hivewatch.store import Store
+from hivewatch.stopping import Wishes
+from hivewatch.supervisor import Supervisor
 from hivewatch.timing import Stopwatch
+from hivewatch.upkeep import Upkeep
 from hivewatch.watch import Step, Watch
 
 log = logging.getLogger(__name__)
 
-# What is left of the five seconds that a stop may take once the last frame is through.
-_FAREWELL_S = 3.0
 # These are taken over without losing a frame; of the others a reload says that they wait for the next start.
-_RELOADABLE = {"gate", "decision", "store.jpeg_quality", "log"}
+_RELOADABLE = {"gate", "decision", "store.jpeg_quality", "health", "log"}
 
 
-def _log_sighting(sighting: Sighting, _alert: Alert) -> None:
-    log.info(
-        "sighting %s: %s, best score %.2f, %d of %d frames",
-        *(sighting.id, sighting.phase, sighting.best.score, sighting.votes_for, sighting.votes),
-    )
-
-
-@dataclass(slots=True)
-class Recorder:
-    """Keep each sighting event and hand its messages to the outbox; without a publisher nothing is queued.
-
-    ``told`` is called after an event is kept: when it is, the event survives a power cut.
-    """
-
-    config: Config
-    model: ModelIdentity
-    store: Store
-    publisher: Publisher | None
-    stopwatch: Stopwatch
-    told: Callable[[Sighting, Alert], None] = _log_sighting
-
-    def __call__(self, sighting: Sighting) -> None:
-        """Record ``sighting``."""
-        config = self.config
-        with self.stopwatch("compose"):
-            alert = compose(
-                sighting, config.hive, self.model, config.mqtt.base_topic, config.store.jpeg_quality
-            )
-        with self.stopwatch("store"):
-            self.store.record(sighting, alert, queue=self.publisher is not None)
-        if self.publisher is not None:
-            self.publisher.wake()
-        self.told(sighting, alert)
-
-
-def open_recorder(
-    config: Config,
-    classifier: Classifier,
-    stopwatch: Stopwatch,
-    opened: contextlib.ExitStack,
-    make_publisher: Callable[[Config, Store], Publisher] | None,
-) -> Recorder:
-    """Open the store and start the publisher, if any; ``opened`` gets what must be closed again."""
-    store = opened.enter_context(Store(config.store.directory))
-    publisher = None
-    if make_publisher is not None:
-        publisher = make_publisher(config, store)
-        publisher.start()
-        opened.callback(publisher.stop, _FAREWELL_S)
-    model = classifier.model
-    identity = ModelIdentity(model.name, model.version, model.sha256)
-    return Recorder(config, identity, store, publisher, stopwatch)
-
-
-def daemon_publisher(config: Config, store: Store) -> Publisher:
-    """Return the publisher that stands for the hive: it also says whether the daemon is there."""
-    topic = config.mqtt.base_topic, config.hive.id
-    presence = availability(*topic, online=True), availability(*topic, online=False)
-    return Publisher(config.mqtt, store, config.mqtt.client_id or f"hivewatch-{config.hive.id}", presence)
-
-
-def guest_publisher(config: Config, store: Store) -> Publisher:
-    """Return a publisher that may work beside the hive's daemon without being taken for it."""
-    return Publisher(config.mqtt, store, f"hivewatch-{config.hive.id}-{os.getpid()}")
-
-
-def make_watch(config: Config, classifier: Classifier, recorder: Recorder) -> Watch:
-    """Return the loop for one source of frames."""
+def make_watch(config: Config, classifier: Classifier, recorder: Recorder, *, live: bool = False) -> Watch:
+    """Return the loop for one source of frames; those of a ``live`` one are dated by this machine's clock."""
     return Watch(
         Region(config.gate),
         MotionGate(config.gate.motion),
         classifier,
-        Decider(config.decision),
+        Decider(config.decision, live=live),
         recorder,
         recorder.stopwatch,
     )
@@ -120,18 +55,16 @@ def make_classifier(config: Config, stopwatch: Stopwatch) -> Classifier:
     return classifier
 
 
-def run(path: Path) -> None:
-    """Run the daemon with the configuration at ``path`` until SIGTERM or SIGINT.
+def run(path: Path, wishes: Wishes) -> None:
+    """Run the daemon with the configuration at ``path`` until ``wishes`` say stop.
 
-    SIGHUP reads the file again. Raises a HivewatchError for whatever makes watching impossible.
+    At a hang-up it reads the file again. Raises a HivewatchError for whatever makes watching impossible.
     """
-    stop, hang_up = threading.Event(), threading.Event()
     with contextlib.ExitStack() as started:
-        started.enter_context(_signals({signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGHUP: hang_up}))
         daemon = _Daemon.start(path, started)
         systemd.ready(daemon.status)
         try:
-            daemon.watch_until(stop, hang_up)
+            daemon.watch_until(wishes)
         finally:
             systemd.stopping()
 
@@ -140,10 +73,14 @@ def run(path: Path) -> None:
 class _Daemon:
     path: Path
     config: Config
-    camera: Camera
+    supervisor: Supervisor
     recorder: Recorder
     watch: Watch
+    clock: Clock
+    proof: ProofOfLife
+    upkeep: Upkeep
     frames: int = 0
+    camera_since_s: float = 0.0
 
     @classmethod
     def start(cls, path: Path, started: contextlib.ExitStack) -> _Daemon:
@@ -152,33 +89,87 @@ class _Daemon:
         set_log_level(config)
         stopwatch = Stopwatch()
         classifier = make_classifier(config, stopwatch)
-        recorder = open_recorder(
-            config, classifier, stopwatch, started, daemon_publisher if config.mqtt.enabled else None
+        clock = Clock(config.clock)
+        publisher = partial(daemon_publisher, clock=clock) if config.mqtt.enabled else None
+        recorder = open_recorder(config, classifier, stopwatch, started, publisher)
+        clock.begin(recorder.store.newest())
+        supervisor = Supervisor(config.camera)
+        camera, live = supervisor.camera, supervisor.camera.is_live
+        watch = make_watch(config, classifier, recorder, live=live)
+        proof = ProofOfLife(
+            config, recorder.model, camera, recorder.store, recorder.publisher, stopwatch, clock
         )
-        camera = open_camera(config.camera)
+        proof.camera_status = lambda: supervisor.checks.status.state
+        recorder.clock = clock if live else None
+        recorder.told = proof.sighted
         log.info("watching %s with model %s %s", camera.name, classifier.model.name, classifier.model.version)
-        return cls(path, config, camera, recorder, make_watch(config, classifier, recorder))
+        upkeep = Upkeep(config, recorder.store, clock.now_for_ages, clock.monotonic_s)
+        daemon = cls(path, config, supervisor, recorder, watch, clock, proof, upkeep)
+        supervisor.tell, supervisor.in_outage = daemon.tell_camera, daemon.wait_for_camera
+        if clock.trusted:
+            daemon.redate()
+        return daemon
 
-    def watch_until(self, stop: threading.Event, hang_up: threading.Event) -> None:
-        """Work until ``stop`` is set or a film or folder ends; raises CameraError when the camera fails."""
-        for step in self.watch.steps(self.camera.frames(stop)):
+    def watch_until(self, wishes: Wishes) -> None:
+        """Work until told to stop or a film or folder ends; raises CameraError when the camera fails."""
+        for step in self.watch.steps(self.supervisor.frames(wishes.stop)):
             self._finished(step)
-            if hang_up.is_set():
-                hang_up.clear()
+            if wishes.hang_up.is_set():
+                wishes.hang_up.clear()
                 self._reload()
-        if not stop.is_set():
-            log.info("%s is at its end", self.camera.name)
+        if not wishes.stop.is_set():
+            log.info("%s is at its end", self.supervisor.camera.name)
+
+    def tell_camera(self, status: CameraStatus) -> None:
+        """Publish the status. What goes on before an offline camera nobody knows, so a visit ends."""
+        if status.state is CameraState.OFFLINE:
+            self.watch.finish()
+        self.camera_since_s = self.clock.monotonic_s()
+        self._publish_camera()
+
+    def _publish_camera(self) -> None:
+        if self.recorder.publisher is None:
+            return
+        age = timedelta(seconds=self.clock.monotonic_s() - self.camera_since_s)
+        since = self.clock.now() - age if self.clock.trusted else None
+        checks, mqtt = self.supervisor.checks, self.config.mqtt
+        message = camera_message(checks.status, checks.raised, since, self.config.hive, mqtt.base_topic)
+        self.recorder.publisher.state(message)
+
+    def wait_for_camera(self) -> None:
+        """Do what else finished frames cause to be done."""
+        self.proof.look()
+        self._keep_going()
 
     def _finished(self, step: Step) -> None:
         self.frames = step.frame.sequence + 1
+        self.proof.finished(step)
+        self._keep_going()
+
+    def _keep_going(self) -> None:
         if self.recorder.publisher is not None:
             self.recorder.publisher.check()
+        if self.clock.look():
+            self.redate()
+            self._publish_camera()
+        if self.upkeep() and self.recorder.publisher is not None:
+            self.recorder.publisher.wake()
         systemd.alive(self.status)
+
+    def redate(self) -> None:
+        """Put right the times of what was recorded before the clock could be trusted, and let it be sent."""
+        count = self.recorder.store.redate(partial(redated, date=self.clock.date))
+        if count:
+            log.info("dated %d sightings anew that were seen before the clock was set", count)
+        self.clock.release()
+        if self.recorder.publisher is not None:
+            self.recorder.publisher.wake()
 
     @property
     def status(self) -> str:
         """What the daemon is doing, in one line."""
-        return f"watching {self.camera.name}, {self.frames} frames"
+        state = self.supervisor.checks.status.state
+        return f"watching {self.supervisor.camera.name}, camera {state}, {self.frames} frames"
 
     def _reload(self) -> None:
         systemd.reloading()
@@ -198,8 +189,9 @@ class _Daemon:
         self.watch.gate.configure(config.gate.motion)
         self.watch.decider.configure(config.decision)
         store = self.config.store.model_copy(update={"jpeg_quality": config.store.jpeg_quality})
-        update = {"gate": config.gate, "decision": config.decision, "log": config.log, "store": store}
-        self.config = self.recorder.config = self.config.model_copy(update=update)
+        update = {part: getattr(config, part) for part in ("gate", "decision", "health", "log")}
+        self.config = self.config.model_copy(update=update | {"store": store})
+        self.recorder.config = self.proof.config = self.config
         set_log_level(config)
         log.info(
             "reloaded %s; changed: %s", self.path, ", ".join(sorted(changed - set(waiting))) or "nothing"
@@ -225,16 +217,3 @@ def _changes(old: dict[str, object], new: dict[str, object], prefix: str = "") -
             yield from _changes(value, other, f"{prefix}{name}.")
         elif value != other:
             yield prefix + name
-
-
-@contextlib.contextmanager
-def _signals(events: dict[signal.Signals, threading.Event]) -> Iterator[None]:
-    """Let each signal set its event, and put the old handlers back afterwards."""
-    old = {
-        number: signal.signal(number, lambda *_, event=event: event.set()) for number, event in events.items()
-    }
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)

@@ -21,12 +21,13 @@ from pathlib import Path
 
 import numpy as np
 
-from hivewatch.app import Recorder, guest_publisher, make_classifier, make_watch, open_recorder
+from hivewatch.app import make_classifier, make_watch
 from hivewatch.camera.simulator import SimulatorCamera
 from hivewatch.classifier import TORCH_VERSION, fit_to_input
 from hivewatch.config import Config, MotionConfig, MqttConfig
 from hivewatch.domain import Frame, Phase, Prediction, Sighting
 from hivewatch.errors import ModelError, PublishError
+from hivewatch.recorder import Recorder, guest_publisher, open_recorder
 from hivewatch.timing import Stopwatch
 from hivewatch.watch import Step, Watch
 

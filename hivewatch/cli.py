@@ -131,10 +131,13 @@ def _add_config(parser: argparse.ArgumentParser, default: Path | None) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from hivewatch.stopping import leave, listen
+
+    wishes = listen()  # first: what follows takes seconds
     from hivewatch import app
 
-    app.run(arguments.config)
-    return 0
+    app.run(arguments.config, wishes)
+    leave()
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -153,6 +156,7 @@ def _replay(arguments: argparse.Namespace) -> int:
     from hivewatch import app, replay
     from hivewatch.config import Config
     from hivewatch.config_reader import load
+    from hivewatch.recorder import guest_publisher, open_recorder
     from hivewatch.timing import Stopwatch
 
     config = load(arguments.config) if arguments.config else Config()
@@ -165,8 +169,8 @@ def _replay(arguments: argparse.Namespace) -> int:
         config = replay.adapted(config, directory, ungated=arguments.ungated)
         stopwatch = Stopwatch()
         classifier = app.make_classifier(config, stopwatch)
-        publisher = app.guest_publisher if arguments.publish else None
-        recorder = app.open_recorder(config, classifier, stopwatch, opened, publisher)
+        publisher = guest_publisher if arguments.publish else None
+        recorder = open_recorder(config, classifier, stopwatch, opened, publisher)
         recorder.told = _print_event_json if arguments.json else _print_event
         _replay_all(replay.replay(sources, config, classifier, recorder), sources, arguments.json)
         if arguments.publish:

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Share = Annotated[float, Field(ge=0, le=1)]
 Polygon = Annotated[tuple[tuple[Share, Share], ...], Field(min_length=3)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
+Megabytes = Annotated[float, Field(gt=0, le=1e8)]
+Days = Annotated[float, Field(gt=0, le=36_500)]
 TimeLimit = Annotated[float, Field(gt=0, le=86_400)]
 
 
@@ -67,6 +69,28 @@ class SimulatorConfig(Section):
     duration_s: Seconds = 0.0
 
 
+class CameraChecksConfig(Section):
+    """When the camera's pictures are taken for what they cannot be: a true and useful view of the hive."""
+
+    enabled: bool = True
+    raise_after_s: TimeLimit = 30.0
+    moved_after_s: TimeLimit = 300.0
+    clear_after_s: Seconds = 10.0
+    dark_level: int = Field(default=32, ge=0, le=254)
+    white_level: int = Field(default=250, ge=1, le=255)
+    frozen_share: Share = 0.01
+    covered_share: Share = 0.6
+    moved_likeness: Share = 0.06
+    slow_share: Share = 0.5
+    reopenings: int = Field(default=3, ge=0, le=100)
+
+    @model_validator(mode="after")
+    def _levels_apart(self) -> Self:
+        if self.dark_level >= self.white_level:
+            raise ValueError("dark_level must be below white_level")
+        return self
+
+
 class CameraConfig(Section):
     """Where the frames come from."""
 
@@ -75,6 +99,7 @@ class CameraConfig(Section):
     height_px: int = Field(default=720, ge=64, le=8192)
     rate_hz: float = Field(default=5.0, gt=0, le=120)
     timeout_s: TimeLimit = 10.0
+    checks: CameraChecksConfig = CameraChecksConfig()
     picamera2: Picamera2Config = Picamera2Config()
     video: VideoConfig = VideoConfig()
     folder: FolderConfig = FolderConfig()
@@ -139,6 +164,16 @@ class StoreConfig(Section):
 
     directory: Path = Path("/var/lib/hivewatch")
     jpeg_quality: int = Field(default=90, ge=30, le=100)
+    retention_days: Days = 365.0
+    largest_mb: Megabytes = 2000.0
+    least_free_mb: Megabytes = 200.0
+
+
+class OutboxConfig(Section):
+    """How much may wait for the broker."""
+
+    largest_mb: Megabytes = 200.0
+    longest_days: Days = 30.0
 
 
 class MqttConfig(Section):
@@ -164,6 +199,19 @@ class MqttConfig(Section):
         return self
 
 
+class HealthConfig(Section):
+    """How often the daemon says how it is."""
+
+    interval_s: float = Field(default=60.0, ge=1, le=86_400)
+    summary_at: str = Field(default="21:00", pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")
+
+
+class ClockConfig(Section):
+    """When the machine's clock is believed."""
+
+    wait_s: float = Field(default=600.0, ge=0, le=31_536_000)
+
+
 class LogConfig(Section):
     """How much is said in the log."""
 
@@ -179,5 +227,8 @@ class Config(Section):
     classifier: ClassifierConfig = ClassifierConfig()
     decision: DecisionConfig = DecisionConfig()
     store: StoreConfig = StoreConfig()
+    outbox: OutboxConfig = OutboxConfig()
     mqtt: MqttConfig = MqttConfig()
+    health: HealthConfig = HealthConfig()
+    clock: ClockConfig = ClockConfig()
     log: LogConfig = LogConfig()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ _PATHS: tuple[Key, ...] = (
     ("store", "directory"),
     ("mqtt", "password_file"),
 )
+# A configuration has a few hundred values; a few lines of aliases of aliases can stand for millions.
+_MOST_NODES = 10_000
 # A value of these may hold a password and is not repeated in a message.
 _SECRET: tuple[Key, ...] = (("camera", "video", "source"), ("mqtt", "username"))
 
@@ -69,6 +72,7 @@ class _Source:
         self.name = name
         self.problems: list[tuple[int, str]] = []
         self._lines: dict[Key, int] = {}
+        self._nodes = 0
         self.data = self._read(text)
 
     def _read(self, text: str) -> dict[str, Any]:
@@ -76,7 +80,7 @@ class _Source:
             loader = yaml.SafeLoader(text)
             node = loader.get_single_node()
             data = {} if node is None else self._build(loader, node, ())
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
+        except (yaml.YAMLError, ValueError, LookupError, RecursionError) as error:
             raise ConfigError([self._yaml_fault(error)]) from error
         if data is None:
             data = {}
@@ -88,6 +92,9 @@ class _Source:
 
     def _build(self, loader: yaml.SafeLoader, node: yaml.Node, key: Key) -> Any:
         self._lines.setdefault(key, node.start_mark.line + 1)
+        self._nodes += 1
+        if self._nodes > _MOST_NODES:
+            raise yaml.MarkedYAMLError(problem="far too long", problem_mark=node.start_mark)
         if isinstance(node, yaml.SequenceNode):
             return [self._build(loader, item, (*key, n)) for n, item in enumerate(node.value)]
         if not isinstance(node, yaml.MappingNode):
@@ -130,8 +137,16 @@ class _Source:
     def anchor(self, key: Key, folder: Path) -> None:
         """Make a relative path at ``key`` start at ``folder``."""
         value = self.get(key)
-        if isinstance(value, str) and value:
-            self.get(key[:-1])[key[-1]] = str(folder / Path(value).expanduser())
+        if not (isinstance(value, str) and value):
+            return
+        try:
+            path = folder / Path(value).expanduser()
+            with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+                path.stat()
+            self.get(key[:-1])[key[-1]] = str(path)
+        except (OSError, ValueError, RuntimeError) as error:
+            self.problems.append(self.problem(key, f"cannot be a path: {error}"))
+            del self.get(key[:-1])[key[-1]]
 
 
 def _line(node: yaml.Node) -> int:

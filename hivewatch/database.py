@@ -5,66 +5,85 @@ The functions let sqlite3.Error through; the store turns it into words.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import IntEnum
 from pathlib import Path
 from typing import Literal
 
-from hivewatch.disk import corrupt
 from hivewatch.domain import Message, Phase, Sighting
 from hivewatch.errors import StoreError
+from hivewatch.pictures import Pictures
 
+DATABASE = "hivewatch.db"
 DATABASE_VERSION = 1
+TABLES = ("sightings", "outbox", "backlog")
 BUSY_TIMEOUT_S = 10.0
+# Pages of 4 KiB: the log goes into the database every 1 MiB, each time two more syncs.
+_CHECKPOINT_PAGES = 256
+_LARGEST_LOG_BYTES = 4 * 1024 * 1024
 
-_TABLES = """
+# The indexes hold what is summed up every minute as well, so that the rows themselves need not be read.
+_MAKE_TABLES = """
 CREATE TABLE sightings (
     id TEXT PRIMARY KEY,
     phase TEXT NOT NULL,
     started_at TEXT NOT NULL,
     last_seen_at TEXT NOT NULL,
     ended_at TEXT,
-    best_score REAL NOT NULL,
-    document TEXT NOT NULL,
+    best_score REAL,
+    document TEXT,
     revision INTEGER NOT NULL,
-    picture TEXT NOT NULL,
-    picture_sha256 TEXT NOT NULL
+    picture TEXT,
+    picture_sha256 TEXT,
+    size_bytes INTEGER NOT NULL,
+    backlog_id TEXT
 ) STRICT;
-CREATE INDEX sightings_by_time ON sightings (started_at);
+CREATE INDEX sightings_by_time ON sightings (started_at, size_bytes);
 CREATE TABLE outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
-    sighting_id TEXT NOT NULL,
+    lane INTEGER NOT NULL,
+    sighting_id TEXT,
     topic TEXT NOT NULL,
     retained INTEGER NOT NULL,
     payload BLOB,
     picture TEXT,
     picture_sha256 TEXT,
+    size_bytes INTEGER NOT NULL,
+    queued_at TEXT,
     CHECK ((payload IS NULL) <> (picture IS NULL))
 ) STRICT;
 CREATE INDEX outbox_by_sighting ON outbox (sighting_id);
+CREATE INDEX outbox_in_order ON outbox (lane, id, size_bytes, queued_at);
+CREATE TABLE backlog (
+    id TEXT PRIMARY KEY,
+    sightings INTEGER NOT NULL,
+    events INTEGER NOT NULL,
+    pictures INTEGER NOT NULL,
+    first_at TEXT,
+    last_at TEXT,
+    best_score REAL,
+    sighting_ids TEXT NOT NULL,
+    entry_id INTEGER
+) STRICT;
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Pictures:
-    """The clean and the annotated JPEG of one revision; ``stem`` is relative to the store's directory."""
+class Lane(IntEnum):
+    """Outbox entries go out in the order of their lanes, within a lane in that of their ids."""
 
-    revision: int
-    stem: str
-    sha256: str
+    BACKLOG = 0
+    EVENT = 1
+    PICTURE = 2
 
-    @property
-    def clean(self) -> str:
-        """Path of the picture as the camera took it."""
-        return f"{self.stem}.jpg"
 
-    @property
-    def annotated(self) -> str:
-        """Path of the picture with what was found drawn on it."""
-        return f"{self.stem}-annotated.jpg"
+class DamagedError(sqlite3.DatabaseError):
+    """The database opens but does not hold together."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
 
 
 def connect(path: Path, synchronous: Literal["FULL", "NORMAL"]) -> sqlite3.Connection:
@@ -73,26 +92,50 @@ def connect(path: Path, synchronous: Literal["FULL", "NORMAL"]) -> sqlite3.Conne
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {synchronous}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        connection.execute(f"PRAGMA journal_size_limit = {_LARGEST_LOG_BYTES}")
+        connection.execute("PRAGMA temp_store = MEMORY")
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def prepare(connection: sqlite3.Connection, directory: Path) -> None:
-    """Check the database and make its tables if it is new."""
-    (findings,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+def open_database(directory: Path) -> sqlite3.Connection:
+    """Open and check the database for records, and make its tables if it is new.
+
+    Raises DamagedError (or another sqlite3.DatabaseError), and StoreError for one of a newer hivewatch.
+    """
+    connection = connect(directory / DATABASE, "FULL")
+    try:
+        check_integrity(connection)
+        _make_tables(connection, directory)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def check_integrity(connection: sqlite3.Connection) -> None:
+    """Read the whole database; raises DamagedError."""
+    (findings,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if findings != "ok":
-        raise corrupt(directory, findings)
+        raise DamagedError(findings)
+
+
+def _make_tables(connection: sqlite3.Connection, directory: Path) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > DATABASE_VERSION:
         raise StoreError(
-            f"{directory / 'hivewatch.db'} is of a newer hivewatch (version {version} of its tables, "
+            f"{directory / DATABASE} is of a newer hivewatch (version {version} of its tables, "
             f"this one knows {DATABASE_VERSION}): upgrade hivewatch, or choose another store.directory"
         )
+    there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if (there or version) and not (version == DATABASE_VERSION and there.issuperset(TABLES)):
+        raise DamagedError("its version or a table is missing")
     if version == 0:
         with transaction(connection):
-            for statement in _TABLES.split(";"):
+            for statement in _MAKE_TABLES.split(";"):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {DATABASE_VERSION}")
 
@@ -113,42 +156,69 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
 def put_record(records: sqlite3.Connection, sighting: Sighting, event: Message, pictures: Pictures) -> None:
     """Insert or replace the row of a sighting."""
     records.execute(
-        "INSERT OR REPLACE INTO sightings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO sightings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)"
+        " ON CONFLICT (id) DO UPDATE SET phase = excluded.phase, started_at = excluded.started_at,"
+        " last_seen_at = excluded.last_seen_at, ended_at = excluded.ended_at,"
+        " best_score = excluded.best_score, document = excluded.document, revision = excluded.revision,"
+        " picture = excluded.picture, picture_sha256 = excluded.picture_sha256,"
+        " size_bytes = excluded.size_bytes",
         (
             sighting.id,
             str(sighting.phase),
-            _iso(sighting.started_at),
-            _iso(sighting.last_seen_at),
-            _iso(sighting.at) if sighting.phase is Phase.END else None,
+            iso(sighting.started_at),
+            iso(sighting.last_seen_at),
+            iso(sighting.at) if sighting.phase is Phase.END else None,
             sighting.best.score,
             event.payload.decode(),
             pictures.revision,
             pictures.stem,
             pictures.sha256,
+            pictures.size_bytes,
         ),
     )
 
 
-def put_in_outbox(
-    records: sqlite3.Connection,
-    sighting_id: str,
-    event: Message,
-    snapshot: Message | None,
-    pictures: Pictures,
-) -> None:
-    """Add an event and, where given, the snapshot that takes the place of earlier ones of its sighting."""
+def put_end(records: sqlite3.Connection, sighting_id: str, event: Message, *, queue: bool) -> None:
+    """Let a sighting be ended as its end event says, and queue that: one transaction."""
+    document = event.payload.decode()
+    ended_at = datetime.fromisoformat(json.loads(document)["ended_at"])
+    with transaction(records):
+        records.execute(
+            "UPDATE sightings SET phase = ?, ended_at = ?, document = ? WHERE id = ?",
+            (Phase.END, iso(ended_at), document, sighting_id),
+        )
+        if queue:
+            queue_message(records, event, sighting_id)
+
+
+def queue_message(
+    records: sqlite3.Connection, message: Message, sighting_id: str | None = None, lane: Lane = Lane.EVENT
+) -> int:
+    """Add a message to the outbox and return the id of its entry."""
     records.execute(
-        "INSERT INTO outbox (sighting_id, topic, retained, payload) VALUES (?, ?, ?, ?)",
-        (sighting_id, event.topic, event.retained, event.payload),
+        "INSERT INTO outbox (lane, sighting_id, topic, retained, payload, size_bytes)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (lane, sighting_id, message.topic, message.retained, message.payload, len(message.payload)),
     )
-    if snapshot is None:
-        return
+    (entry_id,) = records.execute("SELECT last_insert_rowid()").fetchone()
+    return int(entry_id)
+
+
+def queue_picture(
+    records: sqlite3.Connection, sighting_id: str, snapshot: Message, pictures: Pictures
+) -> None:
+    """Add the snapshot to the outbox, in place of earlier ones of its sighting."""
     records.execute("DELETE FROM outbox WHERE sighting_id = ? AND picture IS NOT NULL", (sighting_id,))
     records.execute(
-        "INSERT INTO outbox (sighting_id, topic, retained, picture, picture_sha256) VALUES (?, ?, ?, ?, ?)",
-        (sighting_id, snapshot.topic, snapshot.retained, pictures.annotated, pictures.sha256),
+        "INSERT INTO outbox (lane, sighting_id, topic, retained, picture, picture_sha256, size_bytes)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(Lane.PICTURE, sighting_id, snapshot.topic, snapshot.retained),
+            *(pictures.annotated, pictures.sha256, len(snapshot.payload)),
+        ),
     )
 
 
-def _iso(moment: datetime) -> str:
+def iso(moment: datetime) -> str:
+    """Return a time as the tables hold it: texts that sort as their times do."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds")

@@ -1,6 +1,8 @@
 """From predictions to sightings: thresholds, N of the last M, hysteresis, cool-down.
 
 Nothing here looks at a clock or a disk: time is that of the frames, so a replay decides as the daemon did.
+All arithmetic is on their monotonic times. The wall clock of a live source may be set during a visit: each
+event dates the whole visit by the clock as it stands then.
 """
 
 from __future__ import annotations
@@ -9,11 +11,15 @@ import math
 import uuid
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import NamedTuple
 
 from hivewatch.config import DecisionConfig
 from hivewatch.domain import Frame, Phase, Prediction, Sighting
+
+# Wall and monotonic clock disagree this much only when one was set; a clock that is slewed stays below it.
+_CLOCK_WAS_SET = timedelta(seconds=2)
 
 
 class _Vote(NamedTuple):
@@ -44,9 +50,15 @@ def _new_id() -> str:
 class Decider:
     """Turn the predictions of one source, in their order, into the events of its sightings."""
 
-    def __init__(self, config: DecisionConfig, new_id: Callable[[], str] = _new_id) -> None:
-        """``new_id`` names sightings; the default gives ids that are unique anywhere."""
+    def __init__(
+        self, config: DecisionConfig, new_id: Callable[[], str] = _new_id, *, live: bool = False
+    ) -> None:
+        """``new_id`` names sightings; the default gives ids that are unique anywhere.
+
+        ``live``: the frames' times are those of the machine's clocks. Those of files need not agree.
+        """
         self._config = config
+        self._live = live
         self._new_id = new_id
         self._votes: deque[_Vote] = deque(maxlen=config.out_of)
         self._visit: _Visit | None = None
@@ -132,20 +144,26 @@ class Decider:
         gain = visit.best.prediction.score - visit.told_score
         return gain > 0 and gain >= self._config.update_gain
 
-    @staticmethod
-    def _tell(visit: _Visit, phase: Phase) -> Sighting:
+    def _tell(self, visit: _Visit, phase: Phase) -> Sighting:
         visit.told_score = visit.best.prediction.score
         visit.told_at_s = visit.now.monotonic_s
         return Sighting(
             id=visit.id,
             phase=phase,
             at=visit.now.taken_at,
-            started_at=visit.first.taken_at,
-            last_seen_at=visit.last_seen.taken_at,
+            started_at=self._dated(visit.first, visit.now).taken_at,
+            last_seen_at=self._dated(visit.last_seen, visit.now).taken_at,
             duration_s=visit.last_seen.monotonic_s - visit.first.monotonic_s,
             score=visit.last_score,
             best=visit.best.prediction,
-            best_frame=visit.best.frame,
+            best_frame=self._dated(visit.best.frame, visit.now),
             votes_for=visit.votes_for,
             votes=visit.votes,
         )
+
+    def _dated(self, frame: Frame, now: Frame) -> Frame:
+        """Return ``frame`` with the time that the clock of ``now`` gives it, if it was set in between."""
+        taken_at = now.taken_at - timedelta(seconds=now.monotonic_s - frame.monotonic_s)
+        if not self._live or abs(taken_at - frame.taken_at) < _CLOCK_WAS_SET:
+            return frame
+        return replace(frame, taken_at=taken_at)

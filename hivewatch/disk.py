@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from hivewatch.errors import StoreError
+from hivewatch.errors import DiskFullError, StoreError
 
 _FULL = "the disk is full: free some space, or choose another store.directory"
 _READ_ONLY = (
@@ -20,7 +20,9 @@ _NOT_OURS = (
     "permission denied: give the directory to the user that hivewatch runs as (chown), "
     "or choose another store.directory"
 )
-_CORRUPT = "hivewatch.db is damaged: move it away (the pictures stay), and a new one is begun"
+_CORRUPT = "hivewatch.db is damaged: at the next start it is set aside and what can be read is taken over"
+# SQLite says "I/O error" where it cannot map a page on a full disk: with less than this free, it means that.
+_NO_ROOM_BYTES = 1_000_000
 
 _BY_ERRNO = {
     errno.ENOSPC: _FULL,
@@ -51,16 +53,29 @@ def disk_errors(doing: str, directory: Path) -> Iterator[None]:
         yield
     except OSError as error:
         remedy = _BY_ERRNO.get(error.errno or 0, "check the disk")
-        raise StoreError(f"cannot {doing} in {directory}: {remedy} ({error})") from error
+        kind = DiskFullError if remedy is _FULL else StoreError
+        raise kind(f"cannot {doing} in {directory}: {remedy} ({error})") from error
     except sqlite3.Error as error:
-        # The low byte is the primary code; the rest tells variants of it apart.
-        remedy = _BY_SQLITE_CODE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "check hivewatch.db")
-        raise StoreError(f"cannot {doing} in {directory}: {remedy} ({error})") from error
+        code = primary_code(error)
+        full = code == sqlite3.SQLITE_IOERR and 0 <= free_bytes(directory) < _NO_ROOM_BYTES
+        remedy = _FULL if full else _BY_SQLITE_CODE.get(code, "check hivewatch.db")
+        kind = DiskFullError if remedy is _FULL else StoreError
+        raise kind(f"cannot {doing} in {directory}: {remedy} ({error})") from error
 
 
-def corrupt(directory: Path, findings: str) -> StoreError:
-    """Return the error for a database that opens but does not hold together."""
-    return StoreError(f"cannot open the store in {directory}: {_CORRUPT} ({findings})")
+def primary_code(error: sqlite3.Error) -> int:
+    """Return SQLite's code for ``error`` without the part that tells variants of it apart."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF
+
+
+def free_bytes(directory: Path) -> int:
+    """Return how much we may still write to the disk of ``directory``; -1 where that cannot be told."""
+    try:
+        disk = os.statvfs(directory)
+    except OSError:
+        return -1
+    return disk.f_bavail * disk.f_frsize
 
 
 @contextmanager

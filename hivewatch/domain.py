@@ -57,6 +57,7 @@ class Frame:
     ``pixels`` is RGB, uint8, height x width x 3. ``taken_at`` is aware UTC. ``monotonic_s`` never runs
     backwards within one source (of a file it is the position in it). ``sequence`` counts from 0 per source.
     ``truth`` holds the boxes of the hornets in view where the source knows them (the simulator), else None.
+    A frame that is not ``usable`` (a repeat, a black or a white one) says nothing for or against a hornet.
     """
 
     pixels: Pixels
@@ -65,11 +66,13 @@ class Frame:
     sequence: int
     source: str
     truth: tuple[Box, ...] | None = None
+    usable: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what no later stage could make sense of; raises ValueError."""
-        if self.pixels.dtype != np.uint8 or self.pixels.ndim != 3 or self.pixels.shape[2] != 3:
-            raise ValueError(f"a frame is uint8 H x W x 3, not {self.pixels.dtype} {self.pixels.shape}")
+        shape = self.pixels.shape
+        if self.pixels.dtype != np.uint8 or len(shape) != 3 or shape[2] != 3 or 0 in shape:
+            raise ValueError(f"a frame is uint8 H x W x 3, not {self.pixels.dtype} {shape}")
         if self.taken_at.utcoffset() is None:
             raise ValueError("taken_at must carry its time zone")
 
@@ -146,6 +149,36 @@ class Sighting:
     votes: int
 
 
+class CameraState(StrEnum):
+    """Whether the camera shows the hive: as it should, in a way that may hide a hornet, or not at all."""
+
+    ONLINE = "online"
+    DEGRADED = "degraded"
+    OFFLINE = "offline"
+
+
+class CameraFault(StrEnum):
+    """Why a camera does not show the hive as it should."""
+
+    NO_FRAMES = "no_frames"
+    REPEATING = "repeating"
+    FROZEN = "frozen"
+    DARK = "dark"
+    WHITE = "white"
+    COVERED = "covered"
+    MOVED = "moved"
+    SLOW = "slow"
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStatus:
+    """What is known of the camera ``source``; without ``reasons`` it is online."""
+
+    source: str
+    state: CameraState
+    reasons: tuple[CameraFault, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class ModelIdentity:
     """Which model judged: the SHA-256 of its file, hexadecimal, tells versions of one name apart."""
@@ -153,6 +186,17 @@ class ModelIdentity:
     name: str
     version: str
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """When something was noted by a clock that nobody trusted: what is needed to date it later.
+
+    The monotonic clock goes on through one run of the machine, the ``boot_id``.
+    """
+
+    boot_id: str
+    monotonic_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,16 +210,58 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A Sighting's wire form: the JSON ``event``, the annotated JPEG to send, and the clean JPEG to keep."""
+    """A Sighting's wire form: the JSON ``event``, the annotated JPEG to send, and the clean JPEG to keep.
+
+    Both pictures are None where there was no room for them; the event then says so.
+    """
 
     event: Message
-    snapshot: Message
-    clean_jpeg: bytes
+    snapshot: Message | None
+    clean_jpeg: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
-    """A Message that the broker has not acknowledged yet. Entries go out in the order of their ids."""
+    """A Message that the broker has not acknowledged yet."""
 
     id: int
     message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What left the outbox unsent because it had become too much or too old: one message stands for it.
+
+    The ``sightings`` of which ``events`` or ``pictures`` were dropped lie between ``first_at`` and
+    ``last_at`` (None without a sighting); ``sighting_ids`` holds the latest of their ids. It may grow while
+    it is told: of two with one ``id`` the later counts.
+    """
+
+    id: str
+    sightings: int
+    events: int
+    pictures: int
+    first_at: datetime | None
+    last_at: datetime | None
+    best_score: float | None
+    sighting_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatus:
+    """How the store stands. ``oldest_unsent_at``: since when the oldest message is known to wait.
+
+    ``pictures_lost`` (gone or damaged before they were sent) and ``sightings_removed`` (by retention) count
+    since the start; ``set_aside`` names a damaged database that was found at this start.
+    """
+
+    sightings: int
+    oldest_sighting_at: datetime | None
+    used_bytes: int
+    free_bytes: int
+    unsent_messages: int
+    unsent_bytes: int
+    oldest_unsent_at: datetime | None
+    pictures_lost: int
+    sightings_removed: int
+    set_aside: str | None

@@ -40,6 +40,10 @@ class StoreError(HivewatchError):
     exit_code = 6
 
 
+class DiskFullError(StoreError):
+    """There is no room left; what needs less of it may still be kept."""
+
+
 class PublishError(HivewatchError):
     """What was recorded could not be handed to the broker; it is kept for the next try."""
 

@@ -14,13 +14,14 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from hivewatch.broker import CONNECT_TIMEOUT_S, Connection
 from hivewatch.config import MqttConfig
 from hivewatch.domain import Message, OutboxEntry
-from hivewatch.errors import ConfigError, HivewatchError, PublishError
+from hivewatch.errors import ConfigError, DiskFullError, HivewatchError, PublishError
 
 FIRST_RECONNECT_S = 1.0
 LOOK_AGAIN_S = 1.0
@@ -28,6 +29,8 @@ SLOWEST_LINK_BYTES_PER_S = 4000
 """A link this slow still gets a picture through: the time limit for acknowledgement grows with the size."""
 LAST_SENDING_SHARE = 0.5
 """Of the time there is to stop, how much may go into sending before it is time to say offline."""
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +59,12 @@ class Publisher:
         client_id: str,
         presence: tuple[Message, Message] | None = None,
     ) -> None:
-        """Read the password; raises ConfigError where it cannot be read. Connects to nothing yet."""
+        """Read the password; raises ConfigError where it cannot be read. Connects to nothing yet.
+
+        ``connections`` counts those made, ``is_connected`` tells whether one stands.
+        """
+        self.connections = 0
+        self.is_connected = False
         self._config = config
         self._password = _read_password(config.password_file)
         self._client_id = client_id
@@ -70,6 +78,7 @@ class Publisher:
         self._stopping = threading.Event()
         self._send_until_s = self._stop_by_s = float("inf")
         self._drained: threading.Event | None = None
+        self._states: dict[str, Message] = {}
         self._failures_in_a_row = 0
         self._error: Exception | None = None
         self._said = ""
@@ -83,6 +92,14 @@ class Publisher:
         """Say that the outbox has got something new."""
         with suppress(OSError):  # full: that wakes it as well; closed: nothing is left to wake
             self._waker.send(b"\0")
+
+    def state(self, message: Message) -> None:
+        """Let ``message`` stand for its topic from now on: sent when connected, and after each reconnect.
+
+        Only the newest of a topic is kept, in memory: it tells what is, not what was.
+        """
+        self._states[message.topic] = message
+        self.wake()
 
     def check(self) -> None:
         """Raise what ended the thread, if anything did: only ``stop`` ends it otherwise."""
@@ -138,23 +155,28 @@ class Publisher:
             if self._online is not None:
                 self._send(connection, self._online)
             self._failures_in_a_row = 0
+            self.connections += 1
+            self.is_connected = True
             self._say(logging.INFO, "connected")
             self._empty_outbox(connection)
             if self._offline is not None:
                 self._send(connection, self._offline)
             connection.disconnect()
         finally:
+            self.is_connected = False
             connection.close()
 
     def _empty_outbox(self, connection: Connection) -> None:
         """Send whatever comes until told to stop."""
+        told: dict[str, Message] = {}
         while time.monotonic() < self._send_until_s:
-            # Both are read before the outbox: what was recorded before they were set is then found in it.
+            # Both are read before states and outbox: what came before they were set is then found there.
             drained, stopping = self._drained, self._stopping.is_set()
-            entries = self._outbox.pending(1)
+            self._send_states(connection, told)
+            entries = self._patiently(connection, lambda: self._outbox.pending(1))
             for entry in entries:
                 self._send(connection, entry.message)
-                self._outbox.mark_sent(entry.id)
+                self._patiently(connection, partial(self._outbox.mark_sent, entry.id))
             if entries:
                 continue
             if drained is not None:
@@ -162,6 +184,24 @@ class Publisher:
             if stopping:
                 return
             connection.turn(self._wakened, LOOK_AGAIN_S)
+
+    def _patiently(self, connection: Connection, action: Callable[[], T]) -> T:
+        """Do ``action``; on a full disk try again until the data path has made room."""
+        while True:
+            try:
+                return action()
+            except DiskFullError as error:
+                self._say(logging.WARNING, f"nothing is sent until there is room on the disk: {error}")
+                if self._stopping.is_set():
+                    raise PublishError("stopped while the disk was full") from error
+                connection.turn(self._wakened, LOOK_AGAIN_S)
+
+    def _send_states(self, connection: Connection, told: dict[str, Message]) -> None:
+        """Send each state that this connection has not ``told`` yet."""
+        for topic, message in list(self._states.items()):
+            if told.get(topic) is not message:
+                self._send(connection, message)
+                told[topic] = message
 
     def _send(self, connection: Connection, message: Message) -> None:
         acknowledged = connection.publish(message)

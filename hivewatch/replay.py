@@ -12,7 +12,7 @@ from typing import Any
 
 import cv2
 
-from hivewatch.app import Recorder, make_watch
+from hivewatch.app import make_watch
 from hivewatch.camera import Camera
 from hivewatch.camera.clip import CLIP_SUFFIXES, ClipCamera
 from hivewatch.camera.folder import PICTURE_SUFFIXES, FolderCamera, natural_order
@@ -20,6 +20,7 @@ from hivewatch.camera.opencv import prepare_opencv
 from hivewatch.classifier import Classifier
 from hivewatch.config import Config, MotionConfig
 from hivewatch.errors import CameraError, PublishError
+from hivewatch.recorder import Recorder
 from hivewatch.watch import Step
 
 log = logging.getLogger(__name__)

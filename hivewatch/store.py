@@ -10,58 +10,68 @@ power cut may undo it, and then a message is sent twice, which its sighting id a
 
 from __future__ import annotations
 
-import hashlib
-import logging
+import errno
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from hivewatch.database import Pictures, connect, prepare, put_in_outbox, put_record, transaction
-from hivewatch.disk import disk_errors, locked, make_folder, sync_folder, write_durably
-from hivewatch.domain import Alert, Message, OutboxEntry, Phase, Sighting
+from hivewatch import backlog
+from hivewatch.config import OutboxConfig, StoreConfig
+from hivewatch.database import (
+    DATABASE,
+    check_integrity,
+    connect,
+    iso,
+    put_end,
+    put_record,
+    queue_message,
+    queue_picture,
+    transaction,
+)
+from hivewatch.disk import disk_errors, free_bytes, locked, make_folder
+from hivewatch.domain import Alert, Backlog, Message, OutboxEntry, Sighting, StoreStatus
+from hivewatch.errors import DiskFullError
+from hivewatch.outbox import Outbox
+from hivewatch.pictures import NO_PICTURES, Album, Pictures, name_pictures
+from hivewatch.records import StoredSighting, moment, select
+from hivewatch.redating import redate
+from hivewatch.retention import MEGABYTE, Retention
+from hivewatch.salvage import list_again, open_or_begin_anew
 
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredSighting:
-    """A visit as it lies in the store. ``document`` is the JSON text of its latest event."""
-
-    id: str
-    phase: Phase
-    started_at: datetime
-    last_seen_at: datetime
-    ended_at: datetime | None
-    best_score: float
-    clean_path: Path
-    annotated_path: Path
-    document: str
+# How often the oldest pictures are removed for one event; what still does not fit then would not fit either.
+_MOST_CLEARINGS = 3
 
 
 class Store:
     """The store in ``directory``, which is made if need be and belongs to one process at a time.
 
     One thread may call ``pending`` and ``mark_sent`` while another calls everything else. Every method raises
-    StoreError, saying why and what to do, where the disk or the database does not do its part.
+    StoreError, saying why and what to do, where the disk or the database does not do its part; DiskFullError,
+    which is one, where there is no room.
     """
 
     def __init__(self, directory: Path) -> None:
-        """Open or begin the store; raises StoreError also where another process has it open."""
+        """Open or begin the store; raises StoreError also where another process has it open.
+
+        A damaged database is set aside, told of in the log and in ``status``, and begun anew.
+        """
         self.directory = directory
-        self.pictures_lost = 0
         with disk_errors("open the store", directory), ExitStack() as opened:
-            make_folder(directory / "snapshots")
+            make_folder(directory)
             opened.enter_context(locked(directory / "hivewatch.lock"))
-            self._records = connect(directory / "hivewatch.db", "FULL")
+            self._records, self._set_aside = open_or_begin_anew(directory)
             opened.callback(self._records.close)
-            prepare(self._records, directory)
-            self._outbox = connect(directory / "hivewatch.db", "NORMAL")
-            opened.callback(self._outbox.close)
-            for leftover in directory.glob("snapshots/*/.*.tmp"):
-                leftover.unlink()
+            self._inode = (directory / DATABASE).stat().st_ino
+            sender = connect(directory / DATABASE, "NORMAL")
+            opened.callback(sender.close)
+            self._album = Album(directory)
+            list_again(self._records, self._album)
+            self._outbox = Outbox(sender, self._album)
+            self._retention = Retention(self._records, self._album, directory)
             self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:
@@ -83,45 +93,41 @@ class Store:
         """Keep an event of a sighting, its pictures, and (``queue``) its messages for the broker.
 
         The pictures of an earlier event are replaced, in the outbox too: they were worse ones of the same
-        visit. Pictures that have not changed are neither written nor queued again. Where it fails, store and
-        outbox are as before.
+        visit. Pictures that have not changed are neither written nor queued again. On a full disk the oldest
+        pictures of other visits make room. Where it fails, nothing of this event is left.
         """
-        with disk_errors(f"record sighting {sighting.id}", self.directory):
-            old = self._pictures_of(sighting.id)
-            sha256 = _sha256(alert.snapshot.payload)
-            if old is not None and old.sha256 == sha256:
-                self._commit(sighting, alert.event, old, None, queue=queue)
-                return
-            new = _pictures(sighting, old.revision + 1 if old else 1, sha256)
-            try:
-                self._write_pictures(new, alert)
-                self._commit(sighting, alert.event, new, alert.snapshot, queue=queue)
-            except Exception:
-                self._remove(new)
-                raise
-            if old is not None:
-                self._remove(old)
+        pictures = (alert.clean_jpeg, alert.snapshot and alert.snapshot.payload)
+        wanted_bytes = sum(len(picture) for picture in pictures if picture)
+        record = partial(self._record, sighting, alert, queue=queue)
+        self._with_room(f"record sighting {sighting.id}", record, wanted_bytes, spare=sighting.id)
+
+    def queue(self, message: Message) -> None:
+        """Keep a message for the broker that belongs to no sighting; it goes out in order with the events."""
+        self._with_room("queue a message", partial(queue_message, self._records, message))
+
+    def interrupted(self) -> list[StoredSighting]:
+        """Return the sightings that were never ended: at start, what a crash or a power cut broke off."""
+        with disk_errors("read the sightings", self.directory):
+            return select(self._records, self.directory, "WHERE phase <> 'end' ORDER BY started_at")
+
+    def end(self, sighting_id: str, event: Message, *, queue: bool = True) -> None:
+        """Keep the end event of a sighting that was interrupted, and (``queue``) let it be sent."""
+        put = partial(put_end, self._records, sighting_id, event, queue=queue)
+        self._with_room(f"end sighting {sighting_id}", put)
 
     def pending(self, limit: int) -> list[OutboxEntry]:
-        """Return the oldest entries of the outbox, in order. It is empty only when the outbox is.
+        """Return the outbox entries to be sent first, in order. It is empty only when the outbox is.
 
-        An entry whose picture is gone or damaged is dropped, counted in ``pictures_lost`` and logged.
+        All events come before all pictures. An entry whose picture is gone or damaged is dropped, counted and
+        logged.
         """
         with disk_errors("read the outbox", self.directory):
-            while True:
-                rows = self._outbox.execute(
-                    "SELECT id, topic, retained, payload, picture, picture_sha256 FROM outbox"
-                    " ORDER BY id LIMIT ?",
-                    (limit,),
-                ).fetchall()
-                entries = [entry for row in rows if (entry := self._load(*row)) is not None]
-                if entries or not rows:
-                    return entries
+            return self._outbox.pending(limit)
 
     def mark_sent(self, entry_id: int) -> None:
         """Remove an entry from the outbox; one that was replaced meanwhile is no error."""
         with disk_errors("update the outbox", self.directory):
-            self._outbox.execute("DELETE FROM outbox WHERE id = ?", (entry_id,))
+            self._outbox.mark_sent(entry_id)
 
     def outbox_depth(self) -> int:
         """Return how many messages wait for the broker."""
@@ -132,41 +138,113 @@ class Store:
     def sightings(self, limit: int) -> list[StoredSighting]:
         """Return the latest sightings, newest first."""
         with disk_errors("read the sightings", self.directory):
-            rows = self._records.execute(
-                "SELECT id, phase, started_at, last_seen_at, ended_at, best_score, picture, document"
-                " FROM sightings ORDER BY started_at DESC, id LIMIT ?",
-                (limit,),
-            ).fetchall()
-        return [self._stored(*row) for row in rows]
+            return select(self._records, self.directory, "ORDER BY started_at DESC, id LIMIT ?", limit)
 
-    def _stored(
-        self, id_: str, phase: str, start: str, last: str, end: str | None, score: float, stem: str, text: str
-    ) -> StoredSighting:
-        pictures = Pictures(0, stem, "")
-        return StoredSighting(
-            id=id_,
-            phase=Phase(phase),
-            started_at=datetime.fromisoformat(start),
-            last_seen_at=datetime.fromisoformat(last),
-            ended_at=None if end is None else datetime.fromisoformat(end),
-            best_score=score,
-            clean_path=self.directory / pictures.clean,
-            annotated_path=self.directory / pictures.annotated,
-            document=text,
-        )
+    def newest(self) -> datetime | None:
+        """Return the latest time that is known of a sighting, None without any."""
+        with disk_errors("read the sightings", self.directory):
+            (latest,) = self._records.execute("SELECT max(last_seen_at) FROM sightings").fetchone()
+            return moment(latest)
 
-    def _pictures_of(self, sighting_id: str) -> Pictures | None:
+    def count_since(self, earliest: datetime) -> int:
+        """Return how many sightings have begun at ``earliest`` or later."""
+        with disk_errors("read the sightings", self.directory):
+            (count,) = self._records.execute(
+                "SELECT count(*) FROM sightings WHERE started_at >= ?", (iso(earliest),)
+            ).fetchone()
+            return int(count)
+
+    def redate(self, redated: Callable[[str], str | None]) -> int:
+        """Put right the times of records and unsent events; ``redated`` does so for one event's document."""
+        with disk_errors("correct times", self.directory), transaction(self._records) as records:
+            return redate(records, redated)
+
+    def keep_in_bounds(
+        self, store: StoreConfig, outbox: OutboxConfig, now: datetime | None
+    ) -> Backlog | None:
+        """Remove what is too old or too much; without ``now`` nothing is judged by its age.
+
+        Returns what was dropped from the outbox and stands in no message yet: ``tell`` wants one.
+        """
+        with disk_errors("tidy the store", self.directory):
+            self._find_database()
+            self._retention.keep_in_bounds(store, now)
+            with transaction(self._records) as records:
+                backlog.drop_excess(records, outbox.largest_mb * MEGABYTE)
+                if now is not None:
+                    backlog.note_waiting(records, now)
+                    backlog.drop_older(records, now - timedelta(days=outbox.longest_days))
+                return backlog.untold(records)
+
+    def tell(self, dropped: Backlog, message: Message) -> None:
+        """Queue the message that stands for what ``keep_in_bounds`` dropped."""
+        self._with_room("update the outbox", partial(backlog.tell, self._records, dropped, message))
+
+    def check_integrity(self) -> None:
+        """Read the whole database; raises StoreError where it does not hold together."""
+        with disk_errors("check the store", self.directory):
+            check_integrity(self._records)
+
+    def status(self) -> StoreStatus:
+        """Return how the store stands; takes milliseconds."""
+        with disk_errors("look over the store", self.directory):
+            count, oldest = self._records.execute(
+                "SELECT count(*), min(started_at) FROM sightings"
+            ).fetchone()
+            unsent, unsent_bytes, since = self._records.execute(
+                "SELECT count(*), coalesce(sum(size_bytes), 0), min(queued_at) FROM outbox"
+            ).fetchone()
+            return StoreStatus(
+                sightings=count,
+                oldest_sighting_at=moment(oldest),
+                used_bytes=self._retention.used_bytes(),
+                free_bytes=free_bytes(self.directory),
+                unsent_messages=unsent,
+                unsent_bytes=unsent_bytes,
+                oldest_unsent_at=moment(since),
+                pictures_lost=self._outbox.pictures_lost,
+                sightings_removed=self._retention.sightings_removed,
+                set_aside=self._set_aside.name if self._set_aside else None,
+            )
+
+    def _with_room(
+        self, doing: str, action: Callable[[], object], wanted_bytes: int = 0, spare: str = ""
+    ) -> None:
+        """Do ``action``; on a full disk again once the oldest pictures, but those of ``spare``, are gone."""
+        clearings_left = _MOST_CLEARINGS
+        while True:
+            try:
+                with disk_errors(doing, self.directory):
+                    action()
+                    return self._find_database()
+            except DiskFullError:
+                with disk_errors("make room", self.directory):
+                    if not clearings_left or not self._retention.make_room(wanted_bytes, spare):
+                        raise
+                clearings_left -= 1
+
+    def _record(self, sighting: Sighting, alert: Alert, *, queue: bool) -> None:
+        old = self._pictures_of(sighting.id)
+        if alert.snapshot is None or alert.clean_jpeg is None:
+            self._commit(sighting, alert.event, old, None, queue=queue)
+            return
+        new = name_pictures(sighting, old.revision + 1, alert.clean_jpeg, alert.snapshot.payload)
+        if old.sha256 == new.sha256:
+            self._commit(sighting, alert.event, old, None, queue=queue)
+            return
+        try:
+            self._album.write(new, alert.clean_jpeg, alert.snapshot.payload)
+            self._commit(sighting, alert.event, new, alert.snapshot, queue=queue)
+        except Exception:
+            self._album.remove(new)
+            raise
+        self._album.remove(old)
+
+    def _pictures_of(self, sighting_id: str) -> Pictures:
         row = self._records.execute(
-            "SELECT revision, picture, picture_sha256 FROM sightings WHERE id = ?", (sighting_id,)
+            "SELECT revision, picture, picture_sha256, size_bytes FROM sightings WHERE id = ?", (sighting_id,)
         ).fetchone()
-        return None if row is None else Pictures(*row)
-
-    def _write_pictures(self, pictures: Pictures, alert: Alert) -> None:
-        folder = (self.directory / pictures.stem).parent
-        make_folder(folder)
-        write_durably(self.directory / pictures.clean, alert.clean_jpeg)
-        write_durably(self.directory / pictures.annotated, alert.snapshot.payload)
-        sync_folder(folder)
+        return NO_PICTURES if row is None else Pictures(*row)
 
     def _commit(
         self,
@@ -180,46 +258,12 @@ class Store:
         with transaction(self._records) as records:
             put_record(records, sighting, event, pictures)
             if queue:
-                put_in_outbox(records, sighting.id, event, snapshot, pictures)
+                queue_message(records, event, sighting.id)
+            if queue and snapshot is not None:
+                queue_picture(records, sighting.id, snapshot, pictures)
 
-    def _load(
-        self,
-        id_: int,
-        topic: str,
-        retained: int,
-        payload: bytes | None,
-        picture: str | None,
-        sha256: str | None,
-    ) -> OutboxEntry | None:
-        if picture is not None:
-            payload = self._read_picture(id_, picture, sha256)
-        return None if payload is None else OutboxEntry(id_, Message(topic, payload, bool(retained)))
-
-    def _read_picture(self, entry_id: int, picture: str, sha256: str | None) -> bytes | None:
-        try:
-            content = (self.directory / picture).read_bytes()
-        except OSError:
-            content = b""
-        if _sha256(content) == sha256:
-            return content
-        dropped = self._outbox.execute("DELETE FROM outbox WHERE id = ?", (entry_id,)).rowcount
-        if dropped:  # else the data path has just replaced it, and its successor waits in the outbox
-            self.pictures_lost += 1
-            log.error("%s is gone or damaged and will not be published", self.directory / picture)
-        return None
-
-    def _remove(self, pictures: Pictures) -> None:
-        for name in (pictures.clean, pictures.annotated):
-            try:
-                (self.directory / name).unlink(missing_ok=True)
-            except OSError as error:
-                log.warning("cannot remove %s, which is no longer needed: %s", self.directory / name, error)
-
-
-def _pictures(sighting: Sighting, revision: int, sha256: str) -> Pictures:
-    started = sighting.started_at.astimezone(UTC)
-    return Pictures(revision, f"snapshots/{started:%Y-%m-%d/%H%M%S}Z-{sighting.id}-{revision}", sha256)
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+    def _find_database(self) -> None:
+        """Raise OSError where somebody has removed the database: SQLite would go on writing into nowhere."""
+        path = self.directory / DATABASE
+        if path.stat().st_ino != self._inode:
+            raise FileNotFoundError(errno.ENOENT, "another file has taken its place", str(path))

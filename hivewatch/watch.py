@@ -34,19 +34,26 @@ class Watch:
     stopwatch: Stopwatch
 
     def steps(self, frames: Iterable[Frame]) -> Iterator[Step]:
-        """Work through ``frames``; an open sighting is ended when they end or the camera fails."""
+        """Work through ``frames``; an open sighting is ended when they end or the camera fails.
+
+        A frame that is not usable is no vote, and the background does not learn from it.
+        """
         try:
             for frame in self.stopwatch.iterate("capture", frames):
                 yield self._step(frame)
         except CameraError:
-            self._record(self.decider.finish())
+            self.finish()
             raise
+        self.finish()
+
+    def finish(self) -> None:
+        """End the open sighting, if any: nobody knows any more whether the hornet is there."""
         self._record(self.decider.finish())
 
     def _step(self, frame: Frame) -> Step:
         with self.stopwatch("gate"):
             view = self.region.view(frame)
-            passes = self.gate.passes(view)
+            passes = frame.usable and self.gate.passes(view)
         prediction = self.classifier.predict(view) if passes else None
         with self.stopwatch("decide"):
             if prediction is None:

@@ -32,6 +32,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from hivewatch.camera.clip import CLIP_SUFFIXES
 
 HIVE = "demo"
+RETAINED = ("availability", "snapshot", "camera/status", "health", "summary")
 ANSWER_S = 10.0
 STOP_S = 15.0
 
@@ -78,7 +79,7 @@ class Viewer:
 
     def close(self) -> None:
         """Leave nothing retained on what may be somebody's broker, and go."""
-        for leaf in ("availability", "snapshot"):
+        for leaf in RETAINED:
             self._client.publish(f"{self._topics}/{leaf}", b"", 1, retain=True).wait_for_publish(ANSWER_S)
         self._client.disconnect()
         self._client.loop_stop()
@@ -86,6 +87,8 @@ class Viewer:
     def _show(self, message: mqtt.MQTTMessage) -> None:
         payload = bytes(message.payload)
         leaf = message.topic.rpartition("/")[2]
+        if leaf in ("status", "health", "summary"):
+            return  # how the hive's watch is; here it is about hornets
         if message.retain:
             text = f"{len(payload)} bytes, kept by the broker from before"
         elif leaf == "event":
@@ -202,6 +205,7 @@ def _config(path: Path | None, host: str, port: int) -> dict[str, Any]:
         **chosen,
         "store": {"directory": "store"},
         "mqtt": {"host": host, "port": port},
+        "clock": {"wait_s": 0},  # the demo waits for no time server
         "log": {"level": "warning"},
     }
 

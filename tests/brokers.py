@@ -51,6 +51,17 @@ class Broker:
             lines += ["allow_anonymous false", f"password_file {passwords}"]
         self._config.write_text("\n".join(lines) + "\n")
 
+    def admit_everybody(self) -> None:
+        """Ask for no password any more, from the next start on."""
+        lines = [line for line in self._config.read_text().splitlines() if "password" not in line]
+        text = "\n".join(lines).replace("allow_anonymous false", "allow_anonymous true")
+        self._config.write_text(f"{text}\n")
+
+    def keep_messages_in(self, folder: Path) -> None:
+        """Write what it holds to ``folder`` every second, from the next start on."""
+        kept = f"persistence true\npersistence_location {folder}/\nautosave_interval 1"
+        self._config.write_text(self._config.read_text().replace("persistence false", kept))
+
     def start(self) -> Self:
         """Start and wait until it listens."""
         program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
@@ -123,11 +134,12 @@ class Subscriber:
 
 
 class Proxy:
-    """A TCP link to a broker that can be cut, and made to swallow what the broker answers."""
+    """A TCP link to a broker that can be cut, slowed down, and made to swallow what the broker answers."""
 
     def __init__(self, target_port: int) -> None:
         self.port = free_port()
         self.swallow_answers = False
+        self.bytes_per_s = float("inf")
         self._target_port = target_port
         self._server: socket.socket | None = None
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
@@ -160,16 +172,22 @@ class Proxy:
         with suppress(OSError):
             while True:
                 near, _ = server.accept()
-                far = socket.create_connection(("127.0.0.1", self._target_port))
+                try:
+                    far = socket.create_connection(("127.0.0.1", self._target_port))
+                except ConnectionRefusedError:
+                    near.close()
+                    continue
                 self._pairs.append((near, far))
                 for source, sink, answers in ((near, far, False), (far, near, True)):
                     threading.Thread(target=self._pump, args=(source, sink, answers), daemon=True).start()
 
     def _pump(self, source: socket.socket, sink: socket.socket, answers: bool) -> None:
         with suppress(OSError):
-            while data := source.recv(65536):
+            while data := source.recv(65536 if answers else int(min(65536, self.bytes_per_s / 20 + 1))):
                 if not (answers and self.swallow_answers):
                     sink.sendall(data)
+                if not answers:
+                    time.sleep(len(data) / self.bytes_per_s)
         for end in (source, sink):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

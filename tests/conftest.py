@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from brokers import Broker
+from models import make_untrained_model
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -17,23 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def tiny_model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Path of a model file of the released format with random weights: quick to make, valid, and no judge."""
-    import torch
-
-    from hivewatch.training.export import Description, export_model
-    from hivewatch.training.network import HornetNet
-
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("model") / "untrained.pt"
-    description = Description(
-        name="untrained",
-        version="0",
-        box_level=0.2,
-        training_data="none",
-        licence="Apache-2.0",
-        input_long_side_px=128,
-    )
-    export_model(HornetNet(), path, description)
-    return path
+    return make_untrained_model(tmp_path_factory.mktemp("model") / "untrained.pt")
 
 
 @pytest.fixture

@@ -35,6 +35,7 @@ class Daemon:
             "classifier": {"model": str(model), "threads": 1},
             "store": {"directory": str(self.store)},
             "mqtt": {"enabled": False},
+            "clock": {"wait_s": 0},
         }
         self.configure(**sections)
 

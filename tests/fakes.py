@@ -39,10 +39,11 @@ def make_frame(
     sequence: int = 0,
     source: str = "test camera",
     truth: tuple[Box, ...] | None = None,
+    usable: bool = True,
 ) -> Frame:
     """Return a frame taken ``at_s`` seconds after noon."""
     taken_at = NOON + timedelta(seconds=at_s)
-    return Frame(make_pixels() if pixels is None else pixels, taken_at, at_s, sequence, source, truth)
+    return Frame(make_pixels() if pixels is None else pixels, taken_at, at_s, sequence, source, truth, usable)
 
 
 def make_cam(box: Box | None = BOX, rows: int = 12, columns: int = 20) -> Map:

@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import cv2
@@ -35,10 +35,11 @@ def number_of(pixels: np.ndarray) -> int:
 
 
 class MjpegServer:
-    """Serves numbered pictures at ``rate_hz``; the numbers go on through all connections."""
+    """Serves ``picture(number)`` at ``rate_hz``; the numbers go on through all connections."""
 
     def __init__(self, rate_hz: float = 30.0) -> None:
         self.rate_hz = rate_hz
+        self.picture: Callable[[int], np.ndarray | bytes] = numbered_picture
         self.connections = 0
         self.hangs = threading.Event()
         self.breaks_mid_picture = threading.Event()
@@ -47,6 +48,11 @@ class MjpegServer:
         self._server: ThreadingHTTPServer | None = None
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = probe.getsockname()[1]
+
+    @property
+    def sent(self) -> int:
+        """How many pictures were sent so far, over all connections."""
+        return self._number
 
     @property
     def url(self) -> str:
@@ -97,7 +103,9 @@ class MjpegServer:
     def _parts(self) -> Iterator[bytes]:
         while True:
             self._number += 1
-            picture = cv2.imencode(".jpg", numbered_picture(self._number))[1].tobytes()
+            picture = self.picture(self._number)
+            if not isinstance(picture, bytes):
+                picture = cv2.imencode(".jpg", picture)[1].tobytes()
             head = f"--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n".encode()
             if self.breaks_mid_picture.is_set():
                 self.breaks_mid_picture.clear()

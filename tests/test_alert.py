@@ -16,7 +16,7 @@ from fakes import BOX, MODEL, NOON, make_cam, make_frame, make_pixels, make_pred
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hivewatch.alert import availability, compose, sighting_schema
+from hivewatch.alert import availability, compose, interrupted_end, sighting_schema, without_pictures
 from hivewatch.annotate import annotate
 from hivewatch.config import HiveConfig
 from hivewatch.domain import WHOLE, Alert, Box, Location, Phase, Pixels, Point, Prediction, Sighting
@@ -63,6 +63,29 @@ def test_document_of_every_phase_fulfils_the_schema(phase: Phase) -> None:
     document = document_of(make_sighting(phase=phase))
     assert document["event_type"] == phase.value
     assert ("ended_at" in document) == (phase is Phase.END)
+
+
+def test_an_alert_without_pictures_says_so_in_a_valid_document() -> None:
+    """A full disk costs the pictures, not the event: whoever waits for one learns that none will come."""
+    whole = alert_of(make_sighting())
+    bare = without_pictures(whole)
+    assert (bare.snapshot, bare.clean_jpeg) == (None, None)
+    document = json.loads(bare.event.payload)
+    jsonschema.Draft202012Validator(closed(sighting_schema())).validate(document)
+    assert document == json.loads(whole.event.payload) | {"snapshot": None}
+
+
+@pytest.mark.parametrize("phase", [Phase.START, Phase.UPDATE])
+def test_end_of_an_interrupted_sighting_is_a_valid_end_when_it_was_last_told_of(phase: Phase) -> None:
+    """Nobody saw what came after; the word interrupted stands in no other document."""
+    last = alert_of(make_sighting("v7", phase, at_s=2.25)).event
+    end = interrupted_end(last.payload.decode(), HIVE, "bees/site")
+    document = json.loads(end.payload)
+    jsonschema.Draft202012Validator(closed(sighting_schema())).validate(document)
+    assert (end.topic, end.retained) == (last.topic, last.retained)
+    assert (document["sighting_id"], document["event_type"], document["interrupted"]) == ("v7", "end", True)
+    assert document["ended_at"] == document["at"] == "2026-09-14T12:00:02.250Z"
+    assert "interrupted" not in document_of(make_sighting(phase=Phase.END))
 
 
 def test_document_states_what_the_sighting_holds() -> None:

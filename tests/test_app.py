@@ -76,6 +76,26 @@ def test_sigterm_ends_an_open_sighting_within_five_seconds_even_without_a_broker
         assert store.outbox_depth() > 0
 
 
+def test_a_sighting_broken_off_by_a_kill_is_ended_at_the_next_start(
+    tmp_path: Path, tiny_model_path: Path, broker: Broker
+) -> None:
+    with Daemon(tmp_path, tiny_model_path, mqtt=mqtt(broker.port)) as daemon:
+        daemon.wait_for_log("start, best score")
+        daemon.signal(signal.SIGKILL)
+        daemon.process.wait(20)
+    with (
+        Subscriber(broker.port) as subscriber,
+        Daemon(tmp_path, tiny_model_path, mqtt=mqtt(broker.port)) as daemon,
+    ):
+        wait_until(lambda: any(e.get("interrupted") for e in events(subscriber)), "the end arrives", 60)
+        assert daemon.stop() == 0
+    broken_off = next(event for event in events(subscriber) if event.get("interrupted"))
+    Draft202012Validator(sighting_schema()).validate(broken_off)
+    with Store(daemon.store) as store:
+        stored = {sighting.id: sighting for sighting in store.sightings(10)}
+    assert stored[str(broken_off["sighting_id"])].phase == "end"
+
+
 def test_sigterm_during_start_up_ends_the_daemon(tmp_path: Path, tiny_model_path: Path) -> None:
     with Daemon(tmp_path, tiny_model_path) as daemon:
         wait_until(

@@ -353,7 +353,7 @@ def test_the_tries_of_an_outage_grow_rarer_up_to_a_longest_wait(stop: threading.
 
     waits = config("x", reconnect_first_s=0.05, reconnect_longest_s=0.2, give_up_after_s=1.5)
     with pytest.raises(CameraError):
-        next(StreamCamera(open_nothing, name="nothing", config=waits).frames(stop))
+        next(StreamCamera(open_nothing, "nothing", waits).frames(stop))
     gaps_s = np.diff(tried_s)
     assert gaps_s[0] >= 0.05
     assert gaps_s[1] >= 0.1
@@ -394,7 +394,7 @@ def grabbers() -> list[threading.Thread]:
 def test_a_read_that_never_returns_ends_in_an_error_and_leaves_one_thread(
     hanging: HangingCapture, stop: threading.Event
 ) -> None:
-    camera = StreamCamera(hanging, name="hanging", config=config("x", timeout_s=0.1, give_up_after_s=0.5))
+    camera = StreamCamera(hanging, "hanging", config("x", timeout_s=0.1, give_up_after_s=0.5))
     with pytest.raises(CameraError, match="the last read still hangs"):
         next(camera.frames(stop))
     assert hanging.opened == 1
@@ -407,9 +407,7 @@ def test_a_read_that_never_returns_ends_in_an_error_and_leaves_one_thread(
 def test_a_read_that_never_returns_does_not_hold_up_a_stop(
     hanging: HangingCapture, stop: threading.Event
 ) -> None:
-    camera = StreamCamera(
-        hanging, name="hanging", config=config("x").model_copy(update={"timeout_s": 1000.0})
-    )
+    camera = StreamCamera(hanging, "hanging", config("x").model_copy(update={"timeout_s": 1000.0}))
     threading.Timer(0.3, stop.set).start()
     assert list(camera.frames(stop)) == []
 
@@ -438,7 +436,7 @@ def test_pixels_of_an_unknown_kind_are_a_fault_and_never_a_frame(stop: threading
             pass
 
     odd: Callable[[], cv2.VideoCapture] = TwoChannels  # type: ignore[assignment]
-    camera = StreamCamera(odd, name="odd", config=config("x", give_up_after_s=0.3))
+    camera = StreamCamera(odd, "odd", config("x", give_up_after_s=0.3))
     with pytest.raises(CameraError, match="2 channels"):
         next(camera.frames(stop))
 

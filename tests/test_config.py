@@ -88,6 +88,7 @@ def test_every_one_of_ten_mistakes_is_told_with_its_line() -> None:
         ("decision: {votes: 6}", "votes must not be more than out_of"),
         ("mqtt: {password_file: /dev/null}", "needs a username"),
         ("camera: {kind: folder}", "folder.path must name one"),
+        ("camera: {checks: {dark_level: 250}}", "dark_level must be below white_level"),
         ("camera: {video: {reconnect_first_s: 90}}", "reconnect_first_s must not be longer"),
     ],
 )
@@ -96,10 +97,21 @@ def test_options_that_contradict_each_other_are_told(text: str, words: str) -> N
 
 
 @pytest.mark.parametrize(
-    "text", ["a: [", "- 1", "5", "a: &x [*x]", "? {a: 1}\n: 2", "a: !!python/name:os.system x"]
+    "text", ["a: [", "- 1", "5", "a: &x [*x]", "? {a: 1}\n: 2", "a: !!python/name:os.system x", "a: !!bool x"]
 )
 def test_what_is_not_a_yaml_mapping_is_one_clear_problem(text: str) -> None:
     assert len(problems(text)) == 1
+
+
+def test_a_few_lines_that_stand_for_millions_are_refused_at_once() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    assert "far too long" in problems("\n".join(lines))[0]
+
+
+@pytest.mark.parametrize("value", ["~nobody-here/x", "x" * 5000, '"a\\0b"', '"\\ud800"'])
+def test_what_can_be_no_path_is_told(value: str) -> None:
+    assert "path" in problems(f"store: {{directory: {value}}}")[0].lower()
 
 
 @pytest.mark.parametrize("value", ["yes", '"5"', "[5]", ".nan", ".inf", "2020-01-01", "null"])

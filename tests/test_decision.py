@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from itertools import count
 
 import pytest
-from fakes import make_frame, make_prediction
+from fakes import NOON, make_frame, make_prediction
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -184,3 +186,32 @@ def test_the_same_scores_bring_the_same_events_whenever_they_happen(at_s: float)
     votes = [(at_s + n, score) for n, score in enumerate([0.7, 0.2, 0.9, 0.65, 0.97, 0.1, 0.5])]
     (start,) = judge(decider(), *votes)
     assert start.at == make_frame(at_s=at_s + 3).taken_at
+
+
+def judge_while_the_clock_is_set(jump: timedelta, *, live: bool) -> tuple[Sighting, Sighting]:
+    """Return start and end of a visit from second 0 to 20; the wall clock is set by ``jump`` at second 5."""
+    judging = Decider(CONFIG, live=live)
+    events: list[Sighting] = []
+    for at_s in range(40):
+        frame = make_frame(at_s=at_s)
+        if at_s >= 5:
+            frame = replace(frame, taken_at=frame.taken_at + jump)
+        events += judging.vote(frame, make_prediction(HORNET if at_s <= 20 else NOTHING))
+    assert phases(events) == ["start", "end"]
+    return events[0], events[1]
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=365), timedelta(hours=-2)])
+def test_a_clock_set_during_a_visit_changes_neither_its_length_nor_its_votes(jump: timedelta) -> None:
+    _, plain_end = judge_while_the_clock_is_set(timedelta(), live=True)
+    start, end = judge_while_the_clock_is_set(jump, live=True)
+    assert (end.duration_s, end.votes, end.votes_for) == (20, plain_end.votes, plain_end.votes_for)
+    assert start.started_at == NOON
+    assert end.started_at == NOON + jump, "the whole visit is dated by the clock as it is now"
+    assert end.last_seen_at == NOON + jump + timedelta(seconds=20)
+    assert end.best_frame.taken_at == NOON + jump + timedelta(seconds=end.best_frame.monotonic_s)
+
+
+def test_times_of_files_are_left_as_they_are() -> None:
+    _, end = judge_while_the_clock_is_set(timedelta(hours=1), live=False)
+    assert end.started_at == NOON

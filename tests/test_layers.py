@@ -14,14 +14,43 @@ BASE = {"domain", "errors", "config"}
 # What a leaf may import beside the base: the helpers that exist for it alone.
 HELPERS = {
     "alert": {"annotate"},
+    "camera_checks": {"scenery"},
     "classifier": {"localize"},
+    "diary": {"disk"},
+    "health": {"machine"},
     "publisher": {"broker"},
-    "store": {"database", "disk"},
-    "database": {"disk"},
+    "store": {
+        *("backlog", "database", "disk", "outbox", "pictures"),
+        *("records", "redating", "retention", "salvage"),
+    },
+    "backlog": {"database"},
+    "database": {"pictures"},
+    "outbox": {"pictures"},
+    "pictures": {"disk"},
+    "records": {"pictures"},
+    "retention": {"backlog", "database", "disk", "pictures"},
+    "salvage": {"database", "disk", "pictures"},
 }
-ALONE = {"annotate", "broker", "decision", "disk", "localize", "motion", "region", "systemd", "timing"}
+ALONE = {
+    "annotate",
+    "broker",
+    "camera_status",
+    "clock",
+    "decision",
+    "disk",
+    "localize",
+    "machine",
+    "motion",
+    "redating",
+    "region",
+    "scenery",
+    "stopping",
+    "systemd",
+    "tally",
+    "timing",
+}
 LEAVES = set(HELPERS) | ALONE | {"camera"}
-RUNTIME = BASE | LEAVES | {"config_reader", "watch"}
+RUNTIME = BASE | LEAVES | {"config_reader", "watch", "supervisor", "recorder", "proof_of_life", "upkeep"}
 ALLOWED = {
     "errors": set[str](),
     "domain": set[str](),
@@ -31,6 +60,10 @@ ALLOWED = {
     **dict.fromkeys(ALONE, BASE),
     **{leaf: BASE | helpers for leaf, helpers in HELPERS.items()},
     "watch": BASE | LEAVES,
+    "supervisor": BASE | {"camera", "camera_checks"},
+    "recorder": BASE | LEAVES,
+    "upkeep": BASE | LEAVES,
+    "proof_of_life": BASE | LEAVES | {"recorder", "watch"},
     "app": RUNTIME,
     "replay": RUNTIME | {"app"},
     "bench": RUNTIME | {"app", "replay"},

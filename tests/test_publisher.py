@@ -16,8 +16,8 @@ from fakes import MODEL, make_frame, make_pixels, make_prediction, make_sighting
 from hivewatch import publisher as publisher_module
 from hivewatch.alert import availability, compose
 from hivewatch.config import HiveConfig, MqttConfig
-from hivewatch.domain import Phase
-from hivewatch.errors import ConfigError, StoreError
+from hivewatch.domain import Message, OutboxEntry, Phase
+from hivewatch.errors import ConfigError, DiskFullError, StoreError
 from hivewatch.publisher import Publisher
 from hivewatch.store import Store
 
@@ -58,6 +58,7 @@ def record(store: Store, id_: str, phase: Phase = Phase.START, seed: int = 0, sc
     sighting = make_sighting(id_, phase, frame, make_prediction(score))
     alert = compose(sighting, HIVE, MODEL, "hw", 80)
     store.record(sighting, alert)
+    assert alert.snapshot is not None
     return alert.snapshot.payload
 
 
@@ -71,24 +72,19 @@ def without_repeats(items: list[str]) -> list[str]:
     return [item for index, item in enumerate(items) if index == 0 or items[index - 1] != item]
 
 
-def test_alerts_arrive_in_order_event_before_picture(
+def test_events_arrive_in_order_then_their_pictures(
     broker: Broker, store: Store, make_publisher: MakePublisher
 ) -> None:
-    """Each event comes as recorded, followed by the picture whose hash it states."""
+    """What has waited comes as recorded: first the small events, then the pictures they speak of."""
     publisher = make_publisher(broker.port)
+    pictures = [record(store, f"v{number}", seed=number) for number in range(3)]
     with Subscriber(broker.port) as subscriber:
         publisher.start()
-        pictures = []
-        for number in range(3):
-            pictures.append(record(store, f"v{number}", seed=number))
-            publisher.wake()
         subscriber.wait_for("snapshot", pictures[-1])
     assert ids(subscriber) == ["v0", "v1", "v2"]
     assert subscriber.on("snapshot") == pictures
-    assert [message.topic for message in subscriber.received] == ["hw/h1/availability"] + [
-        "hw/h1/event",
-        "hw/h1/snapshot",
-    ] * 3
+    topics = [message.topic for message in subscriber.received]
+    assert topics == ["hw/h1/availability"] + ["hw/h1/event"] * 3 + ["hw/h1/snapshot"] * 3
 
 
 def test_broker_keeps_the_last_picture_and_no_event(
@@ -316,12 +312,76 @@ def test_many_waiting_messages_are_all_sent_in_order(
     assert store.outbox_depth() == 0
 
 
+def test_state_is_sent_at_once_newest_last_and_again_after_a_reconnect(
+    broker: Broker, store: Store, make_publisher: MakePublisher
+) -> None:
+    """A state goes out while connected; a new connection repeats the newest of each topic, retained."""
+    proxy = Proxy(broker.port).open()
+    publisher = make_publisher(proxy.port)
+    publisher.start()
+    with Subscriber(broker.port) as subscriber:
+        publisher.state(Message("hw/h1/health", b"1", retained=True))
+        subscriber.wait_for("health", b"1")
+        publisher.state(Message("hw/h1/health", b"2", retained=True))
+        subscriber.wait_for("health", b"2")
+        proxy.cut()
+        wait_until(lambda: subscriber.on("health") == [b"1", b"2", b"2"], "the state has come again")
+    with Subscriber(broker.port) as later:
+        later.wait_for("health", b"2")
+    assert store.outbox_depth() == 0
+    publisher.stop(STOP_S)
+    proxy.close()
+
+
+def test_state_set_just_before_the_stop_goes_out_before_offline(
+    broker: Broker, store: Store, make_publisher: MakePublisher
+) -> None:
+    """The last state of all is not forgotten on the way out."""
+    publisher = make_publisher(broker.port)
+    with Subscriber(broker.port) as subscriber:
+        publisher.start()
+        subscriber.wait_for("availability", b"online")
+        publisher.state(Message("hw/h1/camera/status", b"last", retained=True))
+        publisher.stop(STOP_S)
+        subscriber.wait_for("availability", b"offline")
+    assert [m.payload for m in subscriber.received] == [b"online", b"last", b"offline"]
+
+
+def test_full_disk_holds_up_sending_until_there_is_room_and_repeats_nothing(
+    broker: Broker, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was acknowledged but cannot be marked so is not sent over and over; the thread lives on."""
+    monkeypatch.setattr(publisher_module, "LOOK_AGAIN_S", 0.02)
+    refusals = 5
+
+    class FullForAWhile:
+        def pending(self, limit: int) -> list[OutboxEntry]:
+            return store.pending(limit)
+
+        def mark_sent(self, entry_id: int) -> None:
+            nonlocal refusals
+            refusals -= 1
+            if refusals >= 0:
+                raise DiskFullError("no room")
+            store.mark_sent(entry_id)
+
+    publisher = Publisher(MqttConfig(host="127.0.0.1", port=broker.port), FullForAWhile(), "hivewatch-test")
+    with Subscriber(broker.port) as subscriber:
+        publisher.start()
+        record(store, "v1")
+        assert publisher.drain(20)
+        wait_until(lambda: bool(subscriber.on("snapshot")), "the picture has come")
+        publisher.stop(STOP_S)
+    assert ids(subscriber) == ["v1"]
+    assert caplog.text.count("nothing is sent until there is room on the disk") == 1
+
+
 def test_check_raises_what_ended_the_thread(
     broker: Broker, store: Store, make_publisher: MakePublisher
 ) -> None:
     """A store that fails under the publisher reaches the data path through check()."""
     publisher = make_publisher(broker.port)
-    store._outbox.close()
+    store.close()
     publisher.start()
     publisher._thread.join(20)
     with pytest.raises(StoreError, match="read the outbox"):

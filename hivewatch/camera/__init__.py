@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Protocol
 
 from hivewatch.config import CameraConfig
 from hivewatch.domain import Frame
+
+Meanwhile = Callable[[], None]
+"""What a camera calls several times a second, from the thread that asked for a frame, while there is none."""
 
 
 @dataclass(slots=True)
@@ -31,14 +34,22 @@ class Camera(Protocol):
     def counts(self) -> CameraCounts:
         """What was not handed over so far."""
 
-    def frames(self, stop: threading.Event) -> Iterator[Frame]:
-        """Yield frames until ``stop`` is set or the source ends; raises CameraError when it cannot go on."""
+    @property
+    def is_live(self) -> bool:
+        """Whether it shows what is now: only then are silence and sameness faults, and may reopening help."""
+
+    def frames(self, stop: threading.Event) -> Generator[Frame]:
+        """Yield frames until ``stop`` is set or the source ends; raises CameraError when it cannot go on.
+
+        Closing the generator closes the camera; asking for frames again then opens it afresh.
+        """
 
 
-def open_camera(config: CameraConfig) -> Camera:
+def open_camera(config: CameraConfig, meanwhile: Meanwhile = lambda: None) -> Camera:
     """Return the camera that the configuration names, at its own pace.
 
-    A camera's libraries are imported only where it is chosen; devices are opened at the first frame.
+    A camera's libraries are imported only where it is chosen; devices are opened at the first frame. A camera
+    that itself tries to get a lost source back calls ``meanwhile``; the others raise CameraError in time.
     """
     match config.kind:
         case "picamera2":
@@ -48,7 +59,7 @@ def open_camera(config: CameraConfig) -> Camera:
         case "video":
             from hivewatch.camera.video import video_camera
 
-            return video_camera(config, paced=True)
+            return video_camera(config, paced=True, meanwhile=meanwhile)
         case "folder":
             from hivewatch.camera.folder import FolderCamera
 

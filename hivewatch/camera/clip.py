@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -48,8 +48,9 @@ class ClipCamera:
         self._paced = paced
         self.name = str(path)
         self.counts = CameraCounts()
+        self.is_live = False
 
-    def frames(self, stop: threading.Event) -> Iterator[Frame]:
+    def frames(self, stop: threading.Event) -> Generator[Frame]:
         """Yield the frames; ``sequence`` is the place in the file, so it shows what was dropped.
 
         A file that ends early gives its whole frames, then a warning, and is counted as bad. Raises

@@ -7,7 +7,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from hivewatch.camera import CameraCounts
@@ -68,8 +68,9 @@ class FolderCamera:
         self._paced = paced
         self.name = str(paths[0]) if len(paths) == 1 else f"{len(paths)} paths"
         self.counts = CameraCounts()
+        self.is_live = False
 
-    def frames(self, stop: threading.Event) -> Iterator[Frame]:
+    def frames(self, stop: threading.Event) -> Generator[Frame]:
         """Yield each picture; a bad one is named in a warning, counted and passed over.
 
         Raises CameraError if there is none, or not one that can be read.

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import cv2
 
-from hivewatch.camera import CameraCounts
+from hivewatch.camera import CameraCounts, Meanwhile
 from hivewatch.camera.opencv import to_rgb
 from hivewatch.domain import Pixels
 
@@ -62,20 +62,23 @@ class Grabber(threading.Thread):
         """Whether nobody waits for its frames any more; the thread may still hang in a read."""
         return self._closing.is_set()
 
-    def take(self, timeout_s: float, stop: threading.Event) -> Grab | None:
+    def take(self, timeout_s: float, stop: threading.Event, meanwhile: Meanwhile) -> Grab | None:
         """Wait for the newest frame and hand it over, once; None on a fault, a stop or a time-out.
 
         A connection that is still being opened has ``timeout_s`` for that and as long again for its frame.
         """
         asked_s = time.monotonic()
-        with self._changed:
-            while self._newest is None and self._fault is None and not stop.is_set():
-                waited_s = time.monotonic() - asked_s
-                if waited_s >= (timeout_s if self._opened else 2 * timeout_s):
-                    return None
-                self._changed.wait(_POLL_S)
-            grab, self._newest = self._newest, None
-            return grab
+        while not stop.is_set():
+            with self._changed:
+                if self._newest is None and self._fault is None:
+                    self._changed.wait(_POLL_S)
+                grab, self._newest = self._newest, None
+                if grab is not None or self._fault is not None:
+                    return grab
+            if time.monotonic() - asked_s >= (timeout_s if self._opened else 2 * timeout_s):
+                break
+            meanwhile()
+        return None
 
     def close(self) -> None:
         """Let the thread end after the read it is in, without waiting for that."""

@@ -13,7 +13,7 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -79,6 +79,7 @@ class Picamera2Camera:
         self._config = config
         self._counts = CameraCounts()
         self._interval_s = 1 / config.rate_hz
+        self.is_live = True
 
     @property
     def name(self) -> str:
@@ -90,7 +91,7 @@ class Picamera2Camera:
         """``dropped`` counts the frames that were due, and finished, while the reader was busy."""
         return self._counts
 
-    def frames(self, stop: threading.Event) -> Iterator[Frame]:
+    def frames(self, stop: threading.Event) -> Generator[Frame]:
         """Open the camera, yield frames until ``stop`` is set, and close it however this ends.
 
         Raises CameraError when there is no camera, it is in use, its pictures cannot be read, or no fresh

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import UTC, datetime, timedelta
 
 from hivewatch.camera import CameraCounts
@@ -31,6 +31,7 @@ class SimulatorCamera:
         self._rate_hz = rate_hz
         self._paced = paced
         self._counts = CameraCounts()
+        self.is_live = paced
 
     @property
     def name(self) -> str:
@@ -42,7 +43,7 @@ class SimulatorCamera:
         """How many frames were dropped because the consumer was slow."""
         return self._counts
 
-    def frames(self, stop: threading.Event) -> Iterator[Frame]:
+    def frames(self, stop: threading.Event) -> Generator[Frame]:
         """Yield frames until ``stop`` is set or the configured duration is over."""
         scene = Scene(
             self._config.seed,

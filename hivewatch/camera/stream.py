@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from functools import partial
 
 import cv2
 import tenacity
 
-from hivewatch.camera import CameraCounts
+from hivewatch.camera import CameraCounts, Meanwhile
 from hivewatch.camera.grabber import Grab, Grabber
 from hivewatch.camera.opencv import prepare_opencv
 from hivewatch.config import CameraConfig
 from hivewatch.domain import Frame
 from hivewatch.errors import CameraError
+
+_POLL_S = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +35,11 @@ class StreamCamera:
     """
 
     def __init__(
-        self, open_capture: Callable[[], cv2.VideoCapture], *, name: str, config: CameraConfig
+        self,
+        open_capture: Callable[[], cv2.VideoCapture],
+        name: str,
+        config: CameraConfig,
+        meanwhile: Meanwhile = lambda: None,
     ) -> None:
         """``open_capture``: opens the source, from the thread; ``config``: rate, time-outs and back-off."""
         prepare_opencv()
@@ -40,10 +47,12 @@ class StreamCamera:
         self._config = config
         self._grabber: Grabber | None = None
         self._last_frame_s = 0.0
+        self._meanwhile = meanwhile
+        self.is_live = True
         self.name = name
         self.counts = CameraCounts()
 
-    def frames(self, stop: threading.Event) -> Iterator[Frame]:
+    def frames(self, stop: threading.Event) -> Generator[Frame]:
         """Yield frames until ``stop`` is set.
 
         Raises CameraError after ``give_up_after_s`` without one, which is looked at after each try.
@@ -66,7 +75,7 @@ class StreamCamera:
             wait=tenacity.wait_exponential(video.reconnect_first_s, video.reconnect_longest_s)
             + tenacity.wait_random(0, video.reconnect_first_s),
             stop=lambda _: self._silence_s() >= video.give_up_after_s,
-            sleep=tenacity.sleep_using_event(stop),
+            sleep=partial(self._pause, stop),
             before_sleep=self._tell_loss,
             reraise=True,
         )
@@ -87,7 +96,7 @@ class StreamCamera:
         if stop.is_set():
             return None
         grabber = self._connected()
-        grab = grabber.take(self._config.timeout_s, stop)
+        grab = grabber.take(self._config.timeout_s, stop, self._meanwhile)
         if grab is None and not stop.is_set():
             grabber.close()
             raise _LostError(grabber.fault or f"no frame came for {self._config.timeout_s:g} s")
@@ -103,6 +112,11 @@ class StreamCamera:
             self._grabber = Grabber(self._open_capture, self.name, self._config.rate_hz, self.counts)
             self._grabber.start()
         return self._grabber
+
+    def _pause(self, stop: threading.Event, pause_s: float) -> None:
+        until_s = time.monotonic() + pause_s
+        while (left_s := until_s - time.monotonic()) > 0 and not stop.wait(min(left_s, _POLL_S)):
+            self._meanwhile()
 
     def _silence_s(self) -> float:
         return time.monotonic() - self._last_frame_s

@@ -1,0 +1,138 @@
+"""What becomes of messages that wait too long or are too many: they are dropped, counted and told of.
+
+All but ``tell`` are for use within a transaction. What was dropped is kept as one row until a message that
+tells of it has been sent; until then more may be added to it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import uuid
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, field
+from datetime import datetime, timedelta
+
+from hivewatch.database import Lane, iso, queue_message, transaction
+from hivewatch.domain import Backlog, Message
+
+MOST_IDS = 20
+# So that a full outbox is not trimmed, and its summary not written anew, with every message that comes.
+_SHRINK_TO = 0.9
+
+
+def note_waiting(records: sqlite3.Connection, now: datetime) -> None:
+    """Date the entries that have no date yet, or one that a clock set back has put into the future."""
+    times = iso(now), iso(now + timedelta(days=1))
+    # Asked first, for most of the time there is nothing to write.
+    some = records.execute("SELECT 1 FROM outbox WHERE queued_at IS NULL OR queued_at > ? LIMIT 1", times[1:])
+    if some.fetchone():
+        records.execute("UPDATE outbox SET queued_at = ? WHERE queued_at IS NULL OR queued_at > ?", times)
+
+
+def drop_excess(records: sqlite3.Connection, largest_bytes: float) -> None:
+    """Keep the outbox below ``largest_bytes``: the oldest pictures go first, then the oldest events."""
+    (size_bytes,) = records.execute("SELECT coalesce(sum(size_bytes), 0) FROM outbox").fetchone()
+    if size_bytes <= largest_bytes:
+        return
+    chosen = []
+    for id_, sighting_id, lane, entry_bytes in records.execute(
+        "SELECT id, sighting_id, lane, size_bytes FROM outbox WHERE lane > 0 ORDER BY lane DESC, id"
+    ):
+        if size_bytes <= _SHRINK_TO * largest_bytes:
+            break
+        chosen.append((id_, sighting_id, lane))
+        size_bytes -= entry_bytes
+    _drop(records, chosen)
+
+
+def drop_older(records: sqlite3.Connection, before: datetime) -> None:
+    """Drop what has waited since ``before``."""
+    rows = records.execute(
+        "SELECT id, sighting_id, lane FROM outbox WHERE lane > 0 AND queued_at < ?", (iso(before),)
+    )
+    _drop(records, rows.fetchall())
+
+
+def drop_pictures_of(records: sqlite3.Connection, sighting_ids: Iterable[str]) -> None:
+    """Drop the unsent pictures of these sightings."""
+    for sighting_id in sighting_ids:
+        rows = records.execute(
+            "SELECT id, sighting_id, lane FROM outbox WHERE sighting_id = ? AND lane = ?",
+            (sighting_id, Lane.PICTURE),
+        )
+        _drop(records, rows.fetchall())
+
+
+def untold(records: sqlite3.Connection) -> Backlog | None:
+    """Return what was dropped and stands in no message yet."""
+    row = records.execute("SELECT * FROM backlog WHERE entry_id IS NULL").fetchone()
+    if row is None:
+        return None
+    id_, sightings, events, pictures, first, last, score, ids, _ = row
+    first_at, last_at = (None if text is None else datetime.fromisoformat(text) for text in (first, last))
+    return Backlog(id_, sightings, events, pictures, first_at, last_at, score, tuple(json.loads(ids)))
+
+
+def tell(records: sqlite3.Connection, backlog: Backlog, message: Message) -> None:
+    """Queue the message that stands for ``backlog``, before everything else: one transaction."""
+    with transaction(records):
+        entry_id = queue_message(records, message, lane=Lane.BACKLOG)
+        records.execute("UPDATE backlog SET entry_id = ? WHERE id = ?", (entry_id, backlog.id))
+
+
+@dataclass(slots=True)
+class _Tally:
+    """A row of the table backlog while it grows."""
+
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    sightings: int = 0
+    events: int = 0
+    pictures: int = 0
+    first_at: str | None = None
+    last_at: str | None = None
+    best_score: float | None = None
+    sighting_ids: str = "[]"
+
+    def add(self, sighting_id: str, first_at: str, last_at: str, score: float | None) -> None:
+        """Count one more sighting."""
+        self.sightings += 1
+        self.first_at = min(self.first_at or first_at, first_at)
+        self.last_at = max(self.last_at or last_at, last_at)
+        if score is not None:
+            self.best_score = max(self.best_score or 0.0, score)
+        self.sighting_ids = json.dumps([*json.loads(self.sighting_ids), sighting_id][-MOST_IDS:])
+
+
+def _drop(records: sqlite3.Connection, entries: list[tuple[int, str | None, int]]) -> None:
+    if not entries:
+        return
+    tally = _take_current(records)
+    for entry_id, sighting_id, lane in entries:
+        records.execute("DELETE FROM outbox WHERE id = ?", (entry_id,))
+        tally.pictures += lane == Lane.PICTURE
+        tally.events += lane != Lane.PICTURE
+        if sighting_id is not None:
+            _count_sighting(records, tally, sighting_id)
+    records.execute("INSERT INTO backlog VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)", astuple(tally))
+
+
+def _take_current(records: sqlite3.Connection) -> _Tally:
+    """Return the backlog that still waits, taken out of the outbox again if need be, or a new one."""
+    row = records.execute(
+        "SELECT * FROM backlog WHERE entry_id IS NULL OR entry_id IN (SELECT id FROM outbox)"
+    ).fetchone()
+    # A new id for the entry: if the old one is on its way just now, its acknowledgement must not remove this.
+    records.execute("DELETE FROM outbox WHERE id IN (SELECT entry_id FROM backlog)")
+    records.execute("DELETE FROM backlog")
+    return _Tally() if row is None else _Tally(*row[:-1])
+
+
+def _count_sighting(records: sqlite3.Connection, tally: _Tally, sighting_id: str) -> None:
+    row = records.execute(
+        "SELECT started_at, last_seen_at, best_score FROM sightings WHERE id = ? AND backlog_id IS NOT ?",
+        (sighting_id, tally.id),
+    ).fetchone()
+    if row is not None:
+        tally.add(sighting_id, *row)
+        records.execute("UPDATE sightings SET backlog_id = ? WHERE id = ?", (tally.id, sighting_id))

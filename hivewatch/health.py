@@ -1,0 +1,126 @@
+"""The documents that prove that somebody watches: health, renewed all the time, and a summary once a day.
+
+Under ``<base topic>/<hive id>/``, both retained: ``health`` (``schema/health-1.json``) and ``summary``
+(``schema/summary-1.json``). The values below are the documents' parts, named as in the JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from importlib.resources import files
+from typing import Any, Literal
+
+from hivewatch.config import HiveConfig
+from hivewatch.domain import Message, ModelIdentity
+from hivewatch.machine import Throttling, Versions
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class FrameFigures:
+    """What became of the frames since the start; rate and last age are those of now, the share the hour's."""
+
+    seen: int
+    classified: int
+    held_back: int
+    dropped: int
+    bad: int
+    rate_hz: float
+    classified_share: float | None
+    last_age_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Median and 95th percentile of a stage, over its last runs."""
+
+    p50_ms: float
+    p95_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFigures:
+    """What lies on disk and what waits for the broker; the ages and rooms of StoreStatus, as of now."""
+
+    sightings_today: int
+    outbox_depth: int
+    outbox_oldest_age_s: float | None
+    disk_free_bytes: int
+    store_bytes: int
+    pictures_lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the daemon is at one moment. ``scores_last_hour`` counts them by tenths of 0..1."""
+
+    at: datetime
+    clock_trusted: bool
+    uptime_s: float
+    source: str
+    frames: FrameFigures
+    latencies: Mapping[str, Latency]
+    scores_last_hour: tuple[int, ...]
+    store: StoreFigures
+    cpu_temperature_c: float | None
+    throttling: Throttling | None
+    versions: Versions
+    config_sha256: str
+    model: ModelIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A local ``day`` in a few figures: since this time of the day before; frames since the start at most."""
+
+    day: date
+    at: datetime
+    sightings: int
+    frames_seen: int
+    frames_classified: int
+    uptime_s: float
+    outbox_depth: int
+
+    @property
+    def text(self) -> str:
+        """The summary as a person wants to read it."""
+        count = f"{self.sightings} hornet sighting{'' if self.sightings == 1 else 's'} since yesterday"
+        return f"still watching: {count}, {self.frames_seen} frames seen"
+
+
+def health_message(health: Health, hive: HiveConfig, base_topic: str) -> Message:
+    """Return the retained message that says how the daemon is."""
+    return _message("health", asdict(health), hive, base_topic)
+
+
+def summary_message(summary: Summary, hive: HiveConfig, base_topic: str) -> Message:
+    """Return the retained message of the day."""
+    return _message("summary", {**asdict(summary), "text": summary.text}, hive, base_topic)
+
+
+def schema(leaf: Literal["health", "summary"]) -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) that every such document fulfils."""
+    path = files("hivewatch").joinpath("schema", f"{leaf}-{SCHEMA_VERSION}.json")
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return document
+
+
+def _message(leaf: str, content: dict[str, Any], hive: HiveConfig, base_topic: str) -> Message:
+    document = {
+        "schema": f"hivewatch.{leaf}",
+        "schema_version": SCHEMA_VERSION,
+        "hive": {"id": hive.id, "name": hive.name},
+        **content,
+    }
+    text = json.dumps(document, default=_iso, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Message(f"{base_topic}/{hive.id}/{leaf}", text.encode(), retained=True)
+
+
+def _iso(moment: date) -> str:
+    if isinstance(moment, datetime):
+        return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment.isoformat()

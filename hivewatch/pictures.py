@@ -1,0 +1,129 @@
+"""The pictures of the store: how their files are named, written, read, found again and removed."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hivewatch.disk import make_folder, sync_folder, write_durably
+from hivewatch.domain import Sighting
+
+log = logging.getLogger(__name__)
+
+_NAME = re.compile(r"(?P<time>\d{6})Z-(?P<id>.+)-(?P<revision>\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """The clean and the annotated JPEG of one revision; ``stem`` is relative to the store's directory.
+
+    ``stem`` is None where there are none, ``sha256`` (of the annotated one) where nobody knows it any more.
+    """
+
+    revision: int
+    stem: str | None
+    sha256: str | None
+    size_bytes: int
+
+    @property
+    def clean(self) -> str | None:
+        """Path of the picture as the camera took it."""
+        return None if self.stem is None else f"{self.stem}.jpg"
+
+    @property
+    def annotated(self) -> str | None:
+        """Path of the picture with what was found drawn on it."""
+        return None if self.stem is None else f"{self.stem}-annotated.jpg"
+
+
+NO_PICTURES = Pictures(0, None, None, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the names of pictures on disk tell of a sighting."""
+
+    sighting_id: str
+    started_at: datetime
+    pictures: Pictures
+
+
+def name_pictures(sighting: Sighting, revision: int, clean: bytes, annotated: bytes) -> Pictures:
+    """Return the name that these pictures of ``sighting`` get; no two revisions share one."""
+    started = sighting.started_at.astimezone(UTC)
+    stem = f"snapshots/{started:%Y-%m-%d/%H%M%S}Z-{sighting.id}-{revision}"
+    return Pictures(revision, stem, sha256(annotated), len(clean) + len(annotated))
+
+
+def sha256(content: bytes) -> str:
+    """Return the SHA-256 in hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+class Album:
+    """The files under ``directory/snapshots``, a folder for each day. OSErrors are let through."""
+
+    def __init__(self, directory: Path) -> None:
+        """Make the folder if need be and remove what a power cut left half-written."""
+        self._directory = directory
+        make_folder(directory / "snapshots")
+        for leftover in directory.glob("snapshots/*/.*.tmp"):
+            leftover.unlink()
+
+    def write(self, pictures: Pictures, clean: bytes, annotated: bytes) -> None:
+        """Write both files so that they survive a power cut."""
+        folder = (self._directory / f"{pictures.stem}").parent
+        make_folder(folder)
+        for name, content in ((pictures.clean, clean), (pictures.annotated, annotated)):
+            write_durably(self._directory / f"{name}", content)
+        sync_folder(folder)
+
+    def read(self, picture: str, expected_sha256: str | None) -> bytes | None:
+        """Return the content of a file; None, and a line in the log, where it is gone or damaged."""
+        try:
+            content = (self._directory / picture).read_bytes()
+        except OSError:
+            content = b""
+        return content if sha256(content) == expected_sha256 else None
+
+    def remove(self, pictures: Pictures) -> None:
+        """Remove the files, and their folder with the last of them; what resists is logged."""
+        for name in (pictures.clean, pictures.annotated):
+            if name is None:
+                continue
+            try:
+                (self._directory / name).unlink(missing_ok=True)
+            except OSError as error:
+                log.warning("cannot remove %s, which is no longer needed: %s", self._directory / name, error)
+        if pictures.stem is not None:
+            with suppress(OSError):  # not empty
+                (self._directory / pictures.stem).parent.rmdir()
+
+    def found(self) -> Iterator[Found]:
+        """Yield what lies there, by the names of the files."""
+        sizes_bytes: dict[tuple[str, str], int] = defaultdict(int)
+        for file in self._directory.glob("snapshots/*/*.jpg"):
+            name = file.name.removesuffix(".jpg").removesuffix("-annotated")
+            sizes_bytes[file.parent.name, name] += file.stat().st_size
+        for (day, name), size_bytes in sizes_bytes.items():
+            if (found := _told_by_name(day, name, size_bytes)) is not None:
+                yield found
+
+
+def _told_by_name(day: str, name: str, size_bytes: int) -> Found | None:
+    parts = _NAME.fullmatch(name)
+    if parts is None:
+        return None
+    try:
+        started_at = datetime.strptime(f"{day} {parts['time']} +0000", "%Y-%m-%d %H%M%S %z")
+    except ValueError:  # not one of ours
+        return None
+    pictures = Pictures(int(parts["revision"]), f"snapshots/{day}/{name}", None, size_bytes)
+    return Found(parts["id"], started_at, pictures)

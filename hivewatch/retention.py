@@ -1,0 +1,163 @@
+"""Which sightings are removed from the store, and when: never for no reason, never unsaid.
+
+Files go before their rows. A power cut in between leaves rows without pictures, which the next round removes;
+and a full disk has room for the change of rows once files are gone.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import sqlite3
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from hivewatch.backlog import drop_pictures_of
+from hivewatch.config import StoreConfig
+from hivewatch.database import DATABASE, iso, transaction
+from hivewatch.disk import free_bytes
+from hivewatch.pictures import Album, Pictures
+
+log = logging.getLogger(__name__)
+
+MEGABYTE = 1_000_000
+ALMOST_FULL = 0.25
+"""Below this share of store.least_free_mb the disk counts as about to be full."""
+# For what an event needs beside its pictures: rows, their log, and the log's way into the tables.
+_ROOM_FOR_ROWS_BYTES = MEGABYTE
+_BATCH = 50
+_SENT = "phase = 'end' AND NOT EXISTS (SELECT 1 FROM outbox WHERE sighting_id = sightings.id)"
+
+
+class Removed(NamedTuple):
+    """How much was removed."""
+
+    sightings: int = 0
+    size_bytes: int = 0
+
+
+class Retention:
+    """Removes sightings and pictures. Faults of SQLite are let through."""
+
+    def __init__(self, records: sqlite3.Connection, album: Album, directory: Path) -> None:
+        """``sightings_removed`` counts since then."""
+        self.sightings_removed = 0
+        self._records = records
+        self._album = album
+        self._directory = directory
+
+    def keep_in_bounds(self, config: StoreConfig, now: datetime | None) -> None:
+        """Remove what is too old (where ``now`` is known), too much, or needed by a disk that fills up."""
+        least_free_bytes = config.least_free_mb * MEGABYTE
+        _say(self.remove_sent(least_free_bytes - self._free_bytes()), "the disk fills up")
+        _say_sacrificed(self.sacrifice(ALMOST_FULL * least_free_bytes - self._free_bytes()))
+        if now is not None:
+            _say(self.remove_older(now - timedelta(days=config.retention_days)), "store.retention_days")
+        _say(self.remove_sent(self.used_bytes() - config.largest_mb * MEGABYTE), "store.largest_mb")
+
+    def make_room(self, wanted_bytes: int, spare: str) -> bool:
+        """Remove the oldest pictures, sent ones first, none of sighting ``spare``; tell whether any went."""
+        wanted_bytes += _ROOM_FOR_ROWS_BYTES
+        removed = self.remove_sent(wanted_bytes)
+        _say(removed, "the disk is full")
+        if not removed.sightings:
+            removed = self.sacrifice(wanted_bytes, spare)
+            _say_sacrificed(removed)
+        return removed.sightings > 0
+
+    def used_bytes(self) -> int:
+        """Return the size of all pictures and of the database."""
+        (size_bytes,) = self._records.execute("SELECT coalesce(sum(size_bytes), 0) FROM sightings").fetchone()
+        database = [file.stat() for file in self._directory.glob(f"{DATABASE}*")]
+        return int(size_bytes) + sum(file.st_size for file in database)
+
+    def remove_older(self, before: datetime) -> Removed:
+        """Remove the sightings that began before that and have been sent."""
+        removed = Removed()
+        while rows := self._oldest(f"{_SENT} AND started_at < ?", iso(before)):
+            removed = _sum(removed, self._remove(rows))
+        return removed
+
+    def remove_sent(self, wanted_bytes: float) -> Removed:
+        """Remove the oldest sightings that have been sent until that much is free, or none is left."""
+        removed = Removed()
+        while removed.size_bytes < wanted_bytes:
+            rows = self._oldest(f"{_SENT} AND size_bytes > 0")
+            if not rows:
+                break
+            removed = _sum(removed, self._remove(_enough(rows, wanted_bytes - removed.size_bytes)))
+        return removed
+
+    def sacrifice(self, wanted_bytes: float, spare: str = "") -> Removed:
+        """Remove the pictures of the oldest sightings, sent or not, but of ``spare``; their events stay."""
+        removed = Removed()
+        while removed.size_bytes < wanted_bytes:
+            rows = self._oldest("size_bytes > 0 AND id <> ?", spare)
+            if not rows:
+                break
+            chosen = _enough(rows, wanted_bytes - removed.size_bytes)
+            removed = _sum(removed, self._remove_pictures(chosen))
+        return removed
+
+    def _free_bytes(self) -> float:
+        free = free_bytes(self._directory)
+        return math.inf if free < 0 else free
+
+    def _oldest(self, condition: str, *values: str) -> list[tuple[str, Pictures]]:
+        rows = self._records.execute(
+            "SELECT id, revision, picture, picture_sha256, size_bytes FROM sightings"  # noqa: S608  our own texts
+            f" WHERE {condition} ORDER BY started_at LIMIT {_BATCH}",
+            values,
+        )
+        return [(id_, Pictures(*pictures)) for id_, *pictures in rows.fetchall()]
+
+    def _remove(self, rows: list[tuple[str, Pictures]]) -> Removed:
+        for _, pictures in rows:
+            self._album.remove(pictures)
+        with transaction(self._records):
+            self._records.executemany("DELETE FROM sightings WHERE id = ?", [(id_,) for id_, _ in rows])
+        self.sightings_removed += len(rows)
+        return Removed(len(rows), sum(pictures.size_bytes for _, pictures in rows))
+
+    def _remove_pictures(self, rows: list[tuple[str, Pictures]]) -> Removed:
+        for _, pictures in rows:
+            self._album.remove(pictures)
+        ids = [id_ for id_, _ in rows]
+        with transaction(self._records):
+            drop_pictures_of(self._records, ids)
+            self._records.executemany(
+                "UPDATE sightings SET picture = NULL, picture_sha256 = NULL, size_bytes = 0 WHERE id = ?",
+                [(id_,) for id_ in ids],
+            )
+        return Removed(len(rows), sum(pictures.size_bytes for _, pictures in rows))
+
+
+def _enough(rows: list[tuple[str, Pictures]], wanted_bytes: float) -> list[tuple[str, Pictures]]:
+    """Return the first of ``rows`` that together hold that much, all where they hold less."""
+    size_bytes = 0
+    for number, (_, pictures) in enumerate(rows, 1):
+        size_bytes += pictures.size_bytes
+        if size_bytes >= wanted_bytes:
+            return rows[:number]
+    return rows
+
+
+def _say(removed: Removed, reason: str) -> None:
+    if removed.sightings:
+        log.warning(
+            "removed the %d oldest sightings that had been sent, %.1f MB: %s",
+            *(removed.sightings, removed.size_bytes / MEGABYTE, reason),
+        )
+
+
+def _say_sacrificed(removed: Removed) -> None:
+    if removed.sightings:
+        log.error(
+            "the disk is full: removed the pictures of the %d oldest sightings, %.1f MB, sent or not",
+            *(removed.sightings, removed.size_bytes / MEGABYTE),
+        )
+
+
+def _sum(one: Removed, two: Removed) -> Removed:
+    return Removed(one.sightings + two.sightings, one.size_bytes + two.size_bytes)
