@@ -140,8 +140,8 @@ class ClassifierConfig(Section):
 class DecisionConfig(Section):
     """When predictions amount to a sighting."""
 
-    threshold: Share = 0.6
-    release: Share = 0.4
+    threshold: Share = 0.8
+    release: Share = 0.65
     votes: int = Field(default=3, ge=1, le=20)
     out_of: int = Field(default=5, ge=1, le=20)
     window_s: TimeLimit = 10.0

@@ -91,14 +91,10 @@ class Decider:
         return [] if self._visit is None else self._end(self._visit)
 
     def _gather(self, vote: _Vote) -> list[Sighting]:
-        now_s = vote.frame.monotonic_s
-        if now_s < self._cool_until_s:
+        if vote.frame.monotonic_s < self._cool_until_s:
             return []
-        self._votes.append(vote)
-        while now_s - self._votes[0].frame.monotonic_s > self._config.window_s:
-            self._votes.popleft()
-        hits = [v for v in self._votes if v.prediction.score >= self._config.threshold]
-        if len(hits) < self._config.votes:
+        hits = self._agreement(vote, self._config.threshold)
+        if not hits:
             return []
         best = max(hits, key=lambda v: v.prediction.score)
         self._visit = _Visit(
@@ -111,18 +107,27 @@ class Decider:
             votes_for=len(hits),
             votes=len(self._votes),
         )
-        self._votes.clear()
         return [self._tell(self._visit, Phase.START)]
 
     def _follow(self, visit: _Visit, vote: _Vote) -> None:
         visit.now = vote.frame
         visit.votes += 1
         visit.last_score = vote.prediction.score
-        if vote.prediction.score >= self._config.release:
-            visit.votes_for += 1
-            visit.last_seen = vote.frame
+        visit.votes_for += vote.prediction.score >= self._config.release
+        # One frame alone can be wrong: it takes as many to keep a sighting open as to open it.
+        hits = self._agreement(vote, self._config.release)
+        if hits:
+            visit.last_seen = hits[-1].frame
         if vote.prediction.score > visit.best.prediction.score:
             visit.best = vote
+
+    def _agreement(self, vote: _Vote, threshold: float) -> list[_Vote]:
+        """Add ``vote``; return those of the last M from ``threshold`` on if they are N or more, else none."""
+        self._votes.append(vote)
+        while vote.frame.monotonic_s - self._votes[0].frame.monotonic_s > self._config.window_s:
+            self._votes.popleft()
+        hits = [v for v in self._votes if v.prediction.score >= threshold]
+        return hits if len(hits) >= self._config.votes else []
 
     def _progress(self, visit: _Visit) -> list[Sighting]:
         now_s = visit.now.monotonic_s
@@ -137,6 +142,7 @@ class Decider:
         events = [self._tell(visit, Phase.UPDATE)] if self._is_better(visit) else []
         events.append(self._tell(visit, Phase.END))
         self._visit = None
+        self._votes.clear()
         self._cool_until_s = visit.now.monotonic_s + self._config.cool_down_s
         return events
 

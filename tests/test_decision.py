@@ -98,6 +98,14 @@ def test_a_sighting_ends_after_the_quiet_time_with_its_true_length() -> None:
     assert end.at == make_frame(at_s=18).taken_at
 
 
+def test_a_single_frame_that_shows_a_hornet_does_not_keep_a_sighting_open() -> None:
+    judging = decider()
+    judge(judging, (0, HORNET), (1, HORNET), (2, HORNET))
+    votes = [(n, HORNET if n == 10 else NOTHING) for n in range(3, 18)]
+    (end,) = judge(judging, *votes)
+    assert (end.phase, end.duration_s, end.votes_for) == (Phase.END, 2, 4)
+
+
 def test_frames_that_were_held_back_let_time_pass() -> None:
     judging = decider()
     judge(judging, (0, HORNET), (1, HORNET), (2, HORNET))
