@@ -125,7 +125,8 @@ class Viewer:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo and return its exit code."""
     chosen = _parser().parse_args(arguments)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT too: a shell starts what it puts in the background with SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(130))
     try:
         with contextlib.ExitStack() as opened:
@@ -133,8 +134,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DemoError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,3 +30,12 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     broker = Broker(directory).start()
     yield broker
     broker.kill()
+
+
+@pytest.fixture(autouse=True)
+def no_signal_stays_blocked() -> Iterator[None]:
+    """Fail a test that leaves signals blocked: every process started after it would never hear them."""
+    yield
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
+    assert not blocked

@@ -62,9 +62,9 @@ def test_check_tells_every_fault_and_ends_with_code_3(
 
 
 def test_an_error_is_one_sentence_on_stderr_with_its_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", "--config", "/nowhere/hive.yaml"]) == 3
+    assert main(["replay", "/nowhere"]) == 4
     caught = capsys.readouterr()
-    assert caught.err.startswith("hivewatch: /nowhere/hive.yaml: is not there")
+    assert caught.err.startswith("hivewatch: /nowhere does not exist")
     assert caught.out == ""
 
 
