@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+NOBODY = 65534
+
 
 class NoDiskError(unittest.SkipTest):
     """There is none to be had here; pytest skips a test that ends so."""
@@ -23,6 +25,17 @@ def fill(folder: Path) -> Path:
                 while True:
                     file.write(bytes(size_bytes))
     return ballast
+
+
+@contextmanager
+def ordinary_user() -> Iterator[None]:
+    """Drop the rights of root, if we have them, to which no permission applies."""
+    user = os.geteuid()
+    os.seteuid(NOBODY if user == 0 else user)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
 
 
 @contextmanager

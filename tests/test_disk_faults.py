@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from disks import card, fill, small_disk, wear_out
+from disks import card, fill, ordinary_user, small_disk, wear_out
 from fakes import MODEL, make_frame, make_pixels
 from visits import HIVE, make_visit, record_visits
 
@@ -26,7 +23,6 @@ from hivewatch.recorder import Recorder
 from hivewatch.store import Store
 from hivewatch.timing import Stopwatch
 
-NOBODY = 65534
 # As long as they are, 40 visits of these come to 2 MB.
 WIDTH_PX = 1600
 
@@ -144,17 +140,6 @@ def test_a_card_that_turns_read_only_is_told_and_loses_nothing(tmp_path: Path) -
     with Store(copy) as store:
         assert unsent_ids(store) == names(3)
         record_visits(store, [3])
-
-
-@contextmanager
-def ordinary_user() -> Iterator[None]:
-    """Drop the rights of root, if we have them, to which no permission applies."""
-    user = os.geteuid()
-    os.seteuid(NOBODY if user == 0 else user)
-    try:
-        yield
-    finally:
-        os.seteuid(user)
 
 
 def test_permission_lost_while_running_is_told_and_loses_nothing() -> None:

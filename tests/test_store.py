@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import random
 import sqlite3
 import subprocess
@@ -16,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from disks import ordinary_user
 from fakes import MODEL, make_frame, make_pixels, make_prediction, make_sighting
 
 from hivewatch.alert import compose
@@ -24,7 +24,6 @@ from hivewatch.domain import Alert, Message, Phase, Sighting
 from hivewatch.errors import DiskFullError, StoreError
 from hivewatch.store import Store
 
-NOBODY = 65534
 JPEG_END = b"\xff\xd9"
 
 
@@ -238,17 +237,6 @@ def test_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match=r"correct store\.directory"):
         Store(tmp_path / "file" / "store")
-
-
-@contextlib.contextmanager
-def ordinary_user() -> Iterator[None]:
-    """Drop the rights of root, if we have them, to which no permission applies."""
-    user = os.geteuid()
-    os.seteuid(NOBODY if user == 0 else user)
-    try:
-        yield
-    finally:
-        os.seteuid(user)
 
 
 def test_directory_without_permission_is_refused() -> None:
