@@ -58,10 +58,17 @@ class Scene:
         assert alert.snapshot is not None
         return Alert(alert.event, Message(alert.snapshot.topic, noise, retained=True), b"small")
 
-    def subscribe(self) -> None:
-        """Let a subscriber listen to the broker, after the one before has read all that it was sent."""
+    def start_broker(self) -> None:
+        """Start the broker and let a subscriber listen to it; the publisher gets through only after that.
+
+        A broker hands an event on to those who listen at that moment: to a publisher that came first it would
+        acknowledge what no subscriber ever sees.
+        """
         self.unsubscribe()
+        self.proxy.barred = True
+        self.broker.start()
         self.subscriber = Subscriber(self.broker.port).__enter__()
+        self.proxy.barred = False
 
     def unsubscribe(self) -> None:
         """End the subscription."""
@@ -117,8 +124,7 @@ def absent_at_first(directory: Path, visits: int) -> Outcome:
         trial.record(2)
         before_bytes = rss_bytes()
         trial.record(visits)
-        trial.broker.start()
-        trial.subscribe()
+        trial.start_broker()
         outcome = _finish(trial, outcome)
         # The subscriber of this process keeps what came, and that is counted off.
         kept_bytes = (
@@ -135,8 +141,7 @@ def killed_before_acknowledging(directory: Path, rounds: int) -> Outcome:
     """Each time the broker is killed when it has got a message and the publisher no acknowledgement."""
     with timed(Outcome("broker killed between PUBLISH and PUBACK")) as outcome, scene(directory) as trial:
         for _ in range(rounds):
-            trial.broker.start()
-            trial.subscribe()
+            trial.start_broker()
             trial.record(1)
             trial.deliver()
             trial.proxy.swallow_answers = True
@@ -147,8 +152,7 @@ def killed_before_acknowledging(directory: Path, rounds: int) -> Outcome:
             trial.subscriber and trial.subscriber.wait_for_end()
             trial.unsubscribe()
             trial.proxy.swallow_answers = False
-        trial.broker.start()
-        trial.subscribe()
+        trial.start_broker()
         return _finish(trial, outcome)
 
 
@@ -157,16 +161,14 @@ def restarting(directory: Path, restarts: int, every_s: float) -> Outcome:
     with timed(Outcome(f"broker restarted every {every_s:g} s")) as outcome, scene(directory) as trial:
         dice = random.Random(3)
         for _ in range(restarts):
-            trial.broker.start()
-            trial.subscribe()
+            trial.start_broker()
             until_s = time.monotonic() + every_s
             while time.monotonic() < until_s:
                 trial.record(1)
                 time.sleep(dice.uniform(0, every_s / 10))  # sightings do not come all at once
             trial.broker.kill()
             trial.subscriber and trial.subscriber.wait_for_end()
-        trial.broker.start()
-        trial.subscribe()
+        trial.start_broker()
         return _finish(trial, outcome)
 
 
@@ -183,8 +185,7 @@ def refusing(directory: Path, visits: int) -> Outcome:
         wait_until(lambda: trial.publisher._failures_in_a_row >= 3, "three attempts")
         trial.broker.kill()
         trial.broker.admit_everybody()
-        trial.broker.start()
-        trial.subscribe()
+        trial.start_broker()
         return _finish(trial, outcome)
 
 
@@ -193,8 +194,7 @@ def slow(directory: Path, visits: int, bytes_per_s: float) -> Outcome:
     with timed(Outcome(f"link of {bytes_per_s / 1000:g} kB/s")) as outcome, scene(directory) as trial:
         trial.proxy.bytes_per_s = bytes_per_s
         trial.picture_bytes = int(bytes_per_s / 2)
-        trial.broker.start()
-        trial.subscribe()
+        trial.start_broker()
         trial.record(visits)
         wait_until(
             lambda: trial.subscriber is not None and bool(trial.subscriber.on("snapshot")), "a picture", 60
@@ -215,8 +215,7 @@ def never_acknowledging(directory: Path, visits: int) -> Outcome:
         timed(Outcome("broker never acknowledges")) as outcome,
         scene(directory, acknowledge_timeout_s=0.3) as trial,
     ):
-        trial.broker.start()
-        trial.subscribe()
+        trial.start_broker()
         trial.record(1)
         trial.deliver()
         trial.proxy.swallow_answers = True
@@ -231,8 +230,7 @@ def full_disk_of_the_broker(directory: Path, visits: int, full: Path) -> Outcome
     """The broker's own disk, on which ``full`` is, has no room left."""
     with timed(Outcome("broker out of disk")) as outcome, scene(directory) as trial:
         trial.broker.keep_messages_in(full)
-        trial.broker.start()
-        trial.subscribe()
+        trial.start_broker()
         trial.record(visits)
         return _finish(trial, outcome)
 

@@ -134,10 +134,11 @@ class Subscriber:
 
 
 class Proxy:
-    """A TCP link to a broker that can be cut, slowed down, and made to swallow what the broker answers."""
+    """A TCP link to a broker that can be cut, barred, slowed down, and made to swallow what the broker answers."""
 
     def __init__(self, target_port: int) -> None:
         self.port = free_port()
+        self.barred = False
         self.swallow_answers = False
         self.bytes_per_s = float("inf")
         self._target_port = target_port
@@ -172,6 +173,9 @@ class Proxy:
         with suppress(OSError):
             while True:
                 near, _ = server.accept()
+                if self.barred:
+                    near.close()
+                    continue
                 try:
                     far = socket.create_connection(("127.0.0.1", self._target_port))
                 except ConnectionRefusedError:
