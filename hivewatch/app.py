@@ -11,8 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from hivewatch import systemd
-from hivewatch.alert import redated
-from hivewatch.camera_status import camera_message
+from hivewatch.camera.supervisor import Supervisor
 from hivewatch.classifier import Classifier, load_classifier
 from hivewatch.clock import Clock
 from hivewatch.config import Config
@@ -20,12 +19,13 @@ from hivewatch.config_reader import load
 from hivewatch.decision import Decider
 from hivewatch.domain import CameraState, CameraStatus
 from hivewatch.errors import ConfigError
+from hivewatch.messages.alert import redated
+from hivewatch.messages.camera_status import camera_message
 from hivewatch.motion import MotionGate
 from hivewatch.proof_of_life import ProofOfLife
 from hivewatch.recorder import Recorder, daemon_publisher, open_recorder
 from hivewatch.region import Region
 from hivewatch.stopping import Wishes
-from hivewatch.supervisor import Supervisor
 from hivewatch.timing import Stopwatch
 from hivewatch.upkeep import Upkeep
 from hivewatch.watch import Step, Watch

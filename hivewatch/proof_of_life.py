@@ -15,10 +15,10 @@ from hivewatch.camera import Camera
 from hivewatch.classifier import TORCH_VERSION
 from hivewatch.clock import Clock
 from hivewatch.config import Config
-from hivewatch.diary import Diary
 from hivewatch.domain import Alert, ModelIdentity, Sighting
 from hivewatch.errors import DiskFullError
-from hivewatch.health import (
+from hivewatch.machine import cpu_temperature_c, throttling, versions
+from hivewatch.messages.health import (
     FrameFigures,
     Health,
     Latency,
@@ -27,10 +27,10 @@ from hivewatch.health import (
     health_message,
     summary_message,
 )
-from hivewatch.machine import cpu_temperature_c, throttling, versions
-from hivewatch.publisher import Publisher
+from hivewatch.mqtt.publisher import Publisher
 from hivewatch.recorder import log_sighting
 from hivewatch.store import Store
+from hivewatch.store.diary import Diary
 from hivewatch.tally import Tally
 from hivewatch.timing import Stopwatch
 from hivewatch.watch import Step

@@ -8,13 +8,13 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hivewatch.alert import availability, compose, interrupted_end, without_pictures
 from hivewatch.classifier import Classifier
 from hivewatch.clock import Clock
 from hivewatch.config import Config
 from hivewatch.domain import Alert, ModelIdentity, OutboxEntry, Sighting
 from hivewatch.errors import DiskFullError
-from hivewatch.publisher import Publisher
+from hivewatch.messages.alert import availability, compose, interrupted_end, without_pictures
+from hivewatch.mqtt.publisher import Publisher
 from hivewatch.store import Store
 from hivewatch.timing import Stopwatch
 

@@ -7,9 +7,9 @@ import math
 from collections.abc import Callable
 from datetime import datetime
 
-from hivewatch.alert import backlog_message
 from hivewatch.config import Config
 from hivewatch.errors import DiskFullError
+from hivewatch.messages.alert import backlog_message
 from hivewatch.store import Store
 
 EVERY_S = 60.0

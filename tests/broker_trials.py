@@ -13,11 +13,11 @@ from brokers import Broker, Proxy, Subscriber, wait_until
 from trials import Outcome, compare, event_key, rss_bytes, timed
 from visits import make_visit
 
-from hivewatch import publisher as publisher_module
-from hivewatch.alert import availability
 from hivewatch.config import MqttConfig
 from hivewatch.domain import Alert, Message, Phase
-from hivewatch.publisher import Publisher
+from hivewatch.messages.alert import availability
+from hivewatch.mqtt import publisher as publisher_module
+from hivewatch.mqtt.publisher import Publisher
 from hivewatch.store import Store
 
 DELIVERY_S = 120.0

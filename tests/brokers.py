@@ -134,7 +134,7 @@ class Subscriber:
 
 
 class Proxy:
-    """A TCP link to a broker that can be cut, barred, slowed down, and made to swallow what the broker answers."""
+    """A TCP link to a broker that can be cut, barred, slowed down, and made to swallow its answers."""
 
     def __init__(self, target_port: int) -> None:
         self.port = free_port()

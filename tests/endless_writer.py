@@ -8,9 +8,9 @@ from pathlib import Path
 
 from fakes import MODEL, make_frame, make_pixels, make_prediction, make_sighting
 
-from hivewatch.alert import compose
 from hivewatch.config import HiveConfig
 from hivewatch.domain import Phase
+from hivewatch.messages.alert import compose
 from hivewatch.store import Store
 
 

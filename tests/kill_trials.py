@@ -16,7 +16,7 @@ from fakes import make_pixels
 from trials import Outcome, compare, event_key, timed
 
 from hivewatch.config import MqttConfig
-from hivewatch.publisher import Publisher
+from hivewatch.mqtt.publisher import Publisher
 from hivewatch.store import Store
 
 JPEG_END = b"\xff\xd9"

@@ -16,11 +16,12 @@ from fakes import BOX, MODEL, NOON, make_cam, make_frame, make_pixels, make_pred
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hivewatch.alert import availability, compose, interrupted_end, sighting_schema, without_pictures
-from hivewatch.annotate import annotate
 from hivewatch.config import HiveConfig
 from hivewatch.domain import WHOLE, Alert, Box, Location, Phase, Pixels, Point, Prediction, Sighting
 from hivewatch.errors import StoreError
+from hivewatch.messages.alert import availability, compose, interrupted_end, without_pictures
+from hivewatch.messages.annotate import annotate
+from hivewatch.messages.wire import schema
 
 HIVE = HiveConfig(id="h1", name="Ruche de l'été")
 
@@ -33,7 +34,7 @@ def alert_of(sighting: Sighting) -> Alert:
 def document_of(sighting: Sighting) -> dict[str, Any]:
     """Return the event's document, which must fulfil the schema and hold nothing the schema does not name."""
     document: dict[str, Any] = json.loads(alert_of(sighting).event.payload)
-    jsonschema.Draft202012Validator(closed(sighting_schema())).validate(document)
+    jsonschema.Draft202012Validator(closed(schema("sighting"))).validate(document)
     return document
 
 
@@ -54,7 +55,7 @@ def decoded(jpeg: bytes) -> Pixels:
 
 def test_schema_is_a_valid_schema() -> None:
     """The shipped file is draft 2020-12."""
-    jsonschema.Draft202012Validator.check_schema(sighting_schema())
+    jsonschema.Draft202012Validator.check_schema(schema("sighting"))
 
 
 @pytest.mark.parametrize("phase", list(Phase))
@@ -71,7 +72,7 @@ def test_an_alert_without_pictures_says_so_in_a_valid_document() -> None:
     bare = without_pictures(whole)
     assert (bare.snapshot, bare.clean_jpeg) == (None, None)
     document = json.loads(bare.event.payload)
-    jsonschema.Draft202012Validator(closed(sighting_schema())).validate(document)
+    jsonschema.Draft202012Validator(closed(schema("sighting"))).validate(document)
     assert document == json.loads(whole.event.payload) | {"snapshot": None}
 
 
@@ -81,7 +82,7 @@ def test_end_of_an_interrupted_sighting_is_a_valid_end_when_it_was_last_told_of(
     last = alert_of(make_sighting("v7", phase, at_s=2.25)).event
     end = interrupted_end(last.payload.decode(), HIVE, "bees/site")
     document = json.loads(end.payload)
-    jsonschema.Draft202012Validator(closed(sighting_schema())).validate(document)
+    jsonschema.Draft202012Validator(closed(schema("sighting"))).validate(document)
     assert (end.topic, end.retained) == (last.topic, last.retained)
     assert (document["sighting_id"], document["event_type"], document["interrupted"]) == ("v7", "end", True)
     assert document["ended_at"] == document["at"] == "2026-09-14T12:00:02.250Z"
@@ -157,7 +158,7 @@ def test_any_sighting_fulfils_the_schema_within_the_frame(
 
 def test_schema_lets_later_additions_pass_and_refuses_missing_parts() -> None:
     """Consumers that validate are not broken by additions within a version."""
-    validator = jsonschema.Draft202012Validator(sighting_schema())
+    validator = jsonschema.Draft202012Validator(schema("sighting"))
     document = document_of(make_sighting(phase=Phase.END))
     validator.validate(document | {"new_in_a_later_release": 1})
     for key in document:

@@ -14,7 +14,7 @@ from brokers import Broker, Subscriber, free_port, wait_until
 from daemons import ALWAYS_A_HORNET, SMALL_SIMULATOR, Daemon
 from jsonschema import Draft202012Validator
 
-from hivewatch.alert import sighting_schema
+from hivewatch.messages.wire import schema
 from hivewatch.store import Store
 
 
@@ -38,7 +38,7 @@ def test_a_sighting_reaches_a_subscriber_and_the_disk(
         wait_until(lambda: subscriber.on("availability")[-1] == b"offline", "offline arrives")
     told = events(subscriber)
     for event in told:
-        Draft202012Validator(sighting_schema()).validate(event)
+        Draft202012Validator(schema("sighting")).validate(event)
     assert [event["event_type"] for event in told][:: len(told) - 1] == ["start", "end"]
     assert subscriber.on("availability") == [b"online", b"offline"]
     with Store(daemon.store) as store:
@@ -90,7 +90,7 @@ def test_a_sighting_broken_off_by_a_kill_is_ended_at_the_next_start(
         wait_until(lambda: any(e.get("interrupted") for e in events(subscriber)), "the end arrives", 60)
         assert daemon.stop() == 0
     broken_off = next(event for event in events(subscriber) if event.get("interrupted"))
-    Draft202012Validator(sighting_schema()).validate(broken_off)
+    Draft202012Validator(schema("sighting")).validate(broken_off)
     with Store(daemon.store) as store:
         stored = {sighting.id: sighting for sighting in store.sightings(10)}
     assert stored[str(broken_off["sighting_id"])].phase == "end"

@@ -12,9 +12,10 @@ from fakes import NOON
 from jsonschema import Draft202012Validator
 from visits import HIVE, make_visit, record_visits
 
-from hivewatch.alert import backlog_message, backlog_schema
 from hivewatch.config import OutboxConfig, StoreConfig
 from hivewatch.domain import Backlog, Message, Phase
+from hivewatch.messages.alert import backlog_message
+from hivewatch.messages.wire import schema
 from hivewatch.store import Store
 
 NOW = datetime(2026, 10, 1, tzinfo=UTC)
@@ -59,7 +60,7 @@ def told(store: Store) -> dict[str, object]:
     first = waiting(store)[0]
     assert (first.topic, first.retained) == ("hw/h1/backlog", False)
     document: dict[str, object] = json.loads(first.payload)
-    Draft202012Validator(backlog_schema() | {"additionalProperties": False}).validate(document)
+    Draft202012Validator(schema("backlog") | {"additionalProperties": False}).validate(document)
     return document
 
 

@@ -14,7 +14,7 @@ import pytest
 from disks import full_disk
 from trials import Outcome
 
-from hivewatch import publisher as publisher_module
+from hivewatch.mqtt import publisher as publisher_module
 
 TRIALS: dict[str, Callable[[Path], Outcome]] = {
     "absent at first": partial(broker_trials.absent_at_first, visits=40),

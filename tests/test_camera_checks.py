@@ -14,11 +14,12 @@ import pytest
 from fakes import NOON, make_frame
 from jsonschema import Draft202012Validator
 
+from hivewatch.camera.checks import CameraChecks
 from hivewatch.camera.simulator import SimulatorCamera
-from hivewatch.camera_checks import CameraChecks
-from hivewatch.camera_status import camera_message, camera_schema
 from hivewatch.config import CameraChecksConfig, CameraConfig, HiveConfig, SimulatorConfig
 from hivewatch.domain import CameraFault, CameraState, Frame, Pixels
+from hivewatch.messages.camera_status import camera_message
+from hivewatch.messages.wire import schema
 
 RATE_HZ = 2.0
 LEARNT_S = 90.0
@@ -287,5 +288,5 @@ def test_the_status_document_fulfils_its_schema(since: datetime | None) -> None:
         spell.run(2 * RAISE_S, change)
         checks = spell.checks
         message = camera_message(checks.status, checks.raised, since, HiveConfig(), "bees")
-        Draft202012Validator(camera_schema()).validate(json.loads(message.payload))
+        Draft202012Validator(schema("camera_status")).validate(json.loads(message.payload))
         assert (message.topic, message.retained) == ("bees/hive1/camera/status", True)

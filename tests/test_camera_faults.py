@@ -8,7 +8,7 @@ from brokers import Broker, wait_until
 from camera_trials import FAULTS, broken, entrance, frozen, open_site, try_fault
 from jsonschema import Draft202012Validator
 
-from hivewatch.camera_status import camera_schema
+from hivewatch.messages.wire import schema
 
 
 def test_every_fault_of_a_network_camera_reaches_a_subscriber_and_its_end_does_too(
@@ -20,7 +20,7 @@ def test_every_fault_of_a_network_camera_reaches_a_subscriber_and_its_end_does_t
         assert "afresh, try 1 of" in site.daemon.log, "what may heal is tried"
         assert site.daemon.stop() == 0
         for document in site.documents:
-            Draft202012Validator(camera_schema()).validate(document)
+            Draft202012Validator(schema("camera_status")).validate(document)
 
 
 def test_an_open_sighting_ends_when_the_camera_is_lost_and_sightings_go_on_when_it_is_back(

@@ -14,11 +14,11 @@ from disks import card, fill, ordinary_user, small_disk, wear_out
 from fakes import MODEL, make_frame, make_pixels
 from visits import HIVE, make_visit, record_visits
 
-from hivewatch.alert import backlog_message, interrupted_end
 from hivewatch.config import Config, MqttConfig, OutboxConfig, StoreConfig
 from hivewatch.domain import Message, Phase
 from hivewatch.errors import DiskFullError, StoreError
-from hivewatch.publisher import Publisher
+from hivewatch.messages.alert import backlog_message, interrupted_end
+from hivewatch.mqtt.publisher import Publisher
 from hivewatch.recorder import Recorder
 from hivewatch.store import Store
 from hivewatch.timing import Stopwatch

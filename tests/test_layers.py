@@ -13,54 +13,23 @@ PACKAGE = Path(__file__).parent.parent / "hivewatch"
 BASE = {"domain", "errors", "config"}
 # What a leaf may import beside the base: the helpers that exist for it alone.
 HELPERS = {
-    "alert": {"annotate"},
-    "camera_checks": {"scenery"},
     "classifier": {"localize"},
-    "diary": {"disk"},
-    "health": {"machine"},
-    "publisher": {"broker"},
-    "store": {
-        *("backlog", "database", "disk", "outbox", "pictures"),
-        *("records", "redating", "retention", "salvage"),
-    },
-    "backlog": {"database"},
-    "database": {"pictures"},
-    "outbox": {"pictures"},
-    "pictures": {"disk"},
-    "records": {"pictures"},
-    "retention": {"backlog", "database", "disk", "pictures"},
-    "salvage": {"database", "disk", "pictures"},
+    "messages": {"machine"},
 }
 ALONE = {
-    "annotate",
-    "broker",
-    "camera_status",
-    "clock",
-    "decision",
-    "disk",
-    "localize",
-    "machine",
-    "motion",
-    "redating",
-    "region",
-    "scenery",
-    "stopping",
-    "systemd",
-    "tally",
-    "timing",
+    *("camera", "clock", "decision", "localize", "machine", "motion", "mqtt", "region"),
+    *("stopping", "store", "systemd", "tally", "timing"),
 }
-LEAVES = set(HELPERS) | ALONE | {"camera"}
-RUNTIME = BASE | LEAVES | {"config_reader", "watch", "supervisor", "recorder", "proof_of_life", "upkeep"}
+LEAVES = set(HELPERS) | ALONE
+RUNTIME = BASE | LEAVES | {"config_reader", "watch", "recorder", "proof_of_life", "upkeep"}
 ALLOWED = {
     "errors": set[str](),
     "domain": set[str](),
     "config": {"domain", "errors"},
     "config_reader": {"config", "errors"},
-    "camera": BASE,
     **dict.fromkeys(ALONE, BASE),
     **{leaf: BASE | helpers for leaf, helpers in HELPERS.items()},
     "watch": BASE | LEAVES,
-    "supervisor": BASE | {"camera", "camera_checks"},
     "recorder": BASE | LEAVES,
     "upkeep": BASE | LEAVES,
     "proof_of_life": BASE | LEAVES | {"recorder", "watch"},
@@ -101,7 +70,7 @@ def test_every_import_within_the_package_points_down_the_layers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("library", "home"), [("torch", "classifier"), ("paho", "broker"), ("yaml", "config_reader")]
+    ("library", "home"), [("torch", "classifier"), ("paho", "mqtt"), ("yaml", "config_reader")]
 )
 def test_a_library_is_imported_in_one_place_of_the_runtime_only(library: str, home: str) -> None:
     users = {part for _, part, name in imports() if name.split(".")[0] == library}

@@ -15,15 +15,15 @@ import jsonschema
 import pytest
 from fakes import MODEL, NOON, make_frame, make_prediction, make_sighting
 
-from hivewatch.alert import compose
 from hivewatch.camera import CameraCounts
 from hivewatch.clock import Clock
 from hivewatch.config import ClockConfig, Config, HealthConfig, HiveConfig, MqttConfig, VideoConfig
 from hivewatch.domain import Message
 from hivewatch.errors import DiskFullError
-from hivewatch.health import schema
+from hivewatch.messages.alert import compose
+from hivewatch.messages.wire import schema
+from hivewatch.mqtt.publisher import Publisher
 from hivewatch.proof_of_life import ProofOfLife
-from hivewatch.publisher import Publisher
 from hivewatch.store import Store
 from hivewatch.timing import Stopwatch
 from hivewatch.watch import Step

@@ -13,12 +13,12 @@ import pytest
 from brokers import Broker, Proxy, Subscriber, free_port, wait_until
 from fakes import MODEL, make_frame, make_pixels, make_prediction, make_sighting
 
-from hivewatch import publisher as publisher_module
-from hivewatch.alert import availability, compose
 from hivewatch.config import HiveConfig, MqttConfig
 from hivewatch.domain import Message, OutboxEntry, Phase
 from hivewatch.errors import ConfigError, DiskFullError, StoreError
-from hivewatch.publisher import Publisher
+from hivewatch.messages.alert import availability, compose
+from hivewatch.mqtt import publisher as publisher_module
+from hivewatch.mqtt.publisher import Publisher
 from hivewatch.store import Store
 
 HIVE = HiveConfig(id="h1", name="Ruche 1")
@@ -128,6 +128,7 @@ def test_nothing_is_lost_when_the_broker_dies_while_messages_flow(
     for id_ in expected:
         record(store, id_)
     proxy = Proxy(broker.port).open()
+    proxy.bytes_per_s = 20_000  # so that some are still to come when the broker dies
     publisher = make_publisher(proxy.port)
     with Subscriber(broker.port) as before:
         publisher.start()
@@ -135,6 +136,7 @@ def test_nothing_is_lost_when_the_broker_dies_while_messages_flow(
         proxy.close()
         broker.kill()
         before.wait_for_end()
+    proxy.bytes_per_s = float("inf")
     broker.start()
     with Subscriber(broker.port) as after:
         proxy.open()

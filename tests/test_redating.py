@@ -14,10 +14,11 @@ import jsonschema
 import pytest
 from fakes import MODEL, make_frame, make_sighting
 
-from hivewatch.alert import compose, redated, sighting_schema
-from hivewatch.annotate import annotate
 from hivewatch.config import HiveConfig
 from hivewatch.domain import Phase, Sighting, Stamp
+from hivewatch.messages.alert import compose, redated
+from hivewatch.messages.annotate import annotate
+from hivewatch.messages.wire import schema
 from hivewatch.store import Store
 
 IN_1970 = datetime(1970, 1, 1, 0, 5, tzinfo=UTC)
@@ -51,7 +52,7 @@ def events(store: Store) -> list[dict[str, Any]]:
     messages = [entry.message for entry in store.pending(100)]
     documents = [json.loads(m.payload) for m in messages if m.topic.endswith("/event")]
     for document in documents:
-        jsonschema.Draft202012Validator(sighting_schema()).validate(document)
+        jsonschema.Draft202012Validator(schema("sighting")).validate(document)
     return documents
 
 

@@ -11,10 +11,9 @@ import pytest
 from fakes import NOON
 from visits import make_visit, record_visits
 
-from hivewatch import retention
 from hivewatch.config import OutboxConfig, StoreConfig
 from hivewatch.domain import Phase
-from hivewatch.store import Store
+from hivewatch.store import Store, retention
 
 LOOSE = StoreConfig(retention_days=36_500, largest_mb=1e6, least_free_mb=0.001)
 OUTBOX = OutboxConfig()

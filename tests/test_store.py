@@ -18,10 +18,10 @@ import pytest
 from disks import ordinary_user
 from fakes import MODEL, make_frame, make_pixels, make_prediction, make_sighting
 
-from hivewatch.alert import compose
 from hivewatch.config import HiveConfig
 from hivewatch.domain import Alert, Message, Phase, Sighting
 from hivewatch.errors import DiskFullError, StoreError
+from hivewatch.messages.alert import compose
 from hivewatch.store import Store
 
 JPEG_END = b"\xff\xd9"

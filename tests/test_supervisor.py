@@ -16,10 +16,10 @@ from brokers import wait_until
 from fakes import make_frame, make_pixels
 
 from hivewatch.camera import CameraCounts, Meanwhile
+from hivewatch.camera.supervisor import Supervisor
 from hivewatch.config import CameraChecksConfig, CameraConfig, FolderConfig
 from hivewatch.domain import CameraFault, CameraState, CameraStatus, Frame
 from hivewatch.errors import CameraError, PublishError
-from hivewatch.supervisor import Supervisor
 
 CHECKS = CameraChecksConfig(raise_after_s=4.0, clear_after_s=2.0, reopenings=2)
 CONFIG = CameraConfig(rate_hz=1.0, timeout_s=0.2, checks=CHECKS)
@@ -223,7 +223,7 @@ def test_a_stop_while_stuck_ends_the_frames() -> None:
 
 
 def test_changes_are_logged_once_each_with_the_reason_in_words(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "hivewatch.supervisor")
+    caplog.set_level("INFO", "hivewatch.camera.supervisor")
     list(Supervisor(CONFIG, ScriptedCamera([1, 2, *[3] * 50], range(10, 16))).frames(threading.Event()))
     assert caplog.messages == [
         "camera scripted camera is online",

@@ -8,9 +8,9 @@ from datetime import timedelta
 
 from fakes import MODEL, NOON, make_frame, make_pixels, make_prediction, make_sighting
 
-from hivewatch.alert import compose
 from hivewatch.config import HiveConfig
 from hivewatch.domain import Alert, Phase, Sighting
+from hivewatch.messages.alert import compose
 from hivewatch.store import Store
 
 HIVE = HiveConfig(id="h1", name="Ruche 1")

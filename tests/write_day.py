@@ -16,10 +16,10 @@ from pathlib import Path
 
 from fakes import MODEL, make_frame, make_pixels, make_prediction, make_sighting
 
-from hivewatch.alert import compose
 from hivewatch.config import Config, HiveConfig, MqttConfig
 from hivewatch.domain import Alert, Phase, Sighting
-from hivewatch.publisher import Publisher
+from hivewatch.messages.alert import compose
+from hivewatch.mqtt.publisher import Publisher
 from hivewatch.store import Store
 from hivewatch.upkeep import Upkeep
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hivewatch.disk import make_folder, sync_folder, write_durably
 from hivewatch.domain import Sighting
+from hivewatch.store.disk import make_folder, sync_folder, write_durably
 
 log = logging.getLogger(__name__)
 

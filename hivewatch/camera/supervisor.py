@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 from hivewatch.camera import Camera, Meanwhile, open_camera
-from hivewatch.camera_checks import CameraChecks
+from hivewatch.camera.checks import CameraChecks
 from hivewatch.config import CameraChecksConfig, CameraConfig
 from hivewatch.domain import CameraFault, CameraState, CameraStatus, Frame
 from hivewatch.errors import CameraError, HivewatchError

@@ -6,7 +6,7 @@ import logging
 import sqlite3
 
 from hivewatch.domain import Message, OutboxEntry
-from hivewatch.pictures import Album
+from hivewatch.store.pictures import Album
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""From a Sighting to what goes on the wire. Its topics and JSON documents are made here and nowhere else.
+"""From a Sighting to what goes on the wire.
 
 Under ``<base topic>/<hive id>/``:
 
@@ -18,13 +18,11 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
-from importlib.resources import files
+from datetime import datetime
 from typing import Any
 
 import cv2
 
-from hivewatch.annotate import annotate
 from hivewatch.config import HiveConfig
 from hivewatch.domain import (
     Alert,
@@ -39,9 +37,11 @@ from hivewatch.domain import (
     Stamp,
 )
 from hivewatch.errors import StoreError
+from hivewatch.messages.annotate import annotate
+from hivewatch.messages.wire import compact, head, iso, topic
 
 SCHEMA = "hivewatch.sighting"
-BACKLOG_SCHEMA = "hivewatch.backlog"
+BACKLOG_SCHEMA = "hivewatch.store.backlog"
 SCHEMA_VERSION = 1
 JPEG = "image/jpeg"
 _TIMES = {"at", "started_at", "last_seen_at", "ended_at", "taken_at"}
@@ -72,12 +72,12 @@ def compose(
             f"the snapshot of sighting {sighting.id} ({frame.width_px} x {frame.height_px} pixels) "
             f"cannot be made into a JPEG: {error}"
         ) from error
-    snapshot = Message(_topic(base_topic, hive.id, "snapshot"), annotated_jpeg, retained=True)
+    snapshot = Message(topic(base_topic, hive.id, "snapshot"), annotated_jpeg, retained=True)
     document = _document(sighting, hive, model, snapshot)
     if stamp is not None:
         document["clock"] = dataclasses.asdict(stamp)
     # Home Assistant ignores retained events, and a stale one would alarm every new subscriber.
-    event = Message(_topic(base_topic, hive.id, "event"), _json(document).encode(), retained=False)
+    event = Message(topic(base_topic, hive.id, "event"), compact(document).encode(), retained=False)
     return Alert(event, snapshot, clean_jpeg)
 
 
@@ -92,14 +92,14 @@ def redated(event: str, date: Callable[[Stamp], datetime | None]) -> str | None:
         return None
     shift = noted_at - datetime.fromisoformat(document["at"])
     for part in (document, document["frame"]):
-        part |= {key: _iso(datetime.fromisoformat(part[key]) + shift) for key in part.keys() & _TIMES}
-    return _json(document)
+        part |= {key: iso(datetime.fromisoformat(part[key]) + shift) for key in part.keys() & _TIMES}
+    return compact(document)
 
 
 def without_pictures(alert: Alert) -> Alert:
     """Return the alert as it is where there is no room for its pictures: the event says so."""
     document = json.loads(alert.event.payload) | {"snapshot": None}
-    event = dataclasses.replace(alert.event, payload=_json(document).encode())
+    event = dataclasses.replace(alert.event, payload=compact(document).encode())
     return Alert(event, None, None)
 
 
@@ -110,64 +110,38 @@ def interrupted_end(document: str, hive: HiveConfig, base_topic: str) -> Message
     """
     told = json.loads(document)
     end = told | {"event_type": str(Phase.END), "ended_at": told["at"], "interrupted": True}
-    return Message(_topic(base_topic, hive.id, "event"), _json(end).encode(), retained=False)
+    return Message(topic(base_topic, hive.id, "event"), compact(end).encode(), retained=False)
 
 
 def backlog_message(backlog: Backlog, hive: HiveConfig, base_topic: str) -> Message:
     """Return the message that stands for all that will not be sent any more."""
     document = {
-        "schema": BACKLOG_SCHEMA,
-        "schema_version": SCHEMA_VERSION,
-        "hive": {"id": hive.id, "name": hive.name},
+        **head("backlog", hive),
         "backlog_id": backlog.id,
         "sightings": backlog.sightings,
         "events": backlog.events,
         "pictures": backlog.pictures,
-        "first_at": backlog.first_at and _iso(backlog.first_at),
-        "last_at": backlog.last_at and _iso(backlog.last_at),
+        "first_at": backlog.first_at and iso(backlog.first_at),
+        "last_at": backlog.last_at and iso(backlog.last_at),
         "best_score": None if backlog.best_score is None else round(backlog.best_score, 4),
         "sighting_ids": list(backlog.sighting_ids),
         "text": _in_words(backlog),
     }
-    return Message(_topic(base_topic, hive.id, "backlog"), _json(document).encode(), retained=False)
+    return Message(topic(base_topic, hive.id, "backlog"), compact(document).encode(), retained=False)
 
 
 def _in_words(backlog: Backlog) -> str:
     unsent = f"{backlog.events} messages and {backlog.pictures} pictures were not sent"
     if backlog.first_at is None or backlog.last_at is None:
         return unsent
-    between = f"between {_iso(backlog.first_at)} and {_iso(backlog.last_at)}"
+    between = f"between {iso(backlog.first_at)} and {iso(backlog.last_at)}"
     return f"{backlog.sightings} sightings {between}: {unsent}"
 
 
 def availability(base_topic: str, hive_id: str, *, online: bool) -> Message:
     """Return the message that says whether the daemon of this hive is there."""
-    topic = _topic(base_topic, hive_id, "availability")
-    return Message(topic, b"online" if online else b"offline", retained=True)
-
-
-def sighting_schema() -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) that every event document fulfils."""
-    return _schema("sighting")
-
-
-def backlog_schema() -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) that every backlog document fulfils."""
-    return _schema("backlog")
-
-
-def _schema(name: str) -> dict[str, Any]:
-    text = files("hivewatch").joinpath("schema", f"{name}-{SCHEMA_VERSION}.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
-
-
-def _json(document: dict[str, Any]) -> str:
-    return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-
-
-def _topic(base_topic: str, hive_id: str, leaf: str) -> str:
-    return f"{base_topic}/{hive_id}/{leaf}"
+    payload = b"online" if online else b"offline"
+    return Message(topic(base_topic, hive_id, "availability"), payload, retained=True)
 
 
 def _jpeg(pixels: Pixels, quality: int) -> bytes:
@@ -183,22 +157,20 @@ def _document(
 ) -> dict[str, Any]:
     frame = sighting.best_frame
     document = {
-        "schema": SCHEMA,
-        "schema_version": SCHEMA_VERSION,
+        **head("sighting", hive),
         "event_type": str(sighting.phase),
         "sighting_id": sighting.id,
-        "hive": {"id": hive.id, "name": hive.name},
         "source": frame.source,
-        "at": _iso(sighting.at),
-        "started_at": _iso(sighting.started_at),
-        "last_seen_at": _iso(sighting.last_seen_at),
+        "at": iso(sighting.at),
+        "started_at": iso(sighting.started_at),
+        "last_seen_at": iso(sighting.last_seen_at),
         "duration_s": round(sighting.duration_s, 3),
         "score": round(sighting.score, 4),
         "best_score": round(sighting.best.score, 4),
         "votes_for": sighting.votes_for,
         "votes": sighting.votes,
         "frame": {
-            "taken_at": _iso(frame.taken_at),
+            "taken_at": iso(frame.taken_at),
             "width_px": frame.width_px,
             "height_px": frame.height_px,
         },
@@ -231,7 +203,3 @@ def _place(location: Location, frame: Frame) -> dict[str, Any]:
         if box is None
         else dict(zip(box._fields, box.pixels(frame.width_px, frame.height_px), strict=True)),
     }
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -6,18 +6,15 @@ Under ``<base topic>/<hive id>/``, both retained: ``health`` (``schema/health-1.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime
-from importlib.resources import files
-from typing import Any, Literal
+from datetime import date, datetime
+from typing import Any
 
 from hivewatch.config import HiveConfig
 from hivewatch.domain import Message, ModelIdentity
 from hivewatch.machine import Throttling, Versions
-
-SCHEMA_VERSION = 1
+from hivewatch.messages.wire import compact, head, topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,25 +99,6 @@ def summary_message(summary: Summary, hive: HiveConfig, base_topic: str) -> Mess
     return _message("summary", {**asdict(summary), "text": summary.text}, hive, base_topic)
 
 
-def schema(leaf: Literal["health", "summary"]) -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) that every such document fulfils."""
-    path = files("hivewatch").joinpath("schema", f"{leaf}-{SCHEMA_VERSION}.json")
-    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return document
-
-
 def _message(leaf: str, content: dict[str, Any], hive: HiveConfig, base_topic: str) -> Message:
-    document = {
-        "schema": f"hivewatch.{leaf}",
-        "schema_version": SCHEMA_VERSION,
-        "hive": {"id": hive.id, "name": hive.name},
-        **content,
-    }
-    text = json.dumps(document, default=_iso, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return Message(f"{base_topic}/{hive.id}/{leaf}", text.encode(), retained=True)
-
-
-def _iso(moment: date) -> str:
-    if isinstance(moment, datetime):
-        return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return moment.isoformat()
+    document = {**head(leaf, hive), **content}
+    return Message(topic(base_topic, hive.id, leaf), compact(document).encode(), retained=True)

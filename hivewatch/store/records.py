@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from hivewatch.domain import Phase
-from hivewatch.pictures import Pictures
+from hivewatch.store.pictures import Pictures
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass, field
 from datetime import datetime, timedelta
 
-from hivewatch.database import Lane, iso, queue_message, transaction
 from hivewatch.domain import Backlog, Message
+from hivewatch.store.database import Lane, iso, queue_message, transaction
 
 MOST_IDS = 20
 # So that a full outbox is not trimmed, and its summary not written anew, with every message that comes.

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hivewatch.database import DATABASE, TABLES, iso, open_database, transaction
-from hivewatch.disk import primary_code, sync_folder
 from hivewatch.domain import Phase
-from hivewatch.pictures import Album, Found
+from hivewatch.store.database import DATABASE, TABLES, iso, open_database, transaction
+from hivewatch.store.disk import primary_code, sync_folder
+from hivewatch.store.pictures import Album, Found
 
 log = logging.getLogger(__name__)
 

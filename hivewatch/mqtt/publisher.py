@@ -18,10 +18,10 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from hivewatch.broker import CONNECT_TIMEOUT_S, Connection
 from hivewatch.config import MqttConfig
 from hivewatch.domain import Message, OutboxEntry
 from hivewatch.errors import ConfigError, DiskFullError, HivewatchError, PublishError
+from hivewatch.mqtt.broker import CONNECT_TIMEOUT_S, Connection
 
 FIRST_RECONNECT_S = 1.0
 LOOK_AGAIN_S = 1.0

@@ -6,16 +6,14 @@ hive's ``availability`` is ``online``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from importlib.resources import files
-from typing import Any
+from datetime import datetime
 
 from hivewatch.config import HiveConfig
 from hivewatch.domain import CameraFault, CameraStatus, Message
+from hivewatch.messages.wire import compact, head, topic
 
-SCHEMA = "hivewatch.camera_status"
+SCHEMA = "hivewatch.messages.camera_status"
 SCHEMA_VERSION = 1
 
 
@@ -31,21 +29,11 @@ def camera_message(
     ``since`` is None as long as nobody knows what time it is.
     """
     document = {
-        "schema": SCHEMA,
-        "schema_version": SCHEMA_VERSION,
-        "hive": {"id": hive.id, "name": hive.name},
+        **head("camera_status", hive),
         "source": status.source,
         "status": status.state,
         "reasons": status.reasons,
-        "since": since and since.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "since": since,
         "raised": raised,
     }
-    payload = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-    return Message(f"{base_topic}/{hive.id}/camera/status", payload, retained=True)
-
-
-def camera_schema() -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) that every such document fulfils."""
-    path = files("hivewatch").joinpath("schema", f"camera-status-{SCHEMA_VERSION}.json")
-    schema: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return schema
+    return Message(topic(base_topic, hive.id, "camera/status"), compact(document).encode(), retained=True)

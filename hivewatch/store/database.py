@@ -16,7 +16,7 @@ from typing import Literal
 
 from hivewatch.domain import Message, Phase, Sighting
 from hivewatch.errors import StoreError
-from hivewatch.pictures import Pictures
+from hivewatch.store.pictures import Pictures
 
 DATABASE = "hivewatch.db"
 DATABASE_VERSION = 1

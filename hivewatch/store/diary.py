@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
-from hivewatch.disk import disk_errors, sync_folder, write_durably
+from hivewatch.store.disk import disk_errors, sync_folder, write_durably
 
 
 class Diary:

@@ -19,9 +19,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from hivewatch import backlog
 from hivewatch.config import OutboxConfig, StoreConfig
-from hivewatch.database import (
+from hivewatch.domain import Alert, Backlog, Message, OutboxEntry, Sighting, StoreStatus
+from hivewatch.errors import DiskFullError
+from hivewatch.store import backlog
+from hivewatch.store.database import (
     DATABASE,
     check_integrity,
     connect,
@@ -32,15 +34,13 @@ from hivewatch.database import (
     queue_picture,
     transaction,
 )
-from hivewatch.disk import disk_errors, free_bytes, locked, make_folder
-from hivewatch.domain import Alert, Backlog, Message, OutboxEntry, Sighting, StoreStatus
-from hivewatch.errors import DiskFullError
-from hivewatch.outbox import Outbox
-from hivewatch.pictures import NO_PICTURES, Album, Pictures, name_pictures
-from hivewatch.records import StoredSighting, moment, select
-from hivewatch.redating import redate
-from hivewatch.retention import MEGABYTE, Retention
-from hivewatch.salvage import list_again, open_or_begin_anew
+from hivewatch.store.disk import disk_errors, free_bytes, locked, make_folder
+from hivewatch.store.outbox import Outbox
+from hivewatch.store.pictures import NO_PICTURES, Album, Pictures, name_pictures
+from hivewatch.store.records import StoredSighting, moment, select
+from hivewatch.store.redating import redate
+from hivewatch.store.retention import MEGABYTE, Retention
+from hivewatch.store.salvage import list_again, open_or_begin_anew
 
 # How often the oldest pictures are removed for one event; what still does not fit then would not fit either.
 _MOST_CLEARINGS = 3

@@ -13,11 +13,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from hivewatch.backlog import drop_pictures_of
 from hivewatch.config import StoreConfig
-from hivewatch.database import DATABASE, iso, transaction
-from hivewatch.disk import free_bytes
-from hivewatch.pictures import Album, Pictures
+from hivewatch.store.backlog import drop_pictures_of
+from hivewatch.store.database import DATABASE, iso, transaction
+from hivewatch.store.disk import free_bytes
+from hivewatch.store.pictures import Album, Pictures
 
 log = logging.getLogger(__name__)
 

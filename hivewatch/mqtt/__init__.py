@@ -1,0 +1,1 @@
+"""From the outbox on disk to an MQTT broker, in a thread of its own."""
