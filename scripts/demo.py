@@ -35,6 +35,7 @@ HIVE = "demo"
 RETAINED = ("availability", "snapshot", "camera/status", "health", "summary")
 ANSWER_S = 10.0
 STOP_S = 15.0
+STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class DemoError(Exception):
@@ -126,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo and return its exit code."""
     chosen = _parser().parse_args(arguments)
     # SIGINT too: a shell starts what it puts in the background with SIGINT ignored.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in STOPPING_SIGNALS:
         signal.signal(number, lambda *_: sys.exit(130))
     try:
         with contextlib.ExitStack() as opened:
@@ -249,16 +250,37 @@ def _hivewatch(arguments: list[str], output: IO[str] | None = None) -> Iterator[
     """Run hivewatch in a process group of its own, so that a Ctrl-C reaches us alone; end it afterwards."""
     # -P: else a checkout named hivewatch in the current folder would be taken for the package.
     command = [sys.executable, "-P", "-m", "hivewatch", *arguments]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, process_group=0)
+    process = None
     try:
+        with _signals_wait():
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, process_group=0)
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if process is not None:
+            _end(process)
+
+
+@contextlib.contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Let a signal that says stop take effect after the block: a child just started would be left behind."""
+    came: list[int] = []
+    handlers = {number: signal.signal(number, lambda n, _: came.append(n)) for number in STOPPING_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if came:
+        sys.exit(130)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _tell_pictures(viewer: Viewer, folder: Path) -> None:
