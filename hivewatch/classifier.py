@@ -41,7 +41,7 @@ Size = Annotated[int, Field(gt=0)]
 class ModelInfo:
     """What a model file says of itself, and the file's SHA-256 (hexadecimal).
 
-    A view is resized so that its long side is ``input_long_side_px`` and both sides are multiples of
+    A view is shrunk so that its long side is ``input_long_side_px`` at most and both sides are multiples of
     ``input_multiple_px``. ``box_level`` is the level ``localize.locate`` cuts at.
     """
 
@@ -80,7 +80,9 @@ class Classifier:
         Raises ModelError when the graph fails or its result is not finite: there is no score then.
         """
         with self._stopwatch("preprocess"):
-            pixels = fit_to_input(view.pixels, self.model.input_long_side_px, self.model.input_multiple_px)
+            share = max(view.pixels.shape[:2]) / view.watched_px
+            long_side_px = self.model.input_long_side_px * share
+            pixels = fit_to_input(view.pixels, long_side_px, self.model.input_multiple_px)
         with self._stopwatch("forward"):
             score, cam = self.forward(pixels)
         with self._stopwatch("localize"):
@@ -97,7 +99,7 @@ class Classifier:
         pixels = np.zeros((height_px, width_px, 3), np.uint8)
         frame = Frame(pixels, datetime.now(UTC), 0.0, 0, "warm-up")
         for _ in range(WARM_UP_RUNS):
-            self.predict(View(frame, pixels, WHOLE))
+            self.predict(View(frame, pixels, WHOLE, max(width_px, height_px)))
 
     def forward(self, pixels: Pixels) -> tuple[float, Map]:
         """Run the graph on pixels from ``fit_to_input``; return score and map. Raises as ``predict`` does."""
@@ -113,16 +115,17 @@ class Classifier:
         return score, cam
 
 
-def fit_to_input(pixels: Pixels, long_side_px: int, multiple_px: int) -> Pixels:
-    """Resize so that the long side is ``long_side_px`` and both sides are multiples of ``multiple_px``.
+def fit_to_input(pixels: Pixels, long_side_px: float, multiple_px: int) -> Pixels:
+    """Shrink so that the long side is ``long_side_px`` and both sides are multiples of ``multiple_px``.
 
-    Each side is rounded to the nearest multiple, at least one: a very long and narrow picture is widened.
+    A smaller picture is not enlarged, which would cost time and show nothing more. Each side is rounded to
+    the nearest multiple, at least one: a very long and narrow picture is widened.
     Training and evaluation resize by this function too. Raises ValueError for a picture without pixels.
     """
     height_px, width_px = pixels.shape[:2]
     if pixels.size == 0:
         raise ValueError(f"a view of {width_px} x {height_px} pixels cannot be classified")
-    factor = long_side_px / max(width_px, height_px) / multiple_px
+    factor = min(1.0, long_side_px / max(width_px, height_px)) / multiple_px
     width, height = (max(1, round(side * factor)) * multiple_px for side in (width_px, height_px))
     shrinks = width * height < width_px * height_px
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR

@@ -116,6 +116,7 @@ class MotionConfig(Section):
     """Which frames are worth classifying."""
 
     enabled: bool = True
+    narrow: bool = True
     difference: int = Field(default=18, ge=1, le=255)
     changed_share: float = Field(default=0.0005, gt=0, le=1)
     hold_s: Seconds = 3.0

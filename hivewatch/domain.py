@@ -89,11 +89,16 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """The part of a frame that is watched: cropped to ``extent``, ignored places painted over."""
+    """The part of a frame that is looked at: cropped to ``extent``, ignored places painted over.
+
+    ``watched_px`` is the longer side of all that is watched, in pixels: a view narrowed from it is shown to
+    the network at the same scale.
+    """
 
     frame: Frame
     pixels: Pixels
     extent: Box
+    watched_px: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,13 +27,14 @@ class Region:
     def view(self, frame: Frame) -> View:
         """Return what is watched of ``frame``; the whole of it, not copied, where no polygons are set."""
         if not (self._watch or self._ignore):
-            return View(frame, frame.pixels, WHOLE)
+            return View(frame, frame.pixels, WHOLE, max(frame.width_px, frame.height_px))
         width, height = frame.width_px, frame.height_px
         left, top, right, bottom = self._bounds(width, height)
         mask = self.mask(width, height)
         pixels = np.full((bottom - top, right - left, 3), _PAINT, np.uint8)
         cv2.copyTo(frame.pixels[top:bottom, left:right], mask[top:bottom, left:right], pixels)
-        return View(frame, pixels, Box(left / width, top / height, right / width, bottom / height))
+        extent = Box(left / width, top / height, right / width, bottom / height)
+        return View(frame, pixels, extent, max(right - left, bottom - top))
 
     def mask(self, width_px: int, height_px: int) -> Pixels:
         """Return uint8, height x width, for whole frames of that size: 255 where watched, else 0."""

@@ -53,8 +53,8 @@ class Watch:
     def _step(self, frame: Frame) -> Step:
         with self.stopwatch("gate"):
             view = self.region.view(frame)
-            passes = frame.usable and self.gate.passes(view)
-        prediction = self.classifier.predict(view) if passes else None
+            narrowed = self.gate.look(view) if frame.usable else None
+        prediction = None if narrowed is None else self.classifier.predict(narrowed)
         with self.stopwatch("decide"):
             if prediction is None:
                 sightings = self.decider.no_vote(frame)

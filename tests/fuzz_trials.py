@@ -108,7 +108,7 @@ def _look_at(camera: Camera, outcome: Outcome) -> list[Frame] | None:
     frames = []
     try:
         for frame in camera.frames(threading.Event()):
-            gate.passes(region.view(frame))
+            gate.look(region.view(frame))
             frames.append(frame)
     except CameraError:
         return None

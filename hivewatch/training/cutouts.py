@@ -26,7 +26,7 @@ LEAST_DIFFERENCE = 18.0
 PLAUSIBLE_SHARE = (0.18, 0.7)
 SMALLEST_SIDE_PX = 24
 LARGEST_SIDE_PX = 160
-MOST_BEES = 250
+MOST_BEES = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)

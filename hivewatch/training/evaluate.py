@@ -142,7 +142,8 @@ def judge(pictures: Iterable[Picture], classifier: Classifier) -> list[Verdict]:
 
 def predict(pixels: Pixels, classifier: Classifier, number: int = 0, source: str = "picture") -> Prediction:
     """What the classifier says of a picture seen whole."""
-    return classifier.predict(View(Frame(pixels, TAKEN_AT, 0.0, number, source), pixels, WHOLE))
+    frame = Frame(pixels, TAKEN_AT, 0.0, number, source)
+    return classifier.predict(View(frame, pixels, WHOLE, max(pixels.shape[:2])))
 
 
 def measure(group: str, verdicts: Sequence[Verdict], threshold: float) -> Report:

@@ -23,7 +23,6 @@ MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 """Standard deviation of ImageNet's pixels."""
 POOLINGS = ("gap", "topk", "lse", "max")
-TOP_CELLS = 3
 LSE_SHARPNESS = 2.0
 IMAGENET_URL = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
 
@@ -38,7 +37,7 @@ class HornetNet(nn.Module):
     ``pooling`` names how the map becomes one logit:
 
     - ``gap``: mean of all cells (Zhou et al. 2016, section 2),
-    - ``topk``: mean of the TOP_CELLS highest cells,
+    - ``topk``: mean of the ``top_cells`` highest cells,
     - ``lse``: log-sum-exp, a smooth maximum (Pinheiro and Collobert 2015, section 3.2),
     - ``max``: the highest cell (Oquab et al. 2015, section 3.2).
 
@@ -48,7 +47,7 @@ class HornetNet(nn.Module):
     scale: Tensor
     offset: Tensor
 
-    def __init__(self, pooling: str = "topk", layer4_stride: int = 2) -> None:
+    def __init__(self, pooling: str = "topk", layer4_stride: int = 2, top_cells: int = 2) -> None:
         super().__init__()
         if pooling not in POOLINGS:
             raise ValueError(f"pooling is one of {', '.join(POOLINGS)}, not {pooling!r}")
@@ -56,7 +55,7 @@ class HornetNet(nn.Module):
             raise ValueError(f"layer4_stride is 1 or 2, not {layer4_stride}")
         # Attributes, not the module's constants: TorchScript compiles the methods that use them.
         self.pooling = pooling
-        self.top_cells = TOP_CELLS
+        self.top_cells = top_cells
         self.lse_sharpness = LSE_SHARPNESS
         self.cam_stride_px = 16 * layer4_stride
         backbone = resnet18(weights=None)

@@ -22,7 +22,11 @@ from hivewatch.training.dataset import HORNET, Picture, Shot
 from hivewatch.training.recipe import Recipe
 
 BEE = "honeybee"
-LARGE_ONLY = ("crabro", "mandarinia")  # shrunk to a few pixels nobody could tell them from velutina
+LARGEST_SCALE = 2.5
+LOOK_ALIKES = ("crabro", "mandarinia")
+LOOK_ALIKE_SHARE = 0.25
+"""Of the photographs without Vespa velutina: how often one of another hornet is drawn."""
+LARGE_ONLY = LOOK_ALIKES  # shrunk to a few pixels nobody could tell them from velutina
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,7 @@ class Sampler:
         box = boxes[int(rng.integers(len(boxes)))]
         height, width = pixels.shape[:2]
         side_px = max((box.x1 - box.x0) * width, (box.y1 - box.y0) * height)
-        scale = min(size_px / side_px, 2.5)
+        scale = min(size_px / side_px, LARGEST_SCALE)
         reach = max(0.0, self.recipe.crop_px / 2 / scale - side_px / 2)
         x = (box.x0 + box.x1) / 2 * width + rng.uniform(-reach, reach)
         y = (box.y0 + box.y1) / 2 * height + rng.uniform(-reach, reach)
@@ -164,14 +168,14 @@ class Sampler:
 
     def _photo(self, rng: Rng) -> Crop:
         """A close-up, as large as in a frame filled by it or shrunk towards what a hive camera sees."""
-        species = HORNET if HORNET in self._photos and rng.random() < 0.4 else None
-        picture, pixels = _pick(self._photos if species is None else {HORNET: self._photos[HORNET]}, rng)
+        picture, pixels = _pick(self._photos_of(rng), rng)
         height, width = pixels.shape[:2]
         least_px = 160 if picture.species in LARGE_ONLY or picture.hornet else 60
         if picture.domain == "crop":
             long_side_px = rng.uniform(18, 80)
         else:
-            long_side_px = np.exp(rng.uniform(np.log(least_px), np.log(self.recipe.frame_long_side_px)))
+            most_px = max(least_px, min(self.recipe.frame_long_side_px, 1.15 * max(height, width)))
+            long_side_px = np.exp(rng.uniform(np.log(least_px), np.log(most_px)))
         scale = long_side_px / max(height, width)
         if picture.hornet_boxes:
             crop = self._photo_at_box(picture, pixels, scale, rng)
@@ -183,6 +187,13 @@ class Sampler:
             )
             crop = self._cut(picture, pixels, centre, scale, rng)
         return crop
+
+    def _photos_of(self, rng: Rng) -> dict[str, list[Shot]]:
+        """The photographs to draw from: the hornet's, its look-alikes' or all others'."""
+        kind = rng.random()
+        wanted = (HORNET,) if kind < 0.4 else LOOK_ALIKES if kind < 0.4 + 0.6 * LOOK_ALIKE_SHARE else ()
+        chosen = {species: self._photos[species] for species in wanted if species in self._photos}
+        return chosen or self._photos
 
     def _photo_at_box(self, picture: Picture, pixels: Pixels, scale: float, rng: Rng) -> Crop:
         box = picture.hornet_boxes[rng.integers(len(picture.hornet_boxes))]
@@ -210,7 +221,8 @@ class Sampler:
 
     def _frame_scale(self, pixels: Pixels, rng: Rng) -> float:
         """From pixels of the picture to those of the network's whole frame, give or take."""
-        return float(self.recipe.frame_long_side_px / max(pixels.shape[:2]) * np.exp(rng.normal(0, 0.3)))
+        whole = min(1.0, self.recipe.frame_long_side_px / max(pixels.shape[:2]))
+        return float(whole * np.exp(rng.normal(0, 0.3)))
 
     def _cut(
         self, picture: Picture, pixels: Pixels, centre: tuple[float, float], scale: float, rng: Rng

@@ -35,7 +35,7 @@ PRIOR = 0.02
 """The share of cells the untrained classifier takes for a hornet (Lin et al. 2017, section 3.3)."""
 
 BATCHES_AHEAD = 3
-KEPT_ALARMS = 600
+KEPT_ALARMS = 1500
 """How many hard negatives of earlier rounds stay in play."""
 
 log = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class Run:
     def __init__(self, recipe: Recipe, weights: Path | str | None) -> None:
         """Start a new run; ``weights`` None leaves the network random, to be filled by ``restored``."""
         self.recipe = recipe
-        self.net = HornetNet(recipe.pooling, recipe.layer4_stride)
+        self.net = HornetNet(recipe.pooling, recipe.layer4_stride, recipe.top_cells)
         if weights is not None:
             _start(self.net, weights, recipe.fresh)
         self.net.to(memory_format=torch.channels_last)

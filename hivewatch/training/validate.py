@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from hivewatch.domain import Box, Map, Pixels, Point
+from hivewatch.classifier import fit_to_input
+from hivewatch.domain import Box, Map, Point
 from hivewatch.training.dataset import Picture, Shot
 from hivewatch.training.metrics import auroc, points_at, recall_at_fpr
 from hivewatch.training.network import HornetNet, normalise
@@ -62,20 +63,18 @@ def validate(net: HornetNet, shots: Sequence[Shot], recipe: Recipe) -> Validatio
 
 
 def false_alarms(net: HornetNet, shots: Sequence[Shot], recipe: Recipe, round_number: int) -> list[Place]:
-    """The highest peaks of the maps of hive frames away from any hornet, a few per frame: hard negatives.
+    """The highest peaks of the maps away from any hornet, a few per picture: hard negatives.
 
-    Each ``round_number`` looks at other frames.
+    Each ``round_number`` looks at other pictures: ``mined_frames`` of hives, and half as many photographs.
     """
-    hive = [
-        (index, shot)
-        for index, shot in enumerate(shots)
-        if shot[0].domain == "hive" and (shot[0].hornet_boxes or not shot[0].hornet)
-    ]
-    random.Random(round_number).shuffle(hive)
-    hive = hive[: recipe.mined_frames]
+    known = [(i, shot) for i, shot in enumerate(shots) if shot[0].hornet_boxes or not shot[0].hornet]
+    random.Random(round_number).shuffle(known)
+    hive = [numbered for numbered in known if numbered[1][0].domain == "hive"][: recipe.mined_frames]
+    photos = [numbered for numbered in known if numbered[1][0].domain == "photo"][: recipe.mined_frames // 2]
+    chosen = hive + photos
     places = []
-    maps = frame_maps(net, [shot for _, shot in hive], recipe, "mine")
-    for (index, _), (shot, _, cam) in zip(hive, maps, strict=True):
+    maps = frame_maps(net, [shot for _, shot in chosen], recipe, "mine")
+    for (index, _), (shot, _, cam) in zip(chosen, maps, strict=True):
         places += [
             Place(index, x, y) for x, y in _false_peaks(cam, shot[0].hornet_boxes, recipe.mined_per_frame)
         ]
@@ -87,19 +86,12 @@ def frame_maps(
 ) -> Iterator[tuple[Shot, float, Map]]:
     """Each picture with its pooled logit and its map, seen whole as the daemon sees it."""
     for shot in tqdm(shots, desc=task):
-        pixels = torch.from_numpy(_fit(shot[1], recipe.frame_long_side_px)).permute(2, 0, 1)[None]
+        pixels = torch.from_numpy(fit_to_input(shot[1], recipe.frame_long_side_px, STEP_PX)).permute(2, 0, 1)[
+            None
+        ]
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=recipe.mixed_precision):
             cam = net.forward_map(normalise(pixels).contiguous(memory_format=torch.channels_last)).float()
         yield shot, float(net.pool(cam)), cam[0, 0].numpy()
-
-
-def _fit(pixels: Pixels, long_side_px: int) -> Pixels:
-    """Resize as the classifier does: the longer side fixed, both sides whole multiples of STEP_PX."""
-    factor = long_side_px / max(pixels.shape[:2])
-    width, height = (max(STEP_PX, round(n * factor / STEP_PX) * STEP_PX) for n in pixels.shape[1::-1])
-    shrinks = width * height < pixels.shape[0] * pixels.shape[1]
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(pixels, (width, height), interpolation=how)  # type: ignore[return-value]
 
 
 def _peak(cam: Map) -> Point:
