@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from pydantic import Field, TypeAdapter, ValidationError
 
-from hivewatch.domain import WHOLE, Frame, Map, Pixels, Prediction, View
+from hivewatch.closer import Closer
+from hivewatch.domain import WHOLE, Box, Frame, Map, Pixels, Prediction, View
 from hivewatch.errors import ModelError
 from hivewatch.localize import locate
 
@@ -59,6 +60,16 @@ class ModelInfo:
     created: str
     torch_version: str
     recipe: Mapping[str, Any]
+    closer: Closer | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """What the network says of one view: a score, 0..1, and a map of logits over ``extent``."""
+
+    score: float
+    cam: Map
+    extent: Box
 
 
 def _no_stopwatch(_stage: str) -> AbstractContextManager[None]:
@@ -66,7 +77,7 @@ def _no_stopwatch(_stage: str) -> AbstractContextManager[None]:
 
 
 class Classifier:
-    """A loaded model. ``stopwatch`` is entered for each stage: ``preprocess``, ``forward``, ``localize``."""
+    """A loaded model. ``stopwatch`` is entered for each stage: preprocess, forward, closer, localize."""
 
     def __init__(self, graph: Graph, model: ModelInfo, stopwatch: Stopwatch = _no_stopwatch) -> None:
         """Take what ``load_classifier`` loaded and checked."""
@@ -79,15 +90,34 @@ class Classifier:
 
         Raises ModelError when the graph fails or its result is not finite: there is no score then.
         """
-        with self._stopwatch("preprocess"):
-            share = max(view.pixels.shape[:2]) / view.watched_px
-            long_side_px = self.model.input_long_side_px * share
-            pixels = fit_to_input(view.pixels, long_side_px, self.model.input_multiple_px)
-        with self._stopwatch("forward"):
-            score, cam = self.forward(pixels)
+        first, closer = self.look(view)
+        best = max(closer, key=lambda look: look.score, default=first)
+        score = first.score
+        if self.model.closer is not None and closer:
+            score = self.model.closer.score(first.score, best.score)
         with self._stopwatch("localize"):
-            location = locate(cam, view.extent, self.model.box_level)
-        return Prediction(score, cam, view.extent, location)
+            location = locate(best.cam, best.extent, self.model.box_level)
+        return Prediction(score, best.cam, best.extent, location)
+
+    def look(self, view: View) -> tuple[Look, list[Look]]:
+        """Look at ``view``, and closer at its most suspicious places where the model asks for it."""
+        factor = min(1.0, self.model.input_long_side_px / view.watched_px)
+        with self._stopwatch("preprocess"):
+            pixels = resize(view.pixels, factor, self.model.input_multiple_px)
+        with self._stopwatch("forward"):
+            first = Look(*self.forward(pixels), view.extent)
+        closer = self.model.closer
+        if closer is None or first.score < closer.from_score:
+            return first, []
+        with self._stopwatch("closer"):
+            return first, [
+                self._look_closer(window, factor * closer.zoom)
+                for window in closer.windows(view, first.cam, factor)
+            ]
+
+    def _look_closer(self, window: View, factor: float) -> Look:
+        pixels = resize(window.pixels, factor, self.model.input_multiple_px)
+        return Look(*self.forward(pixels), window.extent)
 
     @property
     def threads(self) -> int:
@@ -100,6 +130,8 @@ class Classifier:
         frame = Frame(pixels, datetime.now(UTC), 0.0, 0, "warm-up")
         for _ in range(WARM_UP_RUNS):
             self.predict(View(frame, pixels, WHOLE, max(width_px, height_px)))
+            if self.model.closer is not None:
+                self.forward(np.zeros((self.model.closer.window_px,) * 2 + (3,), np.uint8))
 
     def forward(self, pixels: Pixels) -> tuple[float, Map]:
         """Run the graph on pixels from ``fit_to_input``; return score and map. Raises as ``predict`` does."""
@@ -115,18 +147,27 @@ class Classifier:
         return score, cam
 
 
-def fit_to_input(pixels: Pixels, long_side_px: float, multiple_px: int) -> Pixels:
+def fit_to_input(pixels: Pixels, long_side_px: int, multiple_px: int) -> Pixels:
     """Shrink so that the long side is ``long_side_px`` and both sides are multiples of ``multiple_px``.
 
     A smaller picture is not enlarged, which would cost time and show nothing more. Each side is rounded to
     the nearest multiple, at least one: a very long and narrow picture is widened.
     Training and evaluation resize by this function too. Raises ValueError for a picture without pixels.
     """
+    return resize(pixels, min(1.0, long_side_px / max(1, *pixels.shape[:2])), multiple_px)
+
+
+def resize(pixels: Pixels, factor: float, multiple_px: int) -> Pixels:
+    """Scale by ``factor``, each side to the nearest multiple of ``multiple_px``, at least one.
+
+    Raises ValueError for a picture without pixels.
+    """
     height_px, width_px = pixels.shape[:2]
     if pixels.size == 0:
         raise ValueError(f"a view of {width_px} x {height_px} pixels cannot be classified")
-    factor = min(1.0, long_side_px / max(width_px, height_px)) / multiple_px
-    width, height = (max(1, round(side * factor)) * multiple_px for side in (width_px, height_px))
+    width, height = (
+        max(1, round(side * factor / multiple_px)) * multiple_px for side in (width_px, height_px)
+    )
     shrinks = width * height < width_px * height_px
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), np.uint8)

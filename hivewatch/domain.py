@@ -6,7 +6,7 @@ or resize a stage works on. Times come twice: ``taken_at`` for people, ``monoton
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -99,6 +99,14 @@ class View:
     pixels: Pixels
     extent: Box
     watched_px: int
+
+    def cut(self, left: int, top: int, right: int, bottom: int) -> View:
+        """Return a part of the view, given in its pixels, that keeps its place in the frame."""
+        height_px, width_px = self.pixels.shape[:2]
+        x0, y0, x1, y1 = self.extent
+        across, down = (x1 - x0) / width_px, (y1 - y0) / height_px
+        extent = Box(x0 + left * across, y0 + top * down, x0 + right * across, y0 + bottom * down)
+        return replace(self, pixels=self.pixels[top:bottom, left:right], extent=extent)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -103,12 +102,7 @@ def _narrowed(view: View, moves: list[Box]) -> View:
     top, bottom = _span(min(m.y0 for m in moves), max(m.y1 for m in moves), height_px, long_px)
     if (right - left, bottom - top) == (width_px, height_px):
         return view
-    x0, y0, x1, y1 = view.extent
-    extent = Box(
-        *(x0 + left / width_px * (x1 - x0), y0 + top / height_px * (y1 - y0)),
-        *(x0 + right / width_px * (x1 - x0), y0 + bottom / height_px * (y1 - y0)),
-    )
-    return replace(view, pixels=view.pixels[top:bottom, left:right], extent=extent)
+    return view.cut(left, top, right, bottom)
 
 
 def _span(low: float, high: float, side_px: int, long_px: int) -> tuple[int, int]:

@@ -13,11 +13,11 @@ PACKAGE = Path(__file__).parent.parent / "hivewatch"
 BASE = {"domain", "errors", "config"}
 # What a leaf may import beside the base: the helpers that exist for it alone.
 HELPERS = {
-    "classifier": {"localize"},
+    "classifier": {"closer", "localize"},
     "messages": {"machine"},
 }
 ALONE = {
-    *("camera", "clock", "decision", "localize", "machine", "motion", "mqtt", "region"),
+    *("camera", "clock", "closer", "decision", "localize", "machine", "motion", "mqtt", "region"),
     *("stopping", "store", "systemd", "tally", "timing"),
 }
 LEAVES = set(HELPERS) | ALONE

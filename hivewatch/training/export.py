@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from hivewatch.classifier import DESCRIPTION_FILE, FORMAT, FORMAT_VERSION, load_graph
+from hivewatch.closer import Closer
 from hivewatch.errors import ModelError
 from hivewatch.training.network import LABELS, MEAN, STD, HornetNet
 
@@ -32,6 +33,7 @@ class Description:
     training_data: str
     licence: str
     recipe: dict[str, Any] = field(default_factory=dict)
+    closer: Closer | None = None
     input_long_side_px: int = 640
     input_multiple_px: int = 32
 

@@ -39,7 +39,7 @@ class Recipe(Section):
     fresh: tuple[str, ...] = ()
 
     crop_px: int = Field(256, ge=64, multiple_of=32)
-    frame_long_side_px: int = Field(896, ge=64)
+    frame_long_side_px: int = Field(640, ge=64)
     decode_long_side_px: int = Field(896, ge=64)
     hornet_px: Positive = 46.0
     hornet_px_spread: Positive = 0.5

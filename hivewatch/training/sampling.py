@@ -220,9 +220,9 @@ class Sampler:
         return float(np.clip(size_px, 16, 0.6 * self.recipe.crop_px))
 
     def _frame_scale(self, pixels: Pixels, rng: Rng) -> float:
-        """From pixels of the picture to those of the network's whole frame, give or take."""
+        """From pixels of the picture to those the network sees: of a whole frame, or of a closer look."""
         whole = min(1.0, self.recipe.frame_long_side_px / max(pixels.shape[:2]))
-        return float(whole * np.exp(rng.normal(0, 0.3)))
+        return float(whole * np.exp(rng.normal(0.2, 0.35)))
 
     def _cut(
         self, picture: Picture, pixels: Pixels, centre: tuple[float, float], scale: float, rng: Rng
