@@ -102,12 +102,26 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--resume", action="store_true", help="go on where the run in --out was interrupted")
     train.set_defaults(command=_train)
 
-    evaluate = commands.add_parser("evaluate", help="measure the model on labelled pictures")
-    evaluate.add_argument("data", type=Path, metavar="DATA", help="as for train")
+    evaluate = commands.add_parser("evaluate", help="measure the model on labelled pictures and on clips")
+    evaluate.add_argument("data", nargs="?", type=Path, metavar="DATA", help="pictures, as for train")
     evaluate.add_argument("--split", default="val", help="which part of DATA (default: %(default)s)")
+    evaluate.add_argument(
+        "--uncorrected", action="store_true", help="with the labels as they came, without corrections.csv"
+    )
+    evaluate.add_argument("--figures", type=Path, metavar="DIR", help="draw figures into this folder")
+    evaluate.add_argument(
+        "--history", type=Path, metavar="FILE", help="history.json of a training run, for its curves"
+    )
+    evaluate.add_argument(
+        "--clips", nargs="+", type=Path, default=[], metavar="CLIP", help="run clips through the whole loop"
+    )
+    evaluate.add_argument(
+        "--truth", type=Path, metavar="FILE", help="CSV file,start_s,end_s: when a hornet is in view"
+    )
+    evaluate.add_argument("--model", type=Path, metavar="FILE", help="model file (default: the configured)")
     _add_config(evaluate, None)
     evaluate.add_argument("--json", action="store_true", help="print one JSON document")
-    evaluate.set_defaults(command=_evaluate)
+    evaluate.set_defaults(command=_evaluate, usage_error=evaluate.error)
 
     export = commands.add_parser("export", help="make a model file of a training checkpoint")
     export.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="best.ckpt of a training run")
@@ -236,17 +250,36 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from hivewatch.classifier import load_classifier
     from hivewatch.config import Config
     from hivewatch.config_reader import load
+    from hivewatch.training.clips import measure_clips, read_truth
     from hivewatch.training.evaluate import evaluate
+    from hivewatch.training.figures import draw_figures, read_history
 
+    if arguments.data is None and not arguments.clips:
+        arguments.usage_error("evaluate needs DATA, --clips, or both")
+    if arguments.data is None and (arguments.figures or arguments.history):
+        arguments.usage_error("figures are drawn of pictures: evaluate needs DATA for them")
     config = load(arguments.config) if arguments.config else Config()
-    classifier = load_classifier(config.classifier.model, config.classifier.threads)
-    threshold = config.decision.threshold
-    reports = evaluate(arguments.data, classifier, split=arguments.split, threshold=threshold)
-    if arguments.json:
-        groups = [report.document() for report in reports]
-        print(json.dumps({"threshold": threshold, "groups": groups}, indent=2))
-    else:
-        print("\n\n".join(report.table() for report in reports))
+    truth = read_truth(arguments.truth) if arguments.truth else None
+    history = read_history(arguments.history) if arguments.history else []
+    classifier = load_classifier(arguments.model or config.classifier.model, config.classifier.threads)
+    model = classifier.model
+    document = {"model": {"name": model.name, "version": model.version, "sha256": model.sha256}}
+    tables = []
+    if arguments.data is not None:
+        corrected, threshold = not arguments.uncorrected, config.decision.threshold
+        summary, verdicts = evaluate(
+            arguments.data, classifier, split=arguments.split, threshold=threshold, corrected=corrected
+        )
+        tables.append(summary.table())
+        document |= {"split": arguments.split, "corrected": corrected} | summary.document()
+        if arguments.figures:
+            drawn = draw_figures(history, verdicts, arguments.figures, threshold)
+            tables.append("\n".join(f"figure: {path}" for path in drawn))
+    if arguments.clips:
+        clips = measure_clips(arguments.clips, config, classifier, truth)
+        tables.append(clips.table())
+        document |= {"clips": clips.document()}
+    print(json.dumps(document, indent=2) if arguments.json else "\n\n".join(tables))
     return 0
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from hivewatch.domain import Box
 from hivewatch.errors import DataError
-from hivewatch.training.dataset import decode, decode_all, read_catalogue, shrink
+from hivewatch.training.catalogue import read_catalogue
+from hivewatch.training.dataset import decode, decode_all, shrink
 
 
 def write_picture(path: Path, value: int = 128, size: tuple[int, int] = (48, 64)) -> Path:
@@ -49,6 +50,12 @@ def test_folders_give_label_and_split(folders: Path) -> None:
     assert found == {("train", True), ("train", False), ("val", True), ("val", False)}
 
 
+def test_folders_below_the_class_name_the_scene(folders: Path) -> None:
+    write_picture(folders / "val/absence/garden_2026-09-03/b.jpg")
+    scenes = {p.path.name: p.scene for p in read_catalogue(folders).pictures}
+    assert scenes == {"a.jpg": "", "b.jpg": "garden_2026-09-03"}
+
+
 def test_a_yolo_file_beside_a_picture_gives_its_boxes(folders: Path) -> None:
     (folders / "train/presence/a.txt").write_text("0 0.5 0.5 0.2 0.4\n1 0.1 0.1 0.1 0.1\n\n")
     picture = next(p for p in read_catalogue(folders).pictures if p.split == "train" and p.hornet)
@@ -65,7 +72,7 @@ def test_a_bad_yolo_line_is_listed_and_the_picture_kept(folders: Path) -> None:
 
 def test_the_index_gives_species_domain_scene_and_boxes(index: Path) -> None:
     first = read_catalogue(index).pictures[0]
-    assert (first.species, first.domain, first.scene) == ("velutina", "hive", "cam_1")
+    assert (first.species, first.domain, first.scene, first.source) == ("velutina", "hive", "cam_1", "s")
     assert first.hornet_boxes == (pytest.approx(Box(0.4, 0.45, 0.6, 0.55)),)
 
 

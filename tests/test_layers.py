@@ -36,7 +36,7 @@ ALLOWED = {
     "app": RUNTIME,
     "replay": RUNTIME | {"app"},
     "bench": RUNTIME | {"app", "replay"},
-    "training": RUNTIME,
+    "training": RUNTIME | {"replay"},
     "cli": RUNTIME | {"app", "replay", "bench", "training"},
     "__main__": {"cli"},
 }

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from hivewatch.domain import Box, Point
 from hivewatch.training import metrics
 
 SCORES = np.array([0.9, 0.8, 0.7, 0.6, 0.2, 0.1])
@@ -38,21 +37,17 @@ def test_the_threshold_keeps_the_false_positive_rate() -> None:
     assert (scores[~hornet] > threshold).mean() <= 0.05
 
 
-def test_pointing_counts_a_peak_in_any_true_box() -> None:
-    truth = (Box(0.1, 0.1, 0.2, 0.2), Box(0.5, 0.5, 0.6, 0.6))
-    assert metrics.points_at(Point(0.55, 0.55), truth)
-    assert not metrics.points_at(Point(0.3, 0.3), truth)
+def test_f1_is_the_harmonic_mean_of_precision_and_recall() -> None:
+    alarm = np.array([True, True, True, False, False])
+    hornet = np.array([True, False, False, True, False])
+    precision, recall = 1 / 3, 1 / 2
+    assert metrics.f1(alarm, hornet) == pytest.approx(2 * precision * recall / (precision + recall))
+    assert np.isnan(metrics.f1(np.zeros(2, bool), np.zeros(2, bool)))
 
 
-def test_iou_of_known_boxes() -> None:
-    assert metrics.iou(Box(0, 0, 0.2, 0.2), Box(0.1, 0, 0.3, 0.2)) == pytest.approx(1 / 3)
-    assert metrics.iou(Box(0, 0, 0.1, 0.1), Box(0.2, 0.2, 0.3, 0.3)) == 0
-
-
-def test_box_accuracy_averages_over_three_levels() -> None:
-    truth = [(Box(0, 0, 0.2, 0.2),), (Box(0, 0, 0.2, 0.2),)]
-    half = Box(0, 0, 0.2, 0.12)  # IoU 0.6: good for two of the three levels
-    assert metrics.box_accuracy([half, None], truth) == pytest.approx(1 / 3)
+def test_the_share_of_nothing_is_not_a_number() -> None:
+    assert np.isnan(metrics.share(np.zeros(0, bool)))
+    assert metrics.share(np.array([True, False])) == 0.5
 
 
 def test_calibration_error_of_honest_scores_is_small_and_of_boasts_large() -> None:
@@ -63,14 +58,10 @@ def test_calibration_error_of_honest_scores_is_small_and_of_boasts_large() -> No
     assert metrics.expected_calibration_error(np.ones(5000), hornet) > 0.4
 
 
-def test_the_interval_holds_the_value_and_narrows_with_more_frames() -> None:
-    rng = np.random.default_rng(0)
-    hornet = rng.random(400) < 0.5
-    scores = rng.random(400) + 0.3 * hornet
-    low, high = metrics.interval(metrics.auroc, scores, hornet)
-    few_low, few_high = metrics.interval(metrics.auroc, scores[:40], hornet[:40])
-    assert low < metrics.auroc(scores, hornet) < high
-    assert high - low < few_high - few_low
+def test_bins_hold_every_picture_once_and_empty_ones_are_left_out() -> None:
+    bins = metrics.calibration_bins(np.array([0.05, 0.07, 0.95, 1.0]), np.array([False, True, True, True]))
+    assert [(b.pictures, b.hornets) for b in bins] == [(2, 0.5), (2, 1.0)]
+    assert bins[1].score == pytest.approx(0.975)
 
 
 def test_platt_recovers_the_scale_and_offset_of_logits() -> None:

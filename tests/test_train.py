@@ -1,6 +1,7 @@
 """A training run on drawn pictures: repeatable, resumable, and one that learns."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,13 @@ def test_training_lowers_the_loss(data: Path, weights: Path, tmp_path: Path) -> 
 def test_training_without_pictures_is_a_clear_error(tmp_path: Path, weights: Path) -> None:
     with pytest.raises(DataError, match="no such folder"):
         train(tmp_path / "none", RECIPE, tmp_path, weights=weights)
+
+
+def test_training_without_a_validation_split_is_a_clear_error(weights: Path, tmp_path: Path) -> None:
+    data = write_data(tmp_path / "data", per_class=1)
+    shutil.rmtree(data / "val")
+    with pytest.raises(DataError, match=r"no split 'val'.*whole days or whole cameras"):
+        train(data, RECIPE, tmp_path / "out", weights=weights)
 
 
 def test_a_file_that_holds_no_weights_is_refused(data: Path, tmp_path: Path) -> None:

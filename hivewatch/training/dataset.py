@@ -1,19 +1,10 @@
-"""Labelled pictures on disk: which there are, what is on them, which split each belongs to.
-
-Two layouts are read. The one people have: ``train|val|test/presence|absence/*.jpg``, each picture with an
-optional ``.txt`` of YOLO boxes beside it (class 0 is the hornet, every other number another insect). And the
-catalogue: ``index.csv`` and ``boxes.csv`` with a split per picture. Splits are taken as given, never drawn:
-frames of one camera and day are near-copies, and a random split would measure memory.
-"""
+"""Labelled pictures: what is known of each, and its pixels."""
 
 from __future__ import annotations
 
-import csv
-import logging
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -22,11 +13,6 @@ from hivewatch.domain import Box, Pixels
 from hivewatch.errors import DataError
 
 HORNET = "velutina"
-SPLITS = ("train", "val", "test")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
-YOLO_HORNET = 0
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +28,8 @@ class Picture:
     """One labelled picture.
 
     ``hornet`` says whether Vespa velutina is on it. ``domain`` is "hive" (seen from a hive camera), "photo"
-    (a close-up) or "crop" (a cut-out of one insect). ``scene`` names camera and day, or the folder.
+    (a close-up) or "crop" (a cut-out of one insect). ``scene`` names camera and day, or the folder below the
+    class; it is empty where a picture stands alone. ``source`` says who gathered it, if that is known.
     ``insects`` need not be complete: a hornet picture without a hornet box is one nobody boxed.
     """
 
@@ -53,6 +40,12 @@ class Picture:
     scene: str
     split: str
     insects: tuple[Insect, ...] = ()
+    source: str = ""
+
+    @property
+    def place(self) -> str:
+        """What pictures of one kind have in common: scene, else source, else folder."""
+        return self.scene or self.source or self.path.parent.name
 
     @property
     def hornet_boxes(self) -> tuple[Box, ...]:
@@ -80,26 +73,6 @@ class Catalogue:
         """The pictures of the splits called ``names``; ``val`` also means every ``val_...``."""
         prefixes = tuple(f"{name}_" for name in names)
         return tuple(p for p in self.pictures if p.split in names or p.split.startswith(prefixes))
-
-
-def read_catalogue(data: Path) -> Catalogue:
-    """List the labelled pictures under ``data``, in either layout, without decoding them.
-
-    Raises DataError where the folder is missing, is of neither layout, or one of the two classes is empty
-    in the training split.
-    """
-    if not data.is_dir():
-        raise DataError(f"{data}: there is no such folder; name the folder that holds the training pictures")
-    catalogue = _read_index(data) if (data / "index.csv").is_file() else _read_folders(data)
-    training = catalogue.split("train")
-    for hornet, name in ((True, "presence"), (False, "absence")):
-        if not any(picture.hornet is hornet for picture in training):
-            raise DataError(
-                f"{data}: no picture of the class '{name}' in the split 'train'; both classes are needed"
-            )
-    for problem in catalogue.problems:
-        log.warning("%s", problem)
-    return catalogue
 
 
 def decode(path: Path) -> Pixels:
@@ -146,115 +119,3 @@ def shrink(pixels: Pixels, long_side_px: int) -> Pixels:
         return pixels
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
-
-
-# --- the catalogue layout -------------------------------------------------------------------------------
-
-
-def _read_index(data: Path) -> Catalogue:
-    """Read ``index.csv`` and, where there is one, ``boxes.csv``."""
-    insects, problems = _read_box_table(data / "boxes.csv")
-    pictures = []
-    for line, row in _rows(data / "index.csv"):
-        try:
-            picture = Picture(
-                path=data / row["file"],
-                hornet=row["presence"] == "1",
-                species=row["species"],
-                domain=row["domain"],
-                scene=row["scene"] or row["source"],
-                split=row["split"],
-                insects=tuple(insects.get(row["file"], ())),
-            )
-        except KeyError as error:
-            raise DataError(f"{data / 'index.csv'}, line {line}: the column {error} is missing") from error
-        if picture.path.is_file():
-            pictures.append(picture)
-        else:
-            problems.append(f"{picture.path}: named in index.csv but not there")
-    return Catalogue(tuple(pictures), tuple(problems))
-
-
-def _read_box_table(path: Path) -> tuple[dict[str, list[Insect]], list[str]]:
-    """The insects per file of ``boxes.csv``, and what in it is wrong."""
-    insects: dict[str, list[Insect]] = defaultdict(list)
-    problems: list[str] = []
-    if not path.is_file():
-        return insects, problems
-    for line, row in _rows(path):
-        try:
-            box = _box_from_centre(*(float(row[key]) for key in "xywh"))
-            insects[row["file"]].append(Insect(row["class"], box))
-        except (KeyError, TypeError, ValueError) as error:
-            problems.append(f"{path}, line {line}: not a box ({error})")
-    return insects, problems
-
-
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and fields of each row of a CSV file with a header."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            yield from enumerate(csv.DictReader(file), start=2)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
-
-
-# --- the layout of folders ------------------------------------------------------------------------------
-
-
-def _read_folders(data: Path) -> Catalogue:
-    """Read ``train|val|test/presence|absence``."""
-    if not (data / "train").is_dir():
-        raise DataError(
-            f"{data}: neither index.csv nor the folders train/presence and train/absence are there"
-        )
-    pictures: list[Picture] = []
-    problems: list[str] = []
-    for split in SPLITS:
-        for label in ("presence", "absence"):
-            folder = data / split / label
-            if not folder.is_dir():
-                if (data / split).is_dir():
-                    raise DataError(f"{folder}: there is no such folder, and {data / split} needs it")
-                continue
-            for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
-                picture = _folder_picture(path, split, hornet=label == "presence")
-                try:
-                    pictures.append(replace(picture, insects=_read_yolo(path.with_suffix(".txt"))))
-                except DataError as error:
-                    problems.append(str(error))
-                    pictures.append(picture)
-    return Catalogue(tuple(pictures), tuple(problems))
-
-
-def _folder_picture(path: Path, split: str, *, hornet: bool) -> Picture:
-    species = HORNET if hornet else "none"
-    return Picture(path, hornet, species, domain="hive", scene=path.parent.name, split=split)
-
-
-def _read_yolo(path: Path) -> tuple[Insect, ...]:
-    """The insects of a YOLO label file, none where there is no file; raises DataError with file and line."""
-    if not path.is_file():
-        return ()
-    insects = []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
-        fields = line.split()
-        if not fields:
-            continue
-        try:
-            kind, x, y, width, height = int(fields[0]), *(float(field) for field in fields[1:5])
-            box = _box_from_centre(x, y, width, height)
-        except ValueError as error:
-            raise DataError(f"{path}, line {number}: not 'class x y width height' ({error})") from error
-        insects.append(Insect(HORNET if kind == YOLO_HORNET else "other", box))
-    return tuple(insects)
-
-
-def _box_from_centre(x: float, y: float, width: float, height: float) -> Box:
-    """A box from centre and size, clipped to the picture; raises ValueError where nothing is left of it."""
-    box = Box(
-        max(0.0, x - width / 2), max(0.0, y - height / 2), min(1.0, x + width / 2), min(1.0, y + height / 2)
-    )
-    if not (box.x0 < box.x1 and box.y0 < box.y1):
-        raise ValueError("it has no area inside the picture")
-    return box

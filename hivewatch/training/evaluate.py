@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -17,13 +16,29 @@ from tqdm import tqdm
 from hivewatch.classifier import Classifier
 from hivewatch.domain import WHOLE, Frame, Pixels, Point, Prediction, View
 from hivewatch.errors import DataError
-from hivewatch.training import metrics
-from hivewatch.training.dataset import Picture, decode, read_catalogue
+from hivewatch.training import metrics, places
+from hivewatch.training.bootstrap import Bootstrap, Indices
+from hivewatch.training.catalogue import read_catalogue
+from hivewatch.training.dataset import HORNET, Picture, decode
+from hivewatch.training.duplicates import warn_of_copies
 from hivewatch.training.metrics import Flags, Floats
+from hivewatch.training.places import Overlaps
+from hivewatch.training.report import Alarms, Places, Ranking, Report, Summary
 
-CENTRE_SHARE = 0.06
-"""Side of the centre-box baseline, as a share of the frame's: what a hornet takes up at a hive."""
 TAKEN_AT = datetime(2000, 1, 1, tzinfo=UTC)  # pictures have no time that matters here
+LOOK_ALIKES = {
+    HORNET: "V. velutina (is one)",
+    "crabro": "V. crabro",
+    "mandarinia": "V. mandarinia",
+    "wasp": "wasps",
+    "vespula": "wasps",
+    "honeybee": "honey bees",
+    "bumblebee": "bumblebees",
+    "hoverfly": "hoverflies",
+    "none": "no insect named",
+}
+"""What species are called in reports; all that are not named here are one kind, OTHERS."""
+OTHERS = "other insects"
 
 log = logging.getLogger(__name__)
 
@@ -36,108 +51,36 @@ class Verdict:
     prediction: Prediction
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """A figure and its 95 % bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
-
-
-@dataclass(frozen=True, slots=True)
-class Ranking:
-    """How well scores tell frames with a hornet from frames without, and what a threshold makes of them."""
-
-    pictures: int
-    hornets: int
-    auroc: Measure
-    average_precision: Measure
-    recall_at_5_percent: Measure
-    recall_at_1_percent: Measure
-    accuracy: float
-    precision: float
-    recall: float
-    calibration_error: float
-
-
-@dataclass(frozen=True, slots=True)
-class Localisation:
-    """Over boxed hornet pictures: is the peak on a hornet, does the box meet one; the same of the centre."""
-
-    pictures: int
-    pointing: float
-    box_accuracy: float
-    centre_pointing: float
-    centre_box_accuracy: float
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """Everything measured on one group of pictures. ``alarms``: the share above threshold, per species."""
-
-    group: str
-    ranking: Ranking
-    localisation: Localisation
-    alarms: dict[str, float]
-
-    def document(self) -> dict[str, Any]:
-        """Return the report as plain values for JSON; what could not be measured is None."""
-        document: dict[str, Any] = _without_nan(asdict(self))
-        return document
-
-    def table(self) -> str:
-        """Return the report for people."""
-        ranking, place = self.ranking, self.localisation
-        lines = [
-            f"{self.group}: {ranking.pictures} pictures, {ranking.hornets} with a hornet",
-            f"  AUROC                        {ranking.auroc}",
-            f"  average precision            {ranking.average_precision}",
-            f"  recall at 5 % false alarms   {ranking.recall_at_5_percent}",
-            f"  recall at 1 % false alarms   {ranking.recall_at_1_percent}",
-            f"  at the threshold: accuracy {ranking.accuracy:.3f}, precision {ranking.precision:.3f},"
-            f" recall {ranking.recall:.3f}; calibration error {ranking.calibration_error:.3f}",
-            "  called hornet: " + ", ".join(f"{name} {share:.0%}" for name, share in self.alarms.items()),
-        ]
-        if place.pictures:
-            lines.append(
-                f"  of {place.pictures} boxed: peak on a hornet {place.pointing:.3f}"
-                f" (centre {place.centre_pointing:.3f}), box accuracy {place.box_accuracy:.3f}"
-                f" (centre box {place.centre_box_accuracy:.3f})"
-            )
-        return "\n".join(lines)
-
-
 def evaluate(
-    data: Path, classifier: Classifier, *, split: str = "val", threshold: float = 0.5
-) -> list[Report]:
-    """Judge the split's pictures and measure: one report for each part of the split and kind of picture.
+    data: Path, classifier: Classifier, *, split: str = "val", threshold: float = 0.5, corrected: bool = True
+) -> tuple[Summary, list[Verdict]]:
+    """Judge the split's pictures and measure, by kind of picture, source and scene; return the verdicts too.
 
-    Raises DataError where the split is empty. Unreadable pictures are logged and left out.
+    ``corrected``: with the labels that ``corrections.csv`` puts right. Raises DataError where the split is
+    empty. Unreadable pictures, copies and leaks are logged; the summary names them as well.
     """
-    verdicts = judge(read_catalogue(data).split(split), classifier)
+    catalogue = read_catalogue(data, corrected=corrected)
+    chosen = catalogue.split(split)
+    others = () if split == "train" else catalogue.split("train")
+    verdicts, unreadable = judge(chosen, classifier)
     if not verdicts:
         raise DataError(f"{data}: no readable picture in the split '{split}'")
-    groups: dict[str, list[Verdict]] = {}
-    for verdict in verdicts:
-        groups.setdefault(f"{verdict.picture.split} {verdict.picture.domain}", []).append(verdict)
-    return [measure(name, group, threshold) for name, group in sorted(groups.items())]
+    warnings = [*catalogue.problems, *unreadable, *warn_of_copies((*others, *chosen))]
+    return summarise(verdicts, threshold, warnings), verdicts
 
 
-def judge(pictures: Iterable[Picture], classifier: Classifier) -> list[Verdict]:
-    """Run the classifier on every readable picture, in their order."""
-    verdicts = []
-    for number, picture in enumerate(tqdm(list(pictures), desc="judge")):
+def judge(pictures: Iterable[Picture], classifier: Classifier) -> tuple[list[Verdict], list[str]]:
+    """Run the classifier on every readable picture, in their order; say which could not be read."""
+    verdicts, problems = [], []
+    for number, picture in enumerate(tqdm(list(pictures), desc="judge", disable=None)):
         try:
             pixels = decode(picture.path)
         except DataError as error:
             log.warning("%s", error)
+            problems.append(str(error))
             continue
         verdicts.append(Verdict(picture, predict(pixels, classifier, number, picture.name)))
-    return verdicts
+    return verdicts, problems
 
 
 def predict(pixels: Pixels, classifier: Classifier, number: int = 0, source: str = "picture") -> Prediction:
@@ -146,64 +89,146 @@ def predict(pixels: Pixels, classifier: Classifier, number: int = 0, source: str
     return classifier.predict(View(frame, pixels, WHOLE, max(pixels.shape[:2])))
 
 
-def measure(group: str, verdicts: Sequence[Verdict], threshold: float) -> Report:
-    """Sum the verdicts up."""
+def summarise(verdicts: Sequence[Verdict], threshold: float, warnings: Sequence[str] = ()) -> Summary:
+    """Measure the verdicts by part of the split and kind of picture, and within these by source and scene.
+
+    A division into one is left out: it would say the same again.
+    """
+    judged = [(verdict, place(verdict)) for verdict in verdicts]
+    parts = _grouped(judged, part_of)
+
+    def divided(name: Callable[[Picture], str]) -> list[Report]:
+        groups = _grouped(judged, lambda picture: name(picture) and f"{part_of(picture)} {name(picture)}")
+        if len(groups) <= len({part_of(v.picture) for members in groups.values() for v, _ in members}):
+            return []
+        return [measure(group, members, threshold) for group, members in groups.items()]
+
+    return Summary(
+        threshold,
+        [measure(part, members, threshold) for part, members in parts.items()],
+        divided(lambda picture: picture.source),
+        divided(lambda picture: picture.scene),
+        warnings,
+    )
+
+
+def measure(group: str, judged: Sequence[tuple[Verdict, Placed | None]], threshold: float) -> Report:
+    """Sum up what was judged and placed, with intervals over scenes."""
+    verdicts = [verdict for verdict, _ in judged]
     scores = np.array([v.prediction.score for v in verdicts])
     hornet = np.array([v.picture.hornet for v in verdicts])
-    return Report(group, rank(scores, hornet, threshold), localise(verdicts), _alarms(verdicts, threshold))
-
-
-def rank(scores: Floats, hornet: Flags, threshold: float) -> Ranking:
-    """Measures of the scores (0..1) of frames against whether each shows a hornet."""
-
-    def with_interval(function: Callable[[Floats, Flags], float]) -> Measure:
-        return Measure(function(scores, hornet), *metrics.interval(function, scores, hornet))
-
-    alarm = scores >= threshold
-    return Ranking(
-        pictures=len(scores),
+    bootstrap = Bootstrap([v.picture.scene for v in verdicts])
+    return Report(
+        group=group,
+        pictures=len(verdicts),
         hornets=int(hornet.sum()),
-        auroc=with_interval(metrics.auroc),
-        average_precision=with_interval(metrics.average_precision),
-        recall_at_5_percent=with_interval(partial(metrics.recall_at_fpr, rate=0.05)),
-        recall_at_1_percent=with_interval(partial(metrics.recall_at_fpr, rate=0.01)),
-        accuracy=float((alarm == hornet).mean()),
-        precision=float(hornet[alarm].mean()) if alarm.any() else float("nan"),
-        recall=float(alarm[hornet].mean()) if hornet.any() else float("nan"),
-        calibration_error=metrics.expected_calibration_error(scores, hornet),
+        drawn=bootstrap.clusters,
+        ranking=rank(scores, hornet, threshold, bootstrap),
+        places=sum_places([placed for _, placed in judged if placed is not None]),
+        called_hornet=_called_hornet(verdicts, scores >= threshold),
     )
 
 
-def localise(verdicts: Sequence[Verdict]) -> Localisation:
-    """Measures of peak and box over the pictures whose hornets are boxed."""
-    boxed = [verdict for verdict in verdicts if verdict.picture.hornet_boxes]
-    truth = [verdict.picture.hornet_boxes for verdict in boxed]
-    found = [verdict.prediction.location for verdict in boxed]
-    middle = metrics.centre_box(CENTRE_SHARE)
-    centre = Point(0.5, 0.5)
-    return Localisation(
-        pictures=len(boxed),
-        pointing=_share(metrics.points_at(at.peak, boxes) for at, boxes in zip(found, truth, strict=True)),
-        box_accuracy=metrics.box_accuracy([at.box for at in found], truth),
-        centre_pointing=_share(metrics.points_at(centre, boxes) for boxes in truth),
-        centre_box_accuracy=metrics.box_accuracy([middle] * len(truth), truth),
-    )
-
-
-def _alarms(verdicts: Sequence[Verdict], threshold: float) -> dict[str, float]:
-    species = sorted({verdict.picture.species for verdict in verdicts})
-    return {
-        name: _share(v.prediction.score >= threshold for v in verdicts if v.picture.species == name)
-        for name in species
+def rank(scores: Floats, hornet: Flags, threshold: float, bootstrap: Bootstrap) -> Ranking:
+    """Measures of the scores (0..1) of frames against whether each shows a hornet."""
+    alarm = scores >= threshold
+    of_scores: dict[str, Callable[[Floats, Flags], float]] = {
+        "auroc": metrics.auroc,
+        "average_precision": metrics.average_precision,
+        "recall_at_5_percent": partial(metrics.recall_at_fpr, rate=0.05),
+        "recall_at_1_percent": partial(metrics.recall_at_fpr, rate=0.01),
+        "calibration_error": metrics.expected_calibration_error,
     }
+    of_alarms: dict[str, Callable[[Flags, Flags], float]] = {
+        "accuracy": lambda alarm, hornet: metrics.share(alarm == hornet),
+        "precision": lambda alarm, hornet: metrics.share(hornet[alarm]),
+        "recall": lambda alarm, hornet: metrics.share(alarm[hornet]),
+        "f1": metrics.f1,
+        "false_alarms": lambda alarm, hornet: metrics.share(alarm[~hornet]),
+    }
+    return Ranking(
+        **{name: bootstrap.measure(lambda i, f=f: f(scores[i], hornet[i])) for name, f in of_scores.items()},  # type: ignore[misc]
+        **{name: bootstrap.measure(lambda i, f=f: f(alarm[i], hornet[i])) for name, f in of_alarms.items()},  # type: ignore[misc]
+    )
 
 
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _without_nan(item) for name, item in value.items()}
-    return None if isinstance(value, float) and math.isnan(value) else value
+@dataclass(frozen=True, slots=True, eq=False)
+class Placed:
+    """How the map of one boxed picture meets its true boxes, see ``places``."""
+
+    scene: str
+    peak_on_hornet: bool
+    middle_on_hornet: bool
+    own_box: float
+    cut: Overlaps
+    middle: Overlaps
 
 
-def _share(flags: Iterable[bool]) -> float:
-    values = list(flags)
-    return float(np.mean(values)) if values else float("nan")
+def place(verdict: Verdict) -> Placed | None:
+    """Compare a verdict's map with the boxes of its picture; None where no hornet is boxed."""
+    boxes, location = verdict.picture.hornet_boxes, verdict.prediction.location
+    if not boxes:
+        return None
+    return Placed(
+        scene=verdict.picture.scene,
+        peak_on_hornet=places.points_at(location.peak, boxes),
+        middle_on_hornet=places.points_at(Point(0.5, 0.5), boxes),
+        own_box=places.best_iou([location.box], boxes) if location.box else 0.0,
+        cut=places.map_overlaps(verdict.prediction.cam, boxes),
+        middle=places.centre_overlaps(boxes),
+    )
+
+
+def sum_places(placed: Sequence[Placed]) -> Places | None:
+    """Measures of peaks and boxes over pictures; None without any."""
+    if not placed:
+        return None
+    bootstrap = Bootstrap([p.scene for p in placed])
+    on_hornet = np.array([p.peak_on_hornet for p in placed])
+    in_middle = np.array([p.middle_on_hornet for p in placed])
+    own, cut = np.array([p.own_box for p in placed]), np.stack([p.cut for p in placed])
+    middle = np.stack([p.middle for p in placed])
+    best = places.best_cuts(cut, np.arange(len(placed)))
+    return Places(
+        pictures=len(placed),
+        pointing=bootstrap.measure(lambda i: metrics.share(on_hornet[i])),
+        box_accuracy=bootstrap.measure(lambda i: places.box_accuracy(own[i])),
+        max_box_accuracy=bootstrap.measure(partial(places.max_box_accuracy, cut)),
+        at_iou={
+            str(iou): (share, places.MAP_LEVELS[level])
+            for iou, (share, level) in zip(places.IOU_LEVELS, best, strict=True)
+        },
+        centre_pointing=bootstrap.measure(lambda i: metrics.share(in_middle[i])),
+        centre_max_box_accuracy=bootstrap.measure(partial(places.max_box_accuracy, middle)),
+    )
+
+
+def _called_hornet(verdicts: Sequence[Verdict], alarm: Flags) -> dict[str, Alarms]:
+    """The share above the threshold of each kind of insect, the hornet and its look-alikes first."""
+    kinds = np.array([LOOK_ALIKES.get(v.picture.species, OTHERS) for v in verdicts])
+    table = {}
+    for kind in dict.fromkeys((*LOOK_ALIKES.values(), OTHERS)):
+        those: Indices = np.flatnonzero(kinds == kind)
+        if len(those):
+            table[kind] = _alarms(alarm[those], [verdicts[i].picture.scene for i in those])
+    return table
+
+
+def _alarms(alarm: Flags, scenes: Sequence[str]) -> Alarms:
+    share = Bootstrap(scenes).measure(lambda i: metrics.share(alarm[i]))
+    return Alarms(int(alarm.sum()), len(alarm), share)
+
+
+def _grouped(
+    judged: Sequence[tuple[Verdict, Placed | None]], name: Callable[[Picture], str]
+) -> dict[str, list[tuple[Verdict, Placed | None]]]:
+    """By the name of their pictures, in alphabetical order; those without one are left out."""
+    groups: dict[str, list[tuple[Verdict, Placed | None]]] = defaultdict(list)
+    for item in judged:
+        groups[name(item[0].picture)].append(item)
+    return {group: groups[group] for group in sorted(groups) if group}
+
+
+def part_of(picture: Picture) -> str:
+    """The group that a picture is measured in: split and kind of picture."""
+    return f"{picture.split} {picture.domain}"

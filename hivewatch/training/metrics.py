@@ -1,17 +1,14 @@
-"""Measures of a detector: how well scores rank frames, and whether the map points at the hornet."""
+"""Measures of scores: how well they rank frames, and whether they mean what they say."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from hivewatch.domain import Box, Point
-
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
-IOU_LEVELS = (0.3, 0.5, 0.7)
 
 
 def auroc(scores: Floats, hornet: Flags) -> float:
@@ -48,63 +45,40 @@ def recall_at_fpr(scores: Floats, hornet: Flags, rate: float) -> float:
     return float((scores[hornet] > threshold_at_fpr(scores, hornet, rate)).mean())
 
 
-def points_at(peak: Point, truth: Sequence[Box]) -> bool:
-    """The pointing game (Zhang et al. 2018, section 4.2) without tolerance: the peak lies in a true box."""
-    return any(box.contains(peak) for box in truth)
+def f1(alarm: Flags, hornet: Flags) -> float:
+    """The harmonic mean of precision and recall; NaN where there is neither a hornet nor an alarm."""
+    both = int(alarm.sum() + hornet.sum())
+    return float(2 * (alarm & hornet).sum() / both) if both else float("nan")
 
 
-def iou(a: Box, b: Box) -> float:
-    """Intersection over union of two boxes, 0..1."""
-    width, height = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
-    if width <= 0 or height <= 0:
-        return 0.0
-    return width * height / (_area(a) + _area(b) - width * height)
+def share(flags: Flags) -> float:
+    """The share of flags that are set; NaN without any flag."""
+    return float(flags.mean()) if len(flags) else float("nan")
 
 
-def box_accuracy(found: Sequence[Box | None], truth: Sequence[Sequence[Box]]) -> float:
-    """The share of frames whose box meets a true one, averaged over IOU_LEVELS.
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Pictures that score about the same: how many, their mean score, and the share that shows a hornet."""
 
-    MaxBoxAccV2 (Choe et al. 2020, section 4.2) at one fixed threshold of the map; NaN without frames.
-    """
-    if not truth:
-        return float("nan")
-    best = np.array(
-        [
-            max((iou(box, true) for true in boxes), default=0.0) if box else 0.0
-            for box, boxes in zip(found, truth, strict=True)
-        ]
-    )
-    return float(np.mean([(best >= level).mean() for level in IOU_LEVELS]))
+    pictures: int
+    score: float
+    hornets: float
 
 
-def centre_box(share: float) -> Box:
-    """The baseline that a map has to beat: a box in the middle of the frame, ``share`` of its sides."""
-    return Box(0.5 - share / 2, 0.5 - share / 2, 0.5 + share / 2, 0.5 + share / 2)
+def calibration_bins(scores: Floats, hornet: Flags, bins: int = 10) -> list[Bin]:
+    """The pictures in bins of equal width by score; empty bins are left out."""
+    which = np.minimum((scores * bins).astype(int), bins - 1)
+    return [
+        Bin(int((which == i).sum()), float(scores[which == i].mean()), float(hornet[which == i].mean()))
+        for i in range(bins)
+        if (which == i).any()
+    ]
 
 
 def expected_calibration_error(scores: Floats, hornet: Flags, bins: int = 10) -> float:
     """Mean distance of score and share of hornets over bins of equal width (Guo et al. 2017, section 2)."""
-    which = np.minimum((scores * bins).astype(int), bins - 1)
-    gaps = [
-        abs(scores[which == i].mean() - hornet[which == i].mean()) * (which == i).mean()
-        for i in range(bins)
-        if (which == i).any()
-    ]
-    return float(sum(gaps))
-
-
-def interval(
-    measure: Callable[[Floats, Flags], float], scores: Floats, hornet: Flags, seed: int = 0, rounds: int = 500
-) -> tuple[float, float]:
-    """The 95 % bootstrap interval of ``measure``, frames drawn with replacement; NaN where it has none."""
-    rng = np.random.default_rng(seed)
-    draws = rng.integers(0, len(scores), (rounds, len(scores)))
-    values = np.array([measure(scores[draw], hornet[draw]) for draw in draws])
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return float("nan"), float("nan")
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
+    filled = calibration_bins(scores, hornet, bins)
+    return sum(abs(b.score - b.hornets) * b.pictures for b in filled) / len(scores)
 
 
 def platt(logits: Floats, hornet: Flags, steps: int = 100) -> tuple[float, float]:
@@ -128,7 +102,3 @@ def platt(logits: Floats, hornet: Flags, steps: int = 100) -> tuple[float, float
         if np.abs(step).max() < 1e-8:
             break
     return float(weights[0]), float(weights[1])
-
-
-def _area(box: Box) -> float:
-    return (box.x1 - box.x0) * (box.y1 - box.y0)

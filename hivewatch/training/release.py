@@ -10,14 +10,17 @@ import numpy as np
 import torch
 
 from hivewatch.classifier import load_classifier
+from hivewatch.config import DecisionConfig
 from hivewatch.domain import WHOLE
 from hivewatch.errors import DataError
 from hivewatch.localize import locate
-from hivewatch.training.dataset import decode_all, read_catalogue
+from hivewatch.training.catalogue import read_catalogue
+from hivewatch.training.dataset import decode_all
 from hivewatch.training.evaluate import judge
 from hivewatch.training.export import Description, export_model
 from hivewatch.training.figures import draw_figures
-from hivewatch.training.metrics import box_accuracy, platt
+from hivewatch.training.metrics import platt
+from hivewatch.training.places import best_iou, box_accuracy
 from hivewatch.training.train import load_network
 from hivewatch.training.validate import frame_maps
 
@@ -59,7 +62,8 @@ def release(checkpoint: Path, data: Path, path: Path, description: Description) 
         difference,
     )
     some = hive[:: max(1, len(hive) // FIGURE_FRAMES)]
-    draw_figures(history, judge(some, load_classifier(path, threads=0)), checkpoint.parent)
+    verdicts, _ = judge(some, load_classifier(path, threads=0))
+    draw_figures(history, verdicts, checkpoint.parent, DecisionConfig().threshold)
     return description
 
 
@@ -69,10 +73,13 @@ def best_box_level(model: Path, data: Path) -> float:
     if not boxed:
         raise DataError(f"{data}: no boxed hornet in the training split to choose the box level by")
     some = boxed[:: max(1, len(boxed) // LEVEL_FRAMES)]
-    verdicts = judge(some, load_classifier(model, threads=0))
+    verdicts, _ = judge(some, load_classifier(model, threads=0))
     truth = [verdict.picture.hornet_boxes for verdict in verdicts]
 
     def accuracy(level: float) -> float:
-        return box_accuracy([locate(v.prediction.cam, WHOLE, level).box for v in verdicts], truth)
+        boxes = [locate(v.prediction.cam, WHOLE, level).box for v in verdicts]
+        return box_accuracy(
+            np.array([best_iou([box] if box else [], t) for box, t in zip(boxes, truth, strict=True)])
+        )
 
     return max(BOX_LEVELS, key=accuracy)

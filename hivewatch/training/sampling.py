@@ -248,7 +248,7 @@ def _known(picture: Picture) -> bool:
 
 def _camera(picture: Picture) -> str:
     """The camera of a scene called ``camera_date`` or ``place_clip``: its first two words."""
-    return "_".join(picture.scene.split("_")[:2])
+    return "_".join(picture.place.split("_")[:2])
 
 
 def _pick(groups: dict[str, list[Shot]], rng: Rng) -> Shot:

@@ -20,8 +20,10 @@ from tqdm import tqdm
 
 from hivewatch.errors import DataError
 from hivewatch.training.augment import photograph
+from hivewatch.training.catalogue import read_catalogue
 from hivewatch.training.crops import Crop
-from hivewatch.training.dataset import Catalogue, Shot, decode_all, read_catalogue
+from hivewatch.training.dataset import Catalogue, Shot, decode_all
+from hivewatch.training.duplicates import warn_of_copies
 from hivewatch.training.network import HornetNet, normalise
 from hivewatch.training.objective import NO_VOTE, map_loss, map_target, pooled_loss
 from hivewatch.training.recipe import Recipe, parse_recipe
@@ -64,6 +66,12 @@ def train(data: Path, recipe: Recipe, out: Path, *, weights: Path | str, resume:
     recipe = parse_recipe(state["recipe"]) if state else recipe
     torch.manual_seed(recipe.seed)
     catalogue = read_catalogue(data)
+    if not catalogue.split("val"):
+        raise DataError(
+            f"{data}: there is no split 'val', so nobody would know what the model is worth. Put whole days"
+            " or whole cameras there, never single frames: those of one day are near-copies of each other"
+        )
+    warn_of_copies(catalogue.pictures)
     shots = _decode(catalogue, "train", recipe.decode_long_side_px)
     checks = _thinned(_decode(catalogue, "val", recipe.frame_long_side_px), recipe)
     sampler = Sampler(shots, simulated_shots(recipe.simulated_frames, recipe.seed), recipe)

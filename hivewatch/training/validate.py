@@ -14,8 +14,9 @@ from tqdm import tqdm
 from hivewatch.classifier import fit_to_input
 from hivewatch.domain import Box, Map, Point
 from hivewatch.training.dataset import Picture, Shot
-from hivewatch.training.metrics import auroc, points_at, recall_at_fpr
+from hivewatch.training.metrics import auroc, recall_at_fpr
 from hivewatch.training.network import HornetNet, normalise
+from hivewatch.training.places import points_at
 from hivewatch.training.recipe import Recipe
 from hivewatch.training.sampling import Place
 

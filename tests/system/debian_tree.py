@@ -14,16 +14,20 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from configparser import ConfigParser
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+PROJECT = Path(__file__).parents[2]
 MIRROR = "http://deb.debian.org/debian"
 HOST_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 PATH_INSIDE = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-BUILD_LIMIT_S = 1200.0
+BUILD_LIMIT_S = 2400.0
+BINFMT = Path("/proc/sys/fs/binfmt_misc")
+QEMU = "qemu-aarch64"
 
 _NAMESPACE = ("unshare", "--mount", "--propagation", "private")
 # $1 is the tree, then "source target" pairs to mount read-only up to "--", then the command.
@@ -47,7 +51,8 @@ exec chroot "$root" "$@"
 class DebianTree:
     """The recipe of a tree: a Debian release with packages, and a shell script run once inside it.
 
-    The script sees each of ``files`` (they are part of the recipe) at /rig, and the network.
+    The script sees each of ``files`` (they are part of the recipe) at /rig, and the network. A tree of
+    another ``architecture`` (Debian's name for it) is emulated: by qemu, as the processor ``emulated_cpu``.
     """
 
     name: str
@@ -56,6 +61,7 @@ class DebianTree:
     script: str
     files: tuple[Path, ...] = ()
     architecture: str = ""
+    emulated_cpu: str = ""
 
     @property
     def path(self) -> Path:
@@ -65,6 +71,8 @@ class DebianTree:
     def ensure(self) -> None:
         """Build what is missing or out of date; skips the test where that cannot be done (in CI: fails)."""
         require_root()
+        if self.architecture:
+            require_emulation()
         with _locked(cache_folder() / f"{self.name}.lock"):
             note = self.path / ".script"
             if note.exists() and note.read_text() == self._script_key():
@@ -91,13 +99,17 @@ class DebianTree:
         pairs = [part for here, there in (mounts or {}).items() for part in (str(here), there)]
         return subprocess.run(
             [*_NAMESPACE, "sh", "-c", _ENTER, "sh", str(self.path), *pairs, "--", *command],
-            env={"PATH": PATH_INSIDE, "HOME": "/root", "LC_ALL": "C.UTF-8", **(environment or {})},
+            env=self._environment() | dict(environment or {}),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=timeout_s,
             check=False,
         )
+
+    def _environment(self) -> dict[str, str]:
+        emulated = {"QEMU_CPU": self.emulated_cpu} if self.emulated_cpu else {}
+        return {"PATH": PATH_INSIDE, "HOME": "/root", "LC_ALL": "C.UTF-8", **emulated}
 
     def _script_key(self) -> str:
         return _key(self.script, *(path.read_text() for path in self.files))
@@ -113,6 +125,7 @@ class DebianTree:
         _checked(
             subprocess.run(
                 ["debootstrap", *options, self.suite, str(unfinished), MIRROR],
+                env=os.environ | self._environment(),
                 capture_output=True,
                 text=True,
                 timeout=BUILD_LIMIT_S,
@@ -145,6 +158,14 @@ def cache_folder() -> Path:
     return folder.resolve()
 
 
+def runtime_requirements() -> list[str]:
+    """What setup.cfg asks for at run time, a line each, as pip takes them."""
+    setup = ConfigParser()
+    setup.read(PROJECT / "setup.cfg")
+    lines = setup["options"]["install_requires"].split("\n")
+    return [line for line in lines if line and not line.startswith("#")]
+
+
 def cannot(reason: str) -> None:
     """Skip the test for a reason, or fail it in CI, where everything must have run."""
     if os.environ.get("CI") == "true":
@@ -168,6 +189,17 @@ def require_packages(*packages: str) -> None:
             subprocess.run(["apt-get", "-y", "-qq", *step], check=True, timeout=BUILD_LIMIT_S)
     elif missing:
         cannot(f"missing on this machine: apt install {' '.join(missing)}")
+
+
+def require_emulation() -> None:
+    """Make sure that the kernel hands programs for arm64 to qemu."""
+    require_packages("qemu-user-static", "binfmt-support")
+    if not (BINFMT / "register").exists():
+        subprocess.run(["mount", "-t", "binfmt_misc", "binfmt_misc", str(BINFMT)], check=False)
+    if not (BINFMT / QEMU).exists():
+        subprocess.run(["update-binfmts", "--enable", QEMU], capture_output=True, check=False)
+    if not (BINFMT / QEMU).exists():
+        cannot("this kernel does not hand programs for arm64 to qemu (binfmt_misc)")
 
 
 def require_network() -> None:

@@ -6,17 +6,15 @@ A Debian 13 tree holds both; ``report.py`` runs once in it, and each test looks 
 from __future__ import annotations
 
 import json
-from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from debian_tree import DebianTree
+from debian_tree import PROJECT, DebianTree, runtime_requirements
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]
 
-PROJECT = Path(__file__).parents[2]
 RIG = Path(__file__).parent / "libcamera"
 BARS = {
     "white": (255, 255, 255),
@@ -30,17 +28,10 @@ BARS = {
 }
 
 
-def runtime_requirements() -> list[str]:
-    """What setup.cfg asks for, without torch: the camera has no use for it."""
-    setup = ConfigParser()
-    setup.read(PROJECT / "setup.cfg")
-    lines = setup["options"]["install_requires"].split("\n")
-    return [line for line in lines if line and not line.startswith("torch")]
-
-
 def libcamera_tree() -> DebianTree:
     """The recipe: libcamera from Debian, picamera2 from PyPI, and what preload.c is for."""
-    requirements = " ".join(f"'{line}'" for line in ("picamera2==0.3.38", *runtime_requirements()))
+    without_torch = [line for line in runtime_requirements() if not line.startswith("torch")]
+    requirements = " ".join(f"'{line}'" for line in ("picamera2==0.3.38", *without_torch))
     return DebianTree(
         name="libcamera",
         suite="trixie",
