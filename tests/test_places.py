@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hivewatch.domain import Box, Point
+from hivewatch.domain import WHOLE, Box, Point
 from hivewatch.training import places
 
 
@@ -47,19 +47,21 @@ def test_the_best_cut_is_the_same_for_all_frames_but_may_differ_between_ious() -
 def test_a_region_beside_the_peak_may_match() -> None:
     """Two blobs, the true box around the weaker one: MaxBoxAccV2 takes the best region of the map."""
     cam = np.maximum(blob(12, 20, 2, 2, size=3), blob(12, 20, 7, 14, size=3) - 1)
-    overlaps = places.map_overlaps(cam, [Box(14 / 20, 7 / 12, 17 / 20, 10 / 12)])
+    overlaps = places.map_overlaps(cam, WHOLE, [Box(14 / 20, 7 / 12, 17 / 20, 10 / 12)])
     assert overlaps.max() > 0.7
     assert overlaps[-1] == 0, "only the peak itself is left of the map cut so high"
 
 
 def test_a_flat_map_shows_no_box() -> None:
-    assert places.map_overlaps(np.zeros((4, 4), np.float32), [Box(0, 0, 1, 1)]).max() == 0
+    assert places.map_overlaps(np.zeros((4, 4), np.float32), WHOLE, [Box(0, 0, 1, 1)]).max() == 0
 
 
 def test_maps_of_logits_below_zero_are_scaled_like_any_other() -> None:
     truth = [Box(0.25, 0.25, 0.75, 0.75)]
     cam = blob(8, 8, 2, 2, size=4)
-    assert places.map_overlaps(cam - 100, truth) == pytest.approx(places.map_overlaps(cam, truth))
+    assert places.map_overlaps(cam - 100, WHOLE, truth) == pytest.approx(
+        places.map_overlaps(cam, WHOLE, truth)
+    )
 
 
 def test_the_centre_baseline_finds_what_lies_in_the_middle() -> None:

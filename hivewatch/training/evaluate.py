@@ -85,8 +85,12 @@ def judge(pictures: Iterable[Picture], classifier: Classifier) -> tuple[list[Ver
 
 def predict(pixels: Pixels, classifier: Classifier, number: int = 0, source: str = "picture") -> Prediction:
     """What the classifier says of a picture seen whole."""
-    frame = Frame(pixels, TAKEN_AT, 0.0, number, source)
-    return classifier.predict(View(frame, pixels, WHOLE, max(pixels.shape[:2])))
+    return classifier.predict(whole_view(pixels, number, source))
+
+
+def whole_view(pixels: Pixels, number: int, source: str) -> View:
+    """A picture as a view of a frame of that source and number."""
+    return View(Frame(pixels, TAKEN_AT, 0.0, number, source), pixels, WHOLE, max(pixels.shape[:2]))
 
 
 def summarise(verdicts: Sequence[Verdict], threshold: float, warnings: Sequence[str] = ()) -> Summary:
@@ -174,7 +178,7 @@ def place(verdict: Verdict) -> Placed | None:
         peak_on_hornet=places.points_at(location.peak, boxes),
         middle_on_hornet=places.points_at(Point(0.5, 0.5), boxes),
         own_box=places.best_iou([location.box], boxes) if location.box else 0.0,
-        cut=places.map_overlaps(verdict.prediction.cam, boxes),
+        cut=places.map_overlaps(verdict.prediction.cam, verdict.prediction.extent, boxes),
         middle=places.centre_overlaps(boxes),
     )
 

@@ -180,7 +180,10 @@ def _draw_prediction(axes: Axes, verdict: Verdict, pixels: Pixels, threshold: fl
 def _draw_map(axes: Axes, verdict: Verdict, pixels: Pixels) -> None:
     height, width = pixels.shape[:2]
     axes.imshow(pixels)
-    heat = np.clip(cv2.resize(verdict.prediction.cam, (width, height)), 0, HOT_LOGIT)
+    heat = np.zeros((height, width), np.float32)
+    x0, y0, x1, y1 = verdict.prediction.extent.pixels(width, height)
+    if x1 > x0 and y1 > y0:
+        heat[y0:y1, x0:x1] = np.clip(cv2.resize(verdict.prediction.cam, (x1 - x0, y1 - y0)), 0, HOT_LOGIT)
     axes.imshow(heat, alpha=0.6 * heat / HOT_LOGIT, cmap="autumn_r", vmin=0, vmax=HOT_LOGIT)
     for box in verdict.picture.hornet_boxes:
         _outline(axes, box, width, height, TRUTH)

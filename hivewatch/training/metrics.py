@@ -81,24 +81,31 @@ def expected_calibration_error(scores: Floats, hornet: Flags, bins: int = 10) ->
     return sum(abs(b.score - b.hornets) * b.pictures for b in filled) / len(scores)
 
 
-def platt(logits: Floats, hornet: Flags, steps: int = 100) -> tuple[float, float]:
-    """Scale and offset that make ``sigmoid(scale * logit + offset)`` a probability (Platt 1999, section 2).
+def platt(logits: Floats, hornet: Flags) -> tuple[float, float]:
+    """Scale and offset that make ``sigmoid(scale * logit + offset)`` a probability (Platt 1999, sec. 2)."""
+    scale, offset = logistic(logits[:, None], hornet)
+    return float(scale), float(offset)
 
-    Newton's method on the cross-entropy with Platt's softened targets, which keep it finite when the classes
-    are told apart perfectly.
+
+def logistic(inputs: Floats, hornet: Flags, steps: int = 100) -> Floats:
+    """Weights of the inputs (N x K), and an offset last, whose logistic function is a probability.
+
+    Newton's method on the cross-entropy with Platt's softened targets (1999, section 2.2), which keep the
+    weights finite when the classes are told apart perfectly.
     """
     positives = int(hornet.sum())
     negatives = len(hornet) - positives
     wanted = np.where(hornet, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-    inputs = np.stack([logits, np.ones_like(logits)], 1)
-    weights = np.array([1.0, 0.0])
+    inputs = np.column_stack([inputs, np.ones(len(inputs))])
+    weights = np.zeros(inputs.shape[1])
+    weights[0] = 1.0
     for _ in range(steps):
         probability = 1 / (1 + np.exp(-np.clip(inputs @ weights, -30, 30)))
         slope = probability * (1 - probability)
         gradient = inputs.T @ (probability - wanted)
-        curvature = (inputs * slope[:, None]).T @ inputs + 1e-6 * np.eye(2)
+        curvature = (inputs * slope[:, None]).T @ inputs + 1e-6 * np.eye(len(weights))
         step = np.linalg.solve(curvature, gradient)
         weights = weights - np.clip(step, -1, 1)
         if np.abs(step).max() < 1e-8:
             break
-    return float(weights[0]), float(weights[1])
+    return weights

@@ -62,8 +62,8 @@ def best_cuts(best: Overlaps, frames: Indices) -> list[tuple[float, int]]:
     return [(float(share.max()), int(share.argmax())) for share in shares]
 
 
-def map_overlaps(cam: Map, truth: Sequence[Box]) -> Overlaps:
-    """The best IoU that any region of the map (rows x columns) has with a true box, cut at each MAP_LEVELS.
+def map_overlaps(cam: Map, extent: Box, truth: Sequence[Box]) -> Overlaps:
+    """The best IoU that a region of the map, which covers ``extent``, has with a true box, per MAP_LEVELS.
 
     As Choe et al. do, the map is scaled to 0..1 by its own extremes, and every connected region counts.
     """
@@ -73,7 +73,7 @@ def map_overlaps(cam: Map, truth: Sequence[Box]) -> Overlaps:
     if high <= low:
         return np.zeros(len(MAP_LEVELS))
     fine = (fine - low) / (high - low)
-    return np.array([best_iou(_regions(fine >= level), truth) for level in MAP_LEVELS])
+    return np.array([best_iou(_regions(fine >= level, extent), truth) for level in MAP_LEVELS])
 
 
 def centre_overlaps(truth: Sequence[Box]) -> Overlaps:
@@ -87,11 +87,15 @@ def centre_box(share: float) -> Box:
     return Box(0.5 - share / 2, 0.5 - share / 2, 0.5 + share / 2, 0.5 + share / 2)
 
 
-def _regions(mask: npt.NDArray[np.bool_]) -> list[Box]:
-    """The boxes around the connected regions of a mask that covers the frame."""
-    rows, columns = mask.shape
+def _regions(mask: npt.NDArray[np.bool_], extent: Box) -> list[Box]:
+    """The boxes, in the frame, around the connected regions of a mask that covers ``extent``."""
+    across = (extent.x1 - extent.x0) / mask.shape[1]
+    down = (extent.y1 - extent.y0) / mask.shape[0]
     _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     return [
-        Box(x / columns, y / rows, (x + width) / columns, (y + height) / rows)
+        Box(
+            *(extent.x0 + x * across, extent.y0 + y * down),
+            *(extent.x0 + (x + width) * across, extent.y0 + (y + height) * down),
+        )
         for x, y, width, height, _ in stats[1:].tolist()
     ]

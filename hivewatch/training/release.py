@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from hivewatch.classifier import load_classifier
+from hivewatch.classifier import Classifier, load_classifier
+from hivewatch.closer import Closer, logit
 from hivewatch.config import DecisionConfig
-from hivewatch.domain import WHOLE
 from hivewatch.errors import DataError
 from hivewatch.localize import locate
 from hivewatch.training.catalogue import read_catalogue
-from hivewatch.training.dataset import decode_all
-from hivewatch.training.evaluate import judge
+from hivewatch.training.dataset import Shot, decode_all
+from hivewatch.training.evaluate import judge, whole_view
 from hivewatch.training.export import Description, export_model
 from hivewatch.training.figures import draw_figures
-from hivewatch.training.metrics import platt
+from hivewatch.training.metrics import logistic, platt
 from hivewatch.training.places import best_iou, box_accuracy
 from hivewatch.training.train import load_network
 from hivewatch.training.validate import frame_maps
@@ -27,6 +28,10 @@ from hivewatch.training.validate import frame_maps
 BOX_LEVELS = tuple(round(0.05 * i, 2) for i in range(2, 17))
 LEVEL_FRAMES = 150
 FIGURE_FRAMES = 64
+MISSED_UNSEEN, MOST_UNSUSPICIOUS = 0.005, 0.1
+"""Share of hornet frames that may go without a closer look, and the score above which none goes without."""
+CLOSER = Closer(places=2, zoom=1.6, window_px=256, from_score=0.0, first=0.5, second=0.5, offset=0.0)
+"""What was best on the validation frames (see the model card); the weights are found anew for each model."""
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +39,10 @@ log = logging.getLogger(__name__)
 def release(checkpoint: Path, data: Path, path: Path, description: Description) -> Description:
     """Write the checkpoint's averaged network as a model file; return what the file says of itself.
 
-    The score is calibrated on the hive frames of the validation splits, the box level chosen on boxed
-    training frames. ``description.box_level`` and ``recipe`` are replaced by what was found and used. Figures
-    to look at (curves, predictions, maps) are written beside the checkpoint.
+    The score is calibrated on the hive frames of the validation splits, of the first look and of both looks
+    together; the box level is chosen on boxed training frames. ``box_level``, ``closer`` and ``recipe`` of
+    the description are replaced by what was found and used. Figures to look at are written beside the
+    checkpoint.
     Raises DataError where there is nothing to calibrate on.
     """
     net, recipe, history = load_network(checkpoint)
@@ -51,20 +57,36 @@ def release(checkpoint: Path, data: Path, path: Path, description: Description) 
     net.scale.copy_(torch.tensor(scale))
     net.offset.copy_(torch.tensor(offset))
     description = replace(description, recipe=recipe.model_dump(mode="json"))
+    description = replace(description, closer=CLOSER)
+    export_model(net, path, description)
+    description = replace(description, closer=weigh_looks(load_classifier(path, threads=0), shots))
     export_model(net, path, description)
     description = replace(description, box_level=best_box_level(path, data))
     difference = export_model(net, path, description)
-    log.info(
-        "scale %.3f, offset %.3f, box level %.2f, parity %.1g",
-        scale,
-        offset,
-        description.box_level,
-        difference,
-    )
+    log.info("scale %.3f, offset %.3f, parity %.1g; %s", scale, offset, difference, description.closer)
     some = hive[:: max(1, len(hive) // FIGURE_FRAMES)]
     verdicts, _ = judge(some, load_classifier(path, threads=0))
     draw_figures(history, verdicts, checkpoint.parent, DecisionConfig().threshold)
     return description
+
+
+def weigh_looks(classifier: Classifier, shots: Sequence[Shot]) -> Closer:
+    """How much the first and the closer looks count, by logistic regression on frames not trained on.
+
+    A closer look is worth its time from a first score on that nearly no hornet falls below.
+    """
+    firsts, closest = [], []
+    for number, (picture, pixels) in enumerate(shots):
+        first, closer = classifier.look(whole_view(pixels, number, picture.name))
+        firsts.append(first.score)
+        closest.append(max(look.score for look in closer))
+    hornet = np.array([picture.hornet for picture, _ in shots])
+    logits = np.array([[logit(a), logit(b)] for a, b in zip(firsts, closest, strict=True)])
+    first_weight, second_weight, offset = (round(float(w), 4) for w in logistic(logits, hornet))
+    from_score = min(float(np.quantile(np.array(firsts)[hornet], MISSED_UNSEEN)), MOST_UNSUSPICIOUS)
+    return replace(
+        CLOSER, from_score=round(from_score, 4), first=first_weight, second=second_weight, offset=offset
+    )
 
 
 def best_box_level(model: Path, data: Path) -> float:
@@ -77,7 +99,7 @@ def best_box_level(model: Path, data: Path) -> float:
     truth = [verdict.picture.hornet_boxes for verdict in verdicts]
 
     def accuracy(level: float) -> float:
-        boxes = [locate(v.prediction.cam, WHOLE, level).box for v in verdicts]
+        boxes = [locate(v.prediction.cam, v.prediction.extent, level).box for v in verdicts]
         return box_accuracy(
             np.array([best_iou([box] if box else [], t) for box, t in zip(boxes, truth, strict=True)])
         )
