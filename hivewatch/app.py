@@ -14,14 +14,17 @@ from hivewatch import systemd
 from hivewatch.camera.supervisor import Supervisor
 from hivewatch.classifier import Classifier, load_classifier
 from hivewatch.clock import Clock
+from hivewatch.commands import Inbox
 from hivewatch.config import Config
 from hivewatch.config_reader import load
+from hivewatch.control import Control
 from hivewatch.decision import Decider
-from hivewatch.domain import CameraState, CameraStatus
+from hivewatch.domain import Alert, CameraState, CameraStatus, Frame, Sighting
 from hivewatch.errors import ConfigError
 from hivewatch.messages.alert import redated
 from hivewatch.messages.camera_status import camera_message
 from hivewatch.motion import MotionGate
+from hivewatch.predation import Predation
 from hivewatch.proof_of_life import ProofOfLife
 from hivewatch.recorder import Recorder, daemon_publisher, open_recorder
 from hivewatch.region import Region
@@ -33,7 +36,7 @@ from hivewatch.watch import Step, Watch
 log = logging.getLogger(__name__)
 
 # These are taken over without losing a frame; of the others a reload says that they wait for the next start.
-_RELOADABLE = {"gate", "decision", "store.jpeg_quality", "health", "log"}
+_RELOADABLE = {"gate", "decision", "store.jpeg_quality", "pressure", "health", "log"}
 
 
 def make_watch(config: Config, classifier: Classifier, recorder: Recorder, *, live: bool = False) -> Watch:
@@ -78,6 +81,8 @@ class _Daemon:
     watch: Watch
     clock: Clock
     proof: ProofOfLife
+    predation: Predation
+    control: Control
     upkeep: Upkeep
     frames: int = 0
     camera_since_s: float = 0.0
@@ -90,7 +95,8 @@ class _Daemon:
         stopwatch = Stopwatch()
         classifier = make_classifier(config, stopwatch)
         clock = Clock(config.clock)
-        publisher = partial(daemon_publisher, clock=clock) if config.mqtt.enabled else None
+        inbox = Inbox() if config.mqtt.enabled and config.mqtt.commands else None
+        publisher = partial(daemon_publisher, clock=clock, inbox=inbox) if config.mqtt.enabled else None
         recorder = open_recorder(config, classifier, stopwatch, started, publisher)
         clock.begin(recorder.store.newest())
         supervisor = Supervisor(config.camera)
@@ -100,11 +106,16 @@ class _Daemon:
             config, recorder.model, camera, recorder.store, recorder.publisher, stopwatch, clock
         )
         proof.camera_status = lambda: supervisor.checks.status.state
+        proof.is_paused = lambda: watch.paused
+        predation = Predation(config, recorder.store, recorder.publisher, clock)
+        control = Control(config, watch, recorder, clock, inbox)
         recorder.clock = clock if live else None
-        recorder.told = proof.sighted
         log.info("watching %s with model %s %s", camera.name, classifier.model.name, classifier.model.version)
         upkeep = Upkeep(config, recorder.store, clock.now_for_ages, clock.monotonic_s)
-        daemon = cls(path, config, supervisor, recorder, watch, clock, proof, upkeep)
+        daemon = cls(
+            *(path, config, supervisor, recorder, watch, clock, proof, predation, control, upkeep),
+        )
+        recorder.told = daemon.tell_sighting
         supervisor.tell, supervisor.in_outage = daemon.tell_camera, daemon.wait_for_camera
         if clock.trusted:
             daemon.redate()
@@ -119,6 +130,11 @@ class _Daemon:
                 self._reload()
         if not wishes.stop.is_set():
             log.info("%s is at its end", self.supervisor.camera.name)
+
+    def tell_sighting(self, sighting: Sighting, alert: Alert) -> None:
+        """Let everybody know what was recorded."""
+        self.proof.sighted(sighting, alert)
+        self.predation.sighted(sighting)
 
     def tell_camera(self, status: CameraStatus) -> None:
         """Publish the status. What goes on before an offline camera nobody knows, so a visit ends."""
@@ -139,19 +155,22 @@ class _Daemon:
     def wait_for_camera(self) -> None:
         """Do what else finished frames cause to be done."""
         self.proof.look()
-        self._keep_going()
+        self._keep_going(None)
 
     def _finished(self, step: Step) -> None:
         self.frames = step.frame.sequence + 1
         self.proof.finished(step)
-        self._keep_going()
+        self._keep_going(step.frame)
 
-    def _keep_going(self) -> None:
+    def _keep_going(self, frame: Frame | None) -> None:
         if self.recorder.publisher is not None:
             self.recorder.publisher.check()
         if self.clock.look():
             self.redate()
             self._publish_camera()
+            self.control.tell()
+        self.control.look(frame)
+        self.predation.look()
         if self.upkeep() and self.recorder.publisher is not None:
             self.recorder.publisher.wake()
         systemd.alive(self.status)
@@ -168,8 +187,9 @@ class _Daemon:
     @property
     def status(self) -> str:
         """What the daemon is doing, in one line."""
+        doing = "paused" if self.watch.paused else "watching"
         state = self.supervisor.checks.status.state
-        return f"watching {self.supervisor.camera.name}, camera {state}, {self.frames} frames"
+        return f"{doing} {self.supervisor.camera.name}, camera {state}, {self.frames} frames"
 
     def _reload(self) -> None:
         systemd.reloading()
@@ -187,11 +207,12 @@ class _Daemon:
         waiting = sorted(name for name in changed if not _reloads(name))
         self.watch.region = Region(config.gate)
         self.watch.gate.configure(config.gate.motion)
-        self.watch.decider.configure(config.decision)
         store = self.config.store.model_copy(update={"jpeg_quality": config.store.jpeg_quality})
-        update = {part: getattr(config, part) for part in ("gate", "decision", "health", "log")}
-        self.config = self.config.model_copy(update=update | {"store": store})
-        self.recorder.config = self.proof.config = self.config
+        parts = ("gate", "decision", "pressure", "health", "log")
+        update = {part: getattr(config, part) for part in parts} | {"store": store}
+        self.config = self.config.model_copy(update=update)
+        self.recorder.config = self.proof.config = self.predation.config = self.config
+        self.control.configure(self.config)
         set_log_level(config)
         log.info(
             "reloaded %s; changed: %s", self.path, ", ".join(sorted(changed - set(waiting))) or "nothing"

@@ -177,18 +177,40 @@ class OutboxConfig(Section):
     longest_days: Days = 30.0
 
 
+class TlsConfig(Section):
+    """How the connection to the broker is encrypted. Nothing skips the checks of its certificate."""
+
+    enabled: bool = False
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+    alpn: tuple[Annotated[str, Field(min_length=1, max_length=255)], ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise ValueError("certificate_file and key_file go together")
+        if not self.enabled and (self.ca_file or self.certificate_file or self.alpn):
+            raise ValueError("enabled is false, so nothing would be encrypted: set it to true")
+        return self
+
+
 class MqttConfig(Section):
     """The broker that alerts go to."""
 
     enabled: bool = True
     host: str = Field(default="localhost", min_length=1)
     port: int = Field(default=1883, ge=1, le=65_535)
+    version: Literal["3.1.1", 5] = "3.1.1"
     base_topic: str = Field(
         default="hivewatch", pattern=r"^[^#+/\x00-\x1f]+(/[^#+/\x00-\x1f]+)*$", max_length=200
     )
     client_id: str = Field(default="", pattern=r"^[A-Za-z0-9_-]{0,64}$")
     username: str = ""
     password_file: Path | None = None
+    tls: TlsConfig = TlsConfig()
+    commands: bool = False
+    sighting_pictures: bool = False
     keepalive_s: int = Field(default=60, ge=5, le=3600)
     reconnect_longest_s: int = Field(default=120, ge=1, le=3600)
     acknowledge_timeout_s: TimeLimit = 30.0
@@ -197,6 +219,23 @@ class MqttConfig(Section):
     def _credentials_go_together(self) -> Self:
         if self.password_file is not None and not self.username:
             raise ValueError("password_file needs a username beside it")
+        return self
+
+
+class PressureConfig(Section):
+    """When visits become something to act upon. All figures are those of the last hour."""
+
+    amber_sightings: int = Field(default=4, ge=1, le=10_000)
+    amber_minutes: float = Field(default=3.0, gt=0, le=60)
+    red_sightings: int = Field(default=12, ge=1, le=10_000)
+    red_minutes: float = Field(default=15.0, gt=0, le=60)
+    fall_share: float = Field(default=0.5, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        for figure in ("sightings", "minutes"):
+            if getattr(self, f"amber_{figure}") > getattr(self, f"red_{figure}"):
+                raise ValueError(f"amber_{figure} must not be above red_{figure}")
         return self
 
 
@@ -230,6 +269,7 @@ class Config(Section):
     store: StoreConfig = StoreConfig()
     outbox: OutboxConfig = OutboxConfig()
     mqtt: MqttConfig = MqttConfig()
+    pressure: PressureConfig = PressureConfig()
     health: HealthConfig = HealthConfig()
     clock: ClockConfig = ClockConfig()
     log: LogConfig = LogConfig()

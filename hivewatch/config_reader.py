@@ -24,6 +24,9 @@ _PATHS: tuple[Key, ...] = (
     ("classifier", "model"),
     ("store", "directory"),
     ("mqtt", "password_file"),
+    ("mqtt", "tls", "ca_file"),
+    ("mqtt", "tls", "certificate_file"),
+    ("mqtt", "tls", "key_file"),
 )
 # A configuration has a few hundred values; a few lines of aliases of aliases can stand for millions.
 _MOST_NODES = 10_000
@@ -154,7 +157,7 @@ def _line(node: yaml.Node) -> int:
 
 
 def _missing_files(source: _Source) -> Iterator[tuple[int, str]]:
-    for key in (("classifier", "model"), ("mqtt", "password_file")):
+    for key in (("classifier", "model"), *(key for key in _PATHS if key[0] == "mqtt")):
         value = source.get(key)
         if isinstance(value, str) and not Path(value).is_file():
             yield source.problem(key, f"there is no file {value}")

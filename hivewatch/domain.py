@@ -214,23 +214,43 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What goes to the broker, always with QoS 1; the broker keeps the last ``retained`` one of a topic."""
+    """What goes to the broker, always with QoS 1, or comes from it. It keeps the last ``retained``.
+
+    ``sighting_id`` names the visit that it belongs to, if any.
+    """
 
     topic: str
     payload: bytes
     retained: bool
+    sighting_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What MQTT 5 can say beside a message: its kind, when it is out of date, and properties for readers."""
+
+    content_type: str | None = None
+    expiry_s: int | None = None
+    properties: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
     """A Sighting's wire form: the JSON ``event``, the annotated JPEG to send, and the clean JPEG to keep.
 
-    Both pictures are None where there was no room for them; the event then says so.
+    Both pictures are None where there was no room for them; the event then says so. ``own_snapshot`` is the
+    annotated one once more, on a topic of the sighting's own, where that is wanted.
     """
 
     event: Message
     snapshot: Message | None
     clean_jpeg: bytes | None
+    own_snapshot: Message | None = None
+
+    @property
+    def snapshots(self) -> tuple[Message, ...]:
+        """The messages that carry the annotated picture."""
+        return tuple(message for message in (self.snapshot, self.own_snapshot) if message is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +259,48 @@ class OutboxEntry:
 
     id: int
     message: Message
+
+
+class PressureLevel(StrEnum):
+    """How hard hornets press the hive, as a person wants to hear it."""
+
+    GREEN = "green"
+    AMBER = "amber"
+    RED = "red"
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """How often and how long hornets were seen in some stretch of time."""
+
+    sightings: int
+    seconds: float
+
+    @property
+    def minutes(self) -> float:
+        """The time in minutes, as exactly as it is told."""
+        return round(self.seconds / 60, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a command can change, as it is now. ``paused_until`` is None for a pause without an end."""
+
+    paused: bool
+    paused_until: datetime | None
+    threshold: float
+    threshold_yaml: float
+    commands_enabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a command: ``id`` is what the caller named it by, ``message`` is for people."""
+
+    command: str
+    id: str | None
+    accepted: bool
+    message: str
 
 
 @dataclass(frozen=True, slots=True)

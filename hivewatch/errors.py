@@ -50,6 +50,15 @@ class PublishError(HivewatchError):
     exit_code = 7
 
 
+class CommandError(HivewatchError):
+    """A command that came over MQTT is not one: its sender is told, and nothing changes."""
+
+    def __init__(self, sentence: str, id_: str | None = None) -> None:
+        """``id_``: what the sender calls the command, where that could be read."""
+        super().__init__(sentence)
+        self.id = id_
+
+
 class DataError(HivewatchError):
     """The pictures given to train or evaluate on cannot be used as they are."""
 

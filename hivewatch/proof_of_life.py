@@ -47,7 +47,8 @@ _SECRET: dict[str, IncEx | bool] = {"camera": {"video": {"source"}}, "mqtt": {"u
 class ProofOfLife:
     """Looks at everything once a second at most, on the data path: while that hangs nobody claims to be well.
 
-    ``camera_status`` says in a word how the camera is; other than ``online`` is told in the log every hour.
+    ``camera_status`` says in a word how the camera is; what is not ``online``, or ``is_paused``, stands in
+    the log every hour.
     """
 
     config: Config
@@ -58,6 +59,7 @@ class ProofOfLife:
     stopwatch: Stopwatch
     clock: Clock
     camera_status: Callable[[], str] = lambda: "online"
+    is_paused: Callable[[], bool] = lambda: False
     _tally: Tally = field(init=False)
     _diary: Diary = field(init=False)
     _summarised: tuple[int, int] = (0, 0)
@@ -93,7 +95,10 @@ class ProofOfLife:
         """Tell what it is time to tell, without a frame."""
         now_s = self.clock.monotonic_s()
         connections = self.publisher.connections if self.publisher is not None else 0
-        state = (self.camera_status(), connections, self._sightings, self.clock.trusted)
+        state = (
+            *(self.camera_status(), self.is_paused(), connections),
+            *(self._sightings, self.clock.trusted),
+        )
         if now_s >= self._tell_at_s or state != self._told_of:
             self._tell_at_s = now_s + self.config.health.interval_s
             self._told_of = state
@@ -110,6 +115,7 @@ class ProofOfLife:
         return Health(
             at=self.clock.now(),
             clock_trusted=self.clock.trusted,
+            paused=self.is_paused(),
             uptime_s=round(now_s - self._began_s, 1),
             source=self.camera.name,
             frames=self._frames(now_s),
@@ -182,6 +188,7 @@ class ProofOfLife:
             frames_classified=self._tally.classified - classified,
             uptime_s=round(self.clock.monotonic_s() - self._began_s, 1),
             outbox_depth=self.store.outbox_depth(),
+            paused=self.is_paused(),
         )
         # In this order a power cut in between sends it twice, which harms nobody.
         try:
@@ -199,6 +206,8 @@ class ProofOfLife:
         troubles = []
         if (status := self.camera_status()) != "online":
             troubles.append(f"the camera is {status}")
+        if self.is_paused():
+            troubles.append("paused by a command")
         if self.publisher is not None and not self.publisher.is_connected:
             troubles.append(f"no broker, {self.store.outbox_depth()} messages wait")
         if not self.clock.trusted:

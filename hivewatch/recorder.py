@@ -7,13 +7,16 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from hivewatch.classifier import Classifier
 from hivewatch.clock import Clock
+from hivewatch.commands import Inbox
 from hivewatch.config import Config
-from hivewatch.domain import Alert, ModelIdentity, OutboxEntry, Sighting
+from hivewatch.domain import Alert, Envelope, Message, ModelIdentity, OutboxEntry, Sighting
 from hivewatch.errors import DiskFullError
 from hivewatch.messages.alert import availability, compose, interrupted_end, without_pictures
+from hivewatch.messages.contract import COMMAND_LEAVES, envelope
 from hivewatch.mqtt.publisher import Publisher
 from hivewatch.store import Store
 from hivewatch.timing import Stopwatch
@@ -55,6 +58,7 @@ class Recorder:
             alert = compose(
                 *(sighting, config.hive, self.model, config.mqtt.base_topic, config.store.jpeg_quality),
                 stamp=None if self.clock is None else self.clock.stamp(),
+                own_topic=config.mqtt.sighting_pictures,
             )
         with self.stopwatch("store"):
             alert = self._keep(sighting, alert)
@@ -117,14 +121,26 @@ class _Held:
         self.store.mark_sent(entry_id)
 
 
-def daemon_publisher(config: Config, store: Store, clock: Clock) -> Publisher:
-    """Return the publisher that stands for the hive: it also says whether the daemon is there."""
+def daemon_publisher(config: Config, store: Store, clock: Clock, inbox: Inbox | None) -> Publisher:
+    """Return the publisher that stands for the hive: it also says whether the daemon is there.
+
+    What comes as commands it puts into ``inbox``, if there is one.
+    """
     topic = config.mqtt.base_topic, config.hive.id
     presence = availability(*topic, online=True), availability(*topic, online=False)
     client_id = config.mqtt.client_id or f"hivewatch-{config.hive.id}"
-    return Publisher(config.mqtt, _Held(store, clock), client_id, presence)
+    publisher = Publisher(config.mqtt, _Held(store, clock), client_id, presence, _envelopes(config))
+    if inbox is not None:
+        for leaf in COMMAND_LEAVES:
+            publisher.listen("/".join((*topic, leaf)), inbox.put)
+    return publisher
 
 
 def guest_publisher(config: Config, store: Store) -> Publisher:
     """Return a publisher that may work beside the hive's daemon without being taken for it."""
-    return Publisher(config.mqtt, store, f"hivewatch-{config.hive.id}-{os.getpid()}")
+    client_id = f"hivewatch-{config.hive.id}-{os.getpid()}"
+    return Publisher(config.mqtt, store, client_id, envelope=_envelopes(config))
+
+
+def _envelopes(config: Config) -> Callable[[Message], Envelope]:
+    return partial(envelope, base_topic=config.mqtt.base_topic, hive_id=config.hive.id)

@@ -32,11 +32,13 @@ class Watch:
     decider: Decider
     record: Callable[[Sighting], None]
     stopwatch: Stopwatch
+    paused: bool = False
 
     def steps(self, frames: Iterable[Frame]) -> Iterator[Step]:
         """Work through ``frames``; an open sighting is ended when they end or the camera fails.
 
-        A frame that is not usable is no vote, and the background does not learn from it.
+        A frame that is not usable is no vote, and the background does not learn from it. While ``paused`` no
+        frame is classified, but the background learns.
         """
         try:
             for frame in self.stopwatch.iterate("capture", frames):
@@ -50,11 +52,18 @@ class Watch:
         """End the open sighting, if any: nobody knows any more whether the hornet is there."""
         self._record(self.decider.finish())
 
+    def pause(self) -> None:
+        """Judge no frame from now on, until ``paused`` is false again."""
+        self.paused = True
+        self.finish()
+
     def _step(self, frame: Frame) -> Step:
         with self.stopwatch("gate"):
             view = self.region.view(frame)
             narrowed = self.gate.look(view) if frame.usable else None
-        prediction = None if narrowed is None else self.classifier.predict(narrowed)
+        prediction = None
+        if narrowed is not None and not self.paused:
+            prediction = self.classifier.predict(narrowed)
         with self.stopwatch("decide"):
             if prediction is None:
                 sightings = self.decider.no_vote(frame)

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -35,9 +35,12 @@ def free_port() -> int:
 
 
 class Broker:
-    """A mosquitto in ``directory``. With ``password``, only user ``hive`` with that password gets in."""
+    """A mosquitto in ``directory``. With ``password``, only user ``hive`` with that password gets in.
 
-    def __init__(self, directory: Path, password: str | None = None) -> None:
+    ``options`` are more lines for its configuration.
+    """
+
+    def __init__(self, directory: Path, password: str | None = None, options: Sequence[str] = ()) -> None:
         self.port = free_port()
         self._config = directory / "mosquitto.conf"
         self._process: subprocess.Popen[bytes] | None = None
@@ -49,7 +52,7 @@ class Broker:
             tool = shutil.which("mosquitto_passwd") or "/usr/bin/mosquitto_passwd"
             subprocess.run([tool, "-b", "-c", str(passwords), "hive", password], check=True)
             lines += ["allow_anonymous false", f"password_file {passwords}"]
-        self._config.write_text("\n".join(lines) + "\n")
+        self._config.write_text("\n".join([*lines, *options]) + "\n")
 
     def admit_everybody(self) -> None:
         """Ask for no password any more, from the next start on."""

@@ -17,11 +17,12 @@ HELPERS = {
     "messages": {"machine"},
 }
 ALONE = {
-    *("camera", "clock", "closer", "decision", "localize", "machine", "motion", "mqtt", "region"),
-    *("stopping", "store", "systemd", "tally", "timing"),
+    *("camera", "clock", "closer", "commands", "decision", "localize", "machine", "motion", "mqtt"),
+    *("pressure", "region", "stopping", "store", "systemd", "tally", "timing"),
 }
 LEAVES = set(HELPERS) | ALONE
 RUNTIME = BASE | LEAVES | {"config_reader", "watch", "recorder", "proof_of_life", "upkeep"}
+RUNTIME |= {"control", "predation"}
 ALLOWED = {
     "errors": set[str](),
     "domain": set[str](),
@@ -33,6 +34,8 @@ ALLOWED = {
     "recorder": BASE | LEAVES,
     "upkeep": BASE | LEAVES,
     "proof_of_life": BASE | LEAVES | {"recorder", "watch"},
+    "predation": BASE | LEAVES,
+    "control": BASE | LEAVES | {"recorder", "watch"},
     "app": RUNTIME,
     "replay": RUNTIME | {"app"},
     "bench": RUNTIME | {"app", "replay"},

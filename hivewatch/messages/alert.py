@@ -1,16 +1,4 @@
-"""From a Sighting to what goes on the wire.
-
-Under ``<base topic>/<hive id>/``:
-
-=============  ========  ==================================================================
-topic          retained  payload
-=============  ========  ==================================================================
-availability   yes       ``online`` or ``offline``
-event          no        JSON document of a sighting event (``schema/sighting-1.json``)
-snapshot       yes       annotated JPEG of the best frame; its SHA-256 stands in the event
-backlog        no        JSON document that stands for messages never sent (``schema/backlog-1.json``)
-=============  ========  ==================================================================
-"""
+"""From a Sighting to what goes on the wire: event and pictures, and what stands for those never sent."""
 
 from __future__ import annotations
 
@@ -38,12 +26,9 @@ from hivewatch.domain import (
 )
 from hivewatch.errors import StoreError
 from hivewatch.messages.annotate import annotate
-from hivewatch.messages.wire import compact, head, iso, topic
+from hivewatch.messages.contract import AVAILABILITY, BACKLOG, EVENT, JPEG, SIGHTING_SNAPSHOT, SNAPSHOT
+from hivewatch.messages.wire import compact, head, iso
 
-SCHEMA = "hivewatch.sighting"
-BACKLOG_SCHEMA = "hivewatch.store.backlog"
-SCHEMA_VERSION = 1
-JPEG = "image/jpeg"
 _TIMES = {"at", "started_at", "last_seen_at", "ended_at", "taken_at"}
 
 
@@ -54,31 +39,28 @@ def compose(
     base_topic: str,
     jpeg_quality: int,
     stamp: Stamp | None = None,
+    *,
+    own_topic: bool = False,
 ) -> Alert:
     """Return the messages and pictures that tell of ``sighting``.
 
+    With ``own_topic`` the picture comes on a topic of the sighting's own as well.
     With a ``stamp`` its times are provisional: the document says so, and the picture carries none. A pure
     function: the same best frame and prediction give the same JPEGs, byte for byte. Raises StoreError where a
     JPEG cannot be made.
     """
-    try:
-        clean_jpeg = _jpeg(sighting.best_frame.pixels, jpeg_quality)
-        annotated_jpeg = _jpeg(
-            annotate(sighting.best_frame, sighting.best, dated=stamp is None), jpeg_quality
-        )
-    except cv2.error as error:
-        frame = sighting.best_frame
-        raise StoreError(
-            f"the snapshot of sighting {sighting.id} ({frame.width_px} x {frame.height_px} pixels) "
-            f"cannot be made into a JPEG: {error}"
-        ) from error
-    snapshot = Message(topic(base_topic, hive.id, "snapshot"), annotated_jpeg, retained=True)
-    document = _document(sighting, hive, model, snapshot)
+    clean_jpeg = encode_jpeg(sighting.best_frame.pixels, jpeg_quality)
+    annotated = annotate(sighting.best_frame, sighting.best, dated=stamp is None)
+    annotated_jpeg = encode_jpeg(annotated, jpeg_quality)
+    snapshot = SNAPSHOT.message(base_topic, hive.id, annotated_jpeg, sighting.id)
+    own = SIGHTING_SNAPSHOT.message(base_topic, hive.id, annotated_jpeg, sighting.id) if own_topic else None
+    document = document_of(sighting, hive, model, snapshot)
+    if own is not None:
+        document["snapshot"]["own_topic"] = own.topic
     if stamp is not None:
         document["clock"] = dataclasses.asdict(stamp)
-    # Home Assistant ignores retained events, and a stale one would alarm every new subscriber.
-    event = Message(topic(base_topic, hive.id, "event"), compact(document).encode(), retained=False)
-    return Alert(event, snapshot, clean_jpeg)
+    event = EVENT.message(base_topic, hive.id, document, sighting.id)
+    return Alert(event, snapshot, clean_jpeg, own)
 
 
 def redated(event: str, date: Callable[[Stamp], datetime | None]) -> str | None:
@@ -110,7 +92,7 @@ def interrupted_end(document: str, hive: HiveConfig, base_topic: str) -> Message
     """
     told = json.loads(document)
     end = told | {"event_type": str(Phase.END), "ended_at": told["at"], "interrupted": True}
-    return Message(topic(base_topic, hive.id, "event"), compact(end).encode(), retained=False)
+    return EVENT.message(base_topic, hive.id, end, told["sighting_id"])
 
 
 def backlog_message(backlog: Backlog, hive: HiveConfig, base_topic: str) -> Message:
@@ -127,7 +109,7 @@ def backlog_message(backlog: Backlog, hive: HiveConfig, base_topic: str) -> Mess
         "sighting_ids": list(backlog.sighting_ids),
         "text": _in_words(backlog),
     }
-    return Message(topic(base_topic, hive.id, "backlog"), compact(document).encode(), retained=False)
+    return BACKLOG.message(base_topic, hive.id, document)
 
 
 def _in_words(backlog: Backlog) -> str:
@@ -140,21 +122,28 @@ def _in_words(backlog: Backlog) -> str:
 
 def availability(base_topic: str, hive_id: str, *, online: bool) -> Message:
     """Return the message that says whether the daemon of this hive is there."""
-    payload = b"online" if online else b"offline"
-    return Message(topic(base_topic, hive_id, "availability"), payload, retained=True)
+    return AVAILABILITY.message(base_topic, hive_id, "online" if online else "offline")
 
 
-def _jpeg(pixels: Pixels, quality: int) -> bytes:
-    bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-    done, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+def encode_jpeg(pixels: Pixels, quality: int) -> bytes:
+    """Return RGB ``pixels`` as a JPEG of that quality, 0 to 100; raises StoreError where there is no way."""
+    try:
+        bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+        done, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    except cv2.error as error:
+        done, reason = False, f"{error}"
+    else:
+        reason = "the encoder gave no reason"
     if not done:
-        raise cv2.error("the encoder gave no reason")
+        height_px, width_px = pixels.shape[:2]
+        raise StoreError(f"a picture of {width_px} x {height_px} pixels cannot be made into a JPEG: {reason}")
     return encoded.tobytes()
 
 
-def _document(
+def document_of(
     sighting: Sighting, hive: HiveConfig, model: ModelIdentity, snapshot: Message
 ) -> dict[str, Any]:
+    """Return the event's document; ``snapshot`` is the message that carries its picture."""
     frame = sighting.best_frame
     document = {
         **head("sighting", hive),

@@ -37,7 +37,13 @@ def annotate(frame: Frame, prediction: Prediction, *, dated: bool = True) -> Pix
     _mark_peak(canvas, prediction.location.peak, line_px)
     if prediction.location.box is not None:
         _outline(canvas, prediction.location.box.pixels(frame.width_px, frame.height_px), line_px)
-    return np.asarray(np.vstack([canvas, _footer(frame, prediction, dated)]), np.uint8)
+    footer = _footer(frame, f"hornet {prediction.score:.0%}", dated)
+    return np.asarray(np.vstack([canvas, footer]), np.uint8)
+
+
+def captioned(frame: Frame, text: str, *, dated: bool = True) -> Pixels:
+    """Return a copy of the frame's pixels with ``text`` in the footer; nothing is drawn on."""
+    return np.asarray(np.vstack([frame.pixels, _footer(frame, text, dated)]), np.uint8)
 
 
 def _overlay_heat(canvas: Pixels, prediction: Prediction) -> None:
@@ -78,19 +84,18 @@ def _mark_peak(canvas: Pixels, peak: Point, line_px: int) -> None:
         cv2.drawMarker(canvas, centre, colour, cv2.MARKER_CROSS, 6 * line_px, width_px, cv2.LINE_AA)
 
 
-def _footer(frame: Frame, prediction: Prediction, dated: bool) -> Pixels:
+def _footer(frame: Frame, text: str, dated: bool) -> Pixels:
     height_px = max(SMALLEST_FOOTER_PX, frame.height_px // 18)
     footer: Pixels = np.full((height_px, frame.width_px, 3), DARK, np.uint8)
-    score = f"hornet {prediction.score:.0%}"
     taken = frame.taken_at.astimezone(UTC)
     # Whole texts or none: a cut time could be read as another one.
     times = [f"{taken:%Y-%m-%d %H:%M:%S} UTC", f"{taken:%H:%M:%S} UTC", ""] if dated else [""]
     for time in times:
         if (
-            _text_width_px(score, height_px) + _text_width_px(time, height_px) + 2 * height_px
+            _text_width_px(text, height_px) + _text_width_px(time, height_px) + 2 * height_px
             <= frame.width_px
         ):
-            _write(footer, score, height_px // 2, BOX_COLOUR)
+            _write(footer, text, height_px // 2, BOX_COLOUR)
             _write(footer, time, frame.width_px - height_px // 2 - _text_width_px(time, height_px), LIGHT)
             break
     return footer

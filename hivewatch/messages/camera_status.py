@@ -1,8 +1,4 @@
-"""The document that says whether the camera shows the hive, apart from whether the daemon is there.
-
-``<base topic>/<hive id>/camera/status``, retained (``schema/camera-status-1.json``). It counts only while the
-hive's ``availability`` is ``online``.
-"""
+"""The document that says whether the camera shows the hive, apart from whether the daemon is there."""
 
 from __future__ import annotations
 
@@ -11,10 +7,8 @@ from datetime import datetime
 
 from hivewatch.config import HiveConfig
 from hivewatch.domain import CameraFault, CameraStatus, Message
-from hivewatch.messages.wire import compact, head, topic
-
-SCHEMA = "hivewatch.messages.camera_status"
-SCHEMA_VERSION = 1
+from hivewatch.messages.contract import CAMERA_STATUS
+from hivewatch.messages.wire import head
 
 
 def camera_message(
@@ -36,4 +30,4 @@ def camera_message(
         "since": since,
         "raised": raised,
     }
-    return Message(topic(base_topic, hive.id, "camera/status"), compact(document).encode(), retained=True)
+    return CAMERA_STATUS.message(base_topic, hive.id, document)

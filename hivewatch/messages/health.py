@@ -1,7 +1,6 @@
 """The documents that prove that somebody watches: health, renewed all the time, and a summary once a day.
 
-Under ``<base topic>/<hive id>/``, both retained: ``health`` (``schema/health-1.json``) and ``summary``
-(``schema/summary-1.json``). The values below are the documents' parts, named as in the JSON.
+The values below are the documents' parts, named as in the JSON.
 """
 
 from __future__ import annotations
@@ -9,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
-from typing import Any
 
 from hivewatch.config import HiveConfig
 from hivewatch.domain import Message, ModelIdentity
 from hivewatch.machine import Throttling, Versions
-from hivewatch.messages.wire import compact, head, topic
+from hivewatch.messages.contract import HEALTH, SUMMARY
+from hivewatch.messages.wire import head
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +56,7 @@ class Health:
 
     at: datetime
     clock_trusted: bool
+    paused: bool
     uptime_s: float
     source: str
     frames: FrameFigures
@@ -72,7 +72,10 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A local ``day`` in a few figures: since this time of the day before; frames since the start at most."""
+    """A local ``day`` in a few figures: since this time of the day before; frames since the start at most.
+
+    ``paused``: nobody watches just now, by command.
+    """
 
     day: date
     at: datetime
@@ -81,24 +84,22 @@ class Summary:
     frames_classified: int
     uptime_s: float
     outbox_depth: int
+    paused: bool
 
     @property
     def text(self) -> str:
         """The summary as a person wants to read it."""
         count = f"{self.sightings} hornet sighting{'' if self.sightings == 1 else 's'} since yesterday"
-        return f"still watching: {count}, {self.frames_seen} frames seen"
+        state = "paused by a command" if self.paused else "still watching"
+        return f"{state}: {count}, {self.frames_seen} frames seen"
 
 
 def health_message(health: Health, hive: HiveConfig, base_topic: str) -> Message:
     """Return the retained message that says how the daemon is."""
-    return _message("health", asdict(health), hive, base_topic)
+    return HEALTH.message(base_topic, hive.id, {**head("health", hive), **asdict(health)})
 
 
 def summary_message(summary: Summary, hive: HiveConfig, base_topic: str) -> Message:
     """Return the retained message of the day."""
-    return _message("summary", {**asdict(summary), "text": summary.text}, hive, base_topic)
-
-
-def _message(leaf: str, content: dict[str, Any], hive: HiveConfig, base_topic: str) -> Message:
-    document = {**head(leaf, hive), **content}
-    return Message(topic(base_topic, hive.id, leaf), compact(document).encode(), retained=True)
+    document = {**head("summary", hive), **asdict(summary), "text": summary.text}
+    return SUMMARY.message(base_topic, hive.id, document)

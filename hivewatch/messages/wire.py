@@ -39,9 +39,14 @@ def iso(moment: datetime) -> str:
 
 def schema(name: str) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) that every document of schema ``name`` fulfils."""
-    path = files("hivewatch").joinpath("schema", f"{name.replace('_', '-')}-{SCHEMA_VERSION}.json")
+    path = files("hivewatch").joinpath("schema", schema_file(name))
     document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return document
+
+
+def schema_file(name: str) -> str:
+    """Return the name of the file that holds schema ``name``."""
+    return f"{name.replace('_', '-')}-{SCHEMA_VERSION}.json"
 
 
 def _text(value: object) -> str:

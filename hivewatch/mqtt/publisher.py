@@ -12,16 +12,21 @@ import random
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Protocol, TypeVar
 
+from paho.mqtt.client import topic_matches_sub
+
 from hivewatch.config import MqttConfig
-from hivewatch.domain import Message, OutboxEntry
-from hivewatch.errors import ConfigError, DiskFullError, HivewatchError, PublishError
-from hivewatch.mqtt.broker import CONNECT_TIMEOUT_S, Connection
+from hivewatch.domain import Envelope, Message, OutboxEntry
+from hivewatch.errors import DiskFullError, HivewatchError, PublishError
+from hivewatch.mqtt.broker import CONNECT_TIMEOUT_S, Connection, Hear
+from hivewatch.mqtt.credentials import read_password
+from hivewatch.mqtt.refusals import Refusals
+from hivewatch.mqtt.tls import make_context
 
 FIRST_RECONNECT_S = 1.0
 LOOK_AGAIN_S = 1.0
@@ -29,6 +34,8 @@ SLOWEST_LINK_BYTES_PER_S = 4000
 """A link this slow still gets a picture through: the time limit for acknowledgement grows with the size."""
 LAST_SENDING_SHARE = 0.5
 """Of the time there is to stop, how much may go into sending before it is time to say offline."""
+
+MOST_REMARKS = 32
 
 T = TypeVar("T")
 
@@ -58,15 +65,19 @@ class Publisher:
         outbox: Outbox,
         client_id: str,
         presence: tuple[Message, Message] | None = None,
+        envelope: Callable[[Message], Envelope] = lambda _message: Envelope(),
     ) -> None:
-        """Read the password; raises ConfigError where it cannot be read. Connects to nothing yet.
+        """Read password and certificates; raises ConfigError where they cannot be read.
 
-        ``connections`` counts those made, ``is_connected`` tells whether one stands.
+        Connects to nothing yet. ``envelope`` gives what MQTT 5 says beside a message. ``connections`` counts
+        those made, ``is_connected`` tells whether one stands.
         """
         self.connections = 0
         self.is_connected = False
         self._config = config
-        self._password = _read_password(config.password_file)
+        self._password = read_password(config)
+        self._context = make_context(config.tls) if config.tls.enabled else None
+        self._envelope = envelope
         self._client_id = client_id
         self._outbox = outbox
         self._online: Message | None
@@ -79,6 +90,9 @@ class Publisher:
         self._send_until_s = self._stop_by_s = float("inf")
         self._drained: threading.Event | None = None
         self._states: dict[str, Message] = {}
+        self._remarks: deque[Message] = deque(maxlen=MOST_REMARKS)
+        self._ears: dict[str, Hear] = {}
+        self._refusals = Refusals(f"{config.host}:{config.port}")
         self._failures_in_a_row = 0
         self._error: Exception | None = None
         self._said = ""
@@ -100,6 +114,18 @@ class Publisher:
         """
         self._states[message.topic] = message
         self.wake()
+
+    def remark(self, message: Message) -> None:
+        """Send ``message`` once, soon. It waits in memory: it may be lost, and of many the oldest are."""
+        self._remarks.append(message)
+        self.wake()
+
+    def listen(self, topic: str, hear: Hear) -> None:
+        """Let ``hear`` have what comes on ``topic`` (+ and # may stand in it), in the publisher's thread.
+
+        To be called before ``start``.
+        """
+        self._ears[topic] = hear
 
     def check(self) -> None:
         """Raise what ended the thread, if anything did: only ``stop`` ends it otherwise."""
@@ -146,12 +172,14 @@ class Publisher:
 
     def _serve(self) -> None:
         """Hold one connection: returns when told to stop, raises PublishError when it is lost."""
-        connection = Connection(self._config, self._client_id, self._password, self._offline)
+        will = None if self._offline is None else (self._offline, self._envelope(self._offline))
+        connection = Connection(self._config, self._client_id, self._password, self._context, will)
         try:
             connection.dial()
             self._await(
                 connection, connection.accepted, CONNECT_TIMEOUT_S, "what listens there is no MQTT broker"
             )
+            self._subscribe(connection)
             if self._online is not None:
                 self._send(connection, self._online)
             self._failures_in_a_row = 0
@@ -173,13 +201,11 @@ class Publisher:
             # Both are read before states and outbox: what came before they were set is then found there.
             drained, stopping = self._drained, self._stopping.is_set()
             self._send_states(connection, told)
+            self._send_remarks(connection)
             entries = self._patiently(connection, lambda: self._outbox.pending(1))
-            for entry in entries:
-                self._send(connection, entry.message)
-                self._patiently(connection, partial(self._outbox.mark_sent, entry.id))
-            if entries:
+            if entries and self._send_entry(connection, entries[0]):
                 continue
-            if drained is not None:
+            if drained is not None and not entries:
                 drained.set()
             if stopping:
                 return
@@ -196,6 +222,25 @@ class Publisher:
                     raise PublishError("stopped while the disk was full") from error
                 connection.turn(self._wakened, LOOK_AGAIN_S)
 
+    def _send_entry(self, connection: Connection, entry: OutboxEntry) -> bool:
+        """Send what waited longest and remove it; False where the broker would not have it a moment ago."""
+        if self._refusals.holds(entry.id):
+            return False
+        if not self._send(connection, entry.message):
+            self._refusals.hold(entry.id)
+            return False
+        self._patiently(connection, partial(self._outbox.mark_sent, entry.id))
+        return True
+
+    def _send_remarks(self, connection: Connection) -> None:
+        while self._remarks:
+            message = self._remarks.popleft()
+            try:
+                self._send(connection, message)
+            except PublishError:
+                self._remarks.appendleft(message)
+                raise
+
     def _send_states(self, connection: Connection, told: dict[str, Message]) -> None:
         """Send each state that this connection has not ``told`` yet."""
         for topic, message in list(self._states.items()):
@@ -203,10 +248,27 @@ class Publisher:
                 self._send(connection, message)
                 told[topic] = message
 
-    def _send(self, connection: Connection, message: Message) -> None:
-        acknowledged = connection.publish(message)
+    def _send(self, connection: Connection, message: Message) -> bool:
+        """Return whether the broker has taken it; where it says that it would not, that is logged once."""
+        sending = connection.publish(message, self._envelope(message))
         time_limit_s = self._config.acknowledge_timeout_s + len(message.payload) / SLOWEST_LINK_BYTES_PER_S
-        self._await(connection, acknowledged, time_limit_s, f"no acknowledgement within {time_limit_s:.0f} s")
+        complaint = f"no acknowledgement within {time_limit_s:.0f} s"
+        self._await(connection, lambda: sending.answered, time_limit_s, complaint)
+        self._refusals.note("publish on", message.topic, sending.refusal)
+        return not sending.refusal
+
+    def _subscribe(self, connection: Connection) -> None:
+        """Ask for what is listened to; where that is refused the rest goes on."""
+        if not self._ears:
+            return
+        sending = connection.subscribe(self._ears, self._hear)
+        self._await(connection, lambda: sending.answered, CONNECT_TIMEOUT_S, "no answer to a subscription")
+        self._refusals.note("subscribe to", ", ".join(self._ears), sending.refusal)
+
+    def _hear(self, message: Message) -> None:
+        for topic, hear in self._ears.items():
+            if topic_matches_sub(topic, message.topic):
+                hear(message)
 
     def _await(
         self, connection: Connection, condition: Callable[[], bool], timeout_s: float, complaint: str
@@ -228,12 +290,3 @@ class Publisher:
         if text != self._said:
             self._said = text
             log.log(level, "MQTT broker %s:%d: %s", self._config.host, self._config.port, text)
-
-
-def _read_password(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        return path.read_text(encoding="utf-8").removesuffix("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([f"mqtt.password_file {path} cannot be read: {error}"]) from error

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -204,19 +204,20 @@ def queue_message(
     return int(entry_id)
 
 
-def queue_picture(
-    records: sqlite3.Connection, sighting_id: str, snapshot: Message, pictures: Pictures
+def queue_pictures(
+    records: sqlite3.Connection, sighting_id: str, snapshots: Iterable[Message], pictures: Pictures
 ) -> None:
-    """Add the snapshot to the outbox, in place of earlier ones of its sighting."""
+    """Add the messages with the annotated picture to the outbox, in place of earlier ones of its sighting."""
     records.execute("DELETE FROM outbox WHERE sighting_id = ? AND picture IS NOT NULL", (sighting_id,))
-    records.execute(
-        "INSERT INTO outbox (lane, sighting_id, topic, retained, picture, picture_sha256, size_bytes)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (
-            *(Lane.PICTURE, sighting_id, snapshot.topic, snapshot.retained),
-            *(pictures.annotated, pictures.sha256, len(snapshot.payload)),
-        ),
-    )
+    for snapshot in snapshots:
+        records.execute(
+            "INSERT INTO outbox (lane, sighting_id, topic, retained, picture, picture_sha256, size_bytes)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(Lane.PICTURE, sighting_id, snapshot.topic, snapshot.retained),
+                *(pictures.annotated, pictures.sha256, len(snapshot.payload)),
+            ),
+        )
 
 
 def iso(moment: datetime) -> str:

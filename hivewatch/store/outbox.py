@@ -24,7 +24,7 @@ class Outbox:
         """Return the entries to be sent first, in order. It is empty only when the outbox is."""
         while True:
             rows = self._database.execute(
-                "SELECT id, topic, retained, payload, picture, picture_sha256 FROM outbox"
+                "SELECT id, topic, retained, sighting_id, payload, picture, picture_sha256 FROM outbox"
                 " ORDER BY lane, id LIMIT ?",
                 (limit,),
             ).fetchall()
@@ -41,6 +41,7 @@ class Outbox:
         id_: int,
         topic: str,
         retained: int,
+        sighting_id: str | None,
         payload: bytes | None,
         picture: str | None,
         sha256: str | None,
@@ -49,7 +50,9 @@ class Outbox:
             payload = self._album.read(picture, sha256)
             if payload is None:
                 self._give_up(id_, picture)
-        return None if payload is None else OutboxEntry(id_, Message(topic, payload, bool(retained)))
+        if payload is None:
+            return None
+        return OutboxEntry(id_, Message(topic, payload, bool(retained), sighting_id))
 
     def _give_up(self, entry_id: int, picture: str) -> None:
         dropped = self._database.execute("DELETE FROM outbox WHERE id = ?", (entry_id,)).rowcount

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from hivewatch.domain import Phase
+from hivewatch.domain import Phase, Presence
+from hivewatch.store.database import iso
 from hivewatch.store.pictures import Pictures
+
+# So that the index by time serves: only so much of the table is read.
+_LONGEST_VISIT = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,22 @@ def select(records: sqlite3.Connection, directory: Path, which: str, *values: ob
     columns = "id, phase, started_at, last_seen_at, ended_at, best_score, picture, document"
     rows = records.execute(f"SELECT {columns} FROM sightings {which}", values)  # noqa: S608  our own texts
     return [_stored(directory, *row) for row in rows.fetchall()]
+
+
+def presence(records: sqlite3.Connection, earliest: datetime, now: datetime) -> Presence:
+    """Return what is known of hornets between ``earliest`` and ``now``; no visit lasts longer than a day."""
+    since, until = iso(earliest), iso(now)
+    rows = records.execute(
+        "SELECT started_at, CASE phase WHEN 'end' THEN last_seen_at ELSE ? END FROM sightings"
+        " WHERE started_at BETWEEN ? AND ? AND (last_seen_at >= ? OR phase <> 'end')",
+        (until, iso(earliest - _LONGEST_VISIT), until, since),
+    ).fetchall()
+    began = [max(start, since) for start, _ in rows]
+    seconds = sum(
+        max(0.0, (datetime.fromisoformat(last) - datetime.fromisoformat(start)).total_seconds())
+        for start, (_, last) in zip(began, rows, strict=True)
+    )
+    return Presence(sum(start >= since for start, _ in rows), seconds)
 
 
 def moment(text: str | None) -> datetime | None:

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Self
 
 from hivewatch.config import OutboxConfig, StoreConfig
-from hivewatch.domain import Alert, Backlog, Message, OutboxEntry, Sighting, StoreStatus
+from hivewatch.domain import Alert, Backlog, Message, OutboxEntry, Presence, Sighting, StoreStatus
 from hivewatch.errors import DiskFullError
 from hivewatch.store import backlog
 from hivewatch.store.database import (
@@ -31,13 +31,13 @@ from hivewatch.store.database import (
     put_end,
     put_record,
     queue_message,
-    queue_picture,
+    queue_pictures,
     transaction,
 )
 from hivewatch.store.disk import disk_errors, free_bytes, locked, make_folder
 from hivewatch.store.outbox import Outbox
 from hivewatch.store.pictures import NO_PICTURES, Album, Pictures, name_pictures
-from hivewatch.store.records import StoredSighting, moment, select
+from hivewatch.store.records import StoredSighting, moment, presence, select
 from hivewatch.store.redating import redate
 from hivewatch.store.retention import MEGABYTE, Retention
 from hivewatch.store.salvage import list_again, open_or_begin_anew
@@ -154,6 +154,14 @@ class Store:
             ).fetchone()
             return int(count)
 
+    def presence_since(self, earliest: datetime, now: datetime) -> Presence:
+        """Return how many sightings have begun since ``earliest``, and how long hornets were seen since then.
+
+        An open sighting counts as seen until ``now``; one that began before counts with its rest.
+        """
+        with disk_errors("read the sightings", self.directory):
+            return presence(self._records, earliest, now)
+
     def redate(self, redated: Callable[[str], str | None]) -> int:
         """Put right the times of records and unsent events; ``redated`` does so for one event's document."""
         with disk_errors("correct times", self.directory), transaction(self._records) as records:
@@ -226,15 +234,15 @@ class Store:
     def _record(self, sighting: Sighting, alert: Alert, *, queue: bool) -> None:
         old = self._pictures_of(sighting.id)
         if alert.snapshot is None or alert.clean_jpeg is None:
-            self._commit(sighting, alert.event, old, None, queue=queue)
+            self._commit(sighting, alert.event, old, (), queue=queue)
             return
         new = name_pictures(sighting, old.revision + 1, alert.clean_jpeg, alert.snapshot.payload)
         if old.sha256 == new.sha256:
-            self._commit(sighting, alert.event, old, None, queue=queue)
+            self._commit(sighting, alert.event, old, (), queue=queue)
             return
         try:
             self._album.write(new, alert.clean_jpeg, alert.snapshot.payload)
-            self._commit(sighting, alert.event, new, alert.snapshot, queue=queue)
+            self._commit(sighting, alert.event, new, alert.snapshots, queue=queue)
         except Exception:
             self._album.remove(new)
             raise
@@ -251,7 +259,7 @@ class Store:
         sighting: Sighting,
         event: Message,
         pictures: Pictures,
-        snapshot: Message | None,
+        snapshots: tuple[Message, ...],
         *,
         queue: bool,
     ) -> None:
@@ -259,8 +267,8 @@ class Store:
             put_record(records, sighting, event, pictures)
             if queue:
                 queue_message(records, event, sighting.id)
-            if queue and snapshot is not None:
-                queue_picture(records, sighting.id, snapshot, pictures)
+            if queue and snapshots:
+                queue_pictures(records, sighting.id, snapshots, pictures)
 
     def _find_database(self) -> None:
         """Raise OSError where somebody has removed the database: SQLite would go on writing into nowhere."""
