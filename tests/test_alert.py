@@ -43,7 +43,7 @@ def closed(schema: Any) -> Any:
     if isinstance(schema, dict):
         schema = {key: closed(value) for key, value in schema.items()}
         if schema.get("type") == "object":
-            schema["additionalProperties"] = False
+            schema.setdefault("additionalProperties", False)
     return [closed(item) for item in schema] if isinstance(schema, list) else schema
 
 

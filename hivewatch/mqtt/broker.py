@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 import ssl
@@ -25,6 +26,7 @@ CONNECT_TIMEOUT_S = 5.0
 QOS = 1
 # With MQTT 5 the broker keeps larger ones away: nothing of that size is meant for a hive.
 LARGEST_INCOMING_BYTES = 64 * 1024
+_BROKEN_OFF = "what listens there broke the connection off; check mqtt.port and mqtt.tls.enabled"
 
 Hear = Callable[[Message], None]
 
@@ -119,7 +121,7 @@ class Connection:
         """Do what the network asks for, or return once ``waker`` is readable (read empty) or time is up."""
         own = self._client.socket()
         if own is None:
-            raise PublishError(self._refusal or "the connection was lost")
+            raise self._lost("the connection was lost")
         writers = [own] if self._client.want_write() else []
         # What is decrypted already no select can see.
         has_more = isinstance(own, ssl.SSLSocket) and own.pending() > 0
@@ -205,7 +207,12 @@ class Connection:
 
     def _demand(self, code: MQTTErrorCode) -> None:
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            raise PublishError(self._refusal or mqtt.error_string(code).rstrip(".").lower())
+            raise self._lost(mqtt.error_string(code).rstrip(".").lower())
+
+    def _lost(self, reason: str) -> PublishError:
+        if not self._accepted:
+            reason = _BROKEN_OFF
+        return PublishError(self._refusal or reason)
 
 
 def _in_words(error: OSError | UnicodeError) -> str:
@@ -217,8 +224,10 @@ def _in_words(error: OSError | UnicodeError) -> str:
         case ConnectionRefusedError():
             return "nothing listens on that port"
         case ConnectionResetError():
-            return "the connection was broken off; check mqtt.port and mqtt.tls.enabled"
+            return _BROKEN_OFF
         case TimeoutError():
             return f"no answer within {CONNECT_TIMEOUT_S:g} s"
+        case OSError(errno=errno.ENETUNREACH | errno.EHOSTUNREACH):
+            return f"there is no route to it: check the hive's network and mqtt.host ({error})"
         case _:
             return str(error)

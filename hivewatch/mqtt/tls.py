@@ -82,8 +82,11 @@ def _load_authority(context: ssl.SSLContext, path: Path) -> None:
 
 def _load_own(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     try:
-        # With no pass phrase at all OpenSSL would ask for it on the terminal.
-        context.load_cert_chain(certificate, key, password="")
+        if b"ENCRYPTED" in key.read_bytes():
+            raise ConfigError(
+                [f"mqtt.tls.key_file {key} is protected by a pass phrase that nobody can give: remove it"]
+            )
+        context.load_cert_chain(certificate, key, password="")  # else OpenSSL would ask on the terminal
     except OSError as error:
         raise ConfigError(
             [f"mqtt.tls.certificate_file {certificate} and key_file {key} cannot serve: {_reason(error)}"]
@@ -91,12 +94,9 @@ def _load_own(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
 
 
 def _reason(error: OSError) -> str:
-    match getattr(error, "reason", None):
-        case "KEY_VALUES_MISMATCH":
-            return "the key does not belong to the certificate"
-        case "BAD_DECRYPT" | "BAD_PASSWORD_READ":
-            return "the key is protected by a pass phrase: remove that (openssl pkey -in ... -out ...)"
-        case "NO_CERTIFICATE_OR_CRL_FOUND" | "PEM_LIB" | "NO_START_LINE":
-            return "it is not a PEM file of that kind"
-        case reason:
-            return str(reason or error.strerror or error)
+    text = f"{error}".upper()
+    if "MISMATCH" in text:
+        return "the key does not belong to the certificate"
+    if any(words in text for words in ("PEM", "NO START LINE", "NO CERTIFICATE")):
+        return "not a PEM file of that kind"
+    return error.strerror or f"{error}"
