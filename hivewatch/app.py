@@ -62,7 +62,7 @@ def run(path: Path, wishes: Wishes) -> None:
     """
     with contextlib.ExitStack() as started:
         daemon = _Daemon.start(path, started)
-        systemd.ready(daemon.status)
+        systemd.ready(daemon.proof.status)
         try:
             daemon.watch_until(wishes)
         finally:
@@ -79,7 +79,6 @@ class _Daemon:
     clock: Clock
     proof: ProofOfLife
     upkeep: Upkeep
-    frames: int = 0
     camera_since_s: float = 0.0
 
     @classmethod
@@ -102,7 +101,11 @@ class _Daemon:
         proof.camera_status = lambda: supervisor.checks.status.state
         recorder.clock = clock if live else None
         recorder.told = proof.sighted
-        log.info("watching %s with model %s %s", camera.name, classifier.model.name, classifier.model.version)
+        log.info(
+            "watching %s with model %s %s",
+            *(camera.name, classifier.model.name, classifier.model.version),
+            extra={"CAMERA": camera.name, "CODE": "watching"},
+        )
         upkeep = Upkeep(config, recorder.store, clock.now_for_ages, clock.monotonic_s)
         daemon = cls(path, config, supervisor, recorder, watch, clock, proof, upkeep)
         supervisor.tell, supervisor.in_outage = daemon.tell_camera, daemon.wait_for_camera
@@ -142,7 +145,6 @@ class _Daemon:
         self._keep_going()
 
     def _finished(self, step: Step) -> None:
-        self.frames = step.frame.sequence + 1
         self.proof.finished(step)
         self._keep_going()
 
@@ -154,7 +156,8 @@ class _Daemon:
             self._publish_camera()
         if self.upkeep() and self.recorder.publisher is not None:
             self.recorder.publisher.wake()
-        systemd.alive(self.status)
+        if self.recorder.publisher is None or not self.recorder.publisher.hangs:
+            systemd.alive(self.proof.status)
 
     def redate(self) -> None:
         """Put right the times of what was recorded before the clock could be trusted, and let it be sent."""
@@ -165,22 +168,17 @@ class _Daemon:
         if self.recorder.publisher is not None:
             self.recorder.publisher.wake()
 
-    @property
-    def status(self) -> str:
-        """What the daemon is doing, in one line."""
-        state = self.supervisor.checks.status.state
-        return f"watching {self.supervisor.camera.name}, camera {state}, {self.frames} frames"
-
     def _reload(self) -> None:
         systemd.reloading()
         try:
             config = load(self.path)
         except ConfigError as error:
             for problem in error.problems:
-                log.error("not reloaded, the old configuration stays in force: %s", problem)  # noqa: TRY400
+                words = "not reloaded, the old configuration stays in force: %s"
+                log.error(words, problem, extra={"CODE": "reload_refused"})  # noqa: TRY400
         else:
             self._take_over(config)
-        systemd.ready(self.status)
+        systemd.ready(self.proof.status)
 
     def _take_over(self, config: Config) -> None:
         changed = set(_changes(self.config.model_dump(), config.model_dump()))
@@ -194,7 +192,9 @@ class _Daemon:
         self.recorder.config = self.proof.config = self.config
         set_log_level(config)
         log.info(
-            "reloaded %s; changed: %s", self.path, ", ".join(sorted(changed - set(waiting))) or "nothing"
+            "reloaded %s; changed: %s",
+            *(self.path, ", ".join(sorted(changed - set(waiting))) or "nothing"),
+            extra={"CODE": "reloaded"},
         )
         if waiting:
             log.warning("takes effect at the next start only: %s", ", ".join(waiting))

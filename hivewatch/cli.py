@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING
 
 from hivewatch import __version__
 from hivewatch.errors import ConfigError, HivewatchError
+from hivewatch.systemd import journal_handler
 
 if TYPE_CHECKING:
     from hivewatch.domain import Alert, Sighting
     from hivewatch.replay import Replayed, Source
+
+log = logging.getLogger(__name__)
 
 INSTALLED_CONFIG = Path("/etc/hivewatch/hivewatch.yaml")
 EXIT_CODES = """\
@@ -41,13 +44,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Torch's threads would spin while they wait for each other, at the cost of everything else that runs.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = _parser().parse_args(argv)
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
-    logging.getLogger("hivewatch").setLevel(logging.INFO)
+    logs_to_journal = _set_up_log()
     try:
         code: int = arguments.command(arguments)
     except HivewatchError as error:
-        print(f"hivewatch: {error}", file=sys.stderr)
+        if logs_to_journal:
+            log.critical("%s", error, extra={"CODE": f"exit_{error.exit_code}"})
+        else:
+            print(f"hivewatch: {error}", file=sys.stderr)
         return error.exit_code
+    except Exception:
+        if not logs_to_journal:
+            raise
+        log.critical("a fault in hivewatch itself", exc_info=True, extra={"CODE": "exit_1"})
+        return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -55,6 +65,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code
+
+
+def _set_up_log() -> bool:
+    """Log to the journal where stderr leads there, else to stderr; return whether it is the journal."""
+    journal = journal_handler()
+    if journal is not None:
+        # The journal notes time and level itself.
+        logging.basicConfig(format="%(message)s", level=logging.WARNING, handlers=[journal])
+    else:
+        logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+    logging.getLogger("hivewatch").setLevel(logging.INFO)
+    return journal is not None
 
 
 def _parser() -> argparse.ArgumentParser:

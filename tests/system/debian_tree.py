@@ -25,7 +25,7 @@ HOST_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 PATH_INSIDE = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 BUILD_LIMIT_S = 1200.0
 
-_NAMESPACE = ("unshare", "--mount", "--propagation", "private")
+NAMESPACE = ("unshare", "--mount", "--propagation", "private")
 # $1 is the tree, then "source target" pairs to mount read-only up to "--", then the command.
 # The namespace ends with its last process, and its mounts with it.
 _ENTER = """
@@ -90,7 +90,7 @@ class DebianTree:
         """
         pairs = [part for here, there in (mounts or {}).items() for part in (str(here), there)]
         return subprocess.run(
-            [*_NAMESPACE, "sh", "-c", _ENTER, "sh", str(self.path), *pairs, "--", *command],
+            [*NAMESPACE, "sh", "-c", _ENTER, "sh", str(self.path), *pairs, "--", *command],
             env={"PATH": PATH_INSIDE, "HOME": "/root", "LC_ALL": "C.UTF-8", **(environment or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -156,7 +156,7 @@ def require_root() -> None:
     """Make sure that trees can be built and entered."""
     if os.geteuid() != 0:
         cannot("building and entering a Debian tree needs root")
-    if subprocess.run([*_NAMESPACE, "true"], capture_output=True, check=False).returncode != 0:
+    if subprocess.run([*NAMESPACE, "true"], capture_output=True, check=False).returncode != 0:
         cannot("this container may not mount anything (it lacks CAP_SYS_ADMIN)")
 
 
