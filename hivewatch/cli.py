@@ -35,6 +35,7 @@ exit codes:
   6    sightings cannot be kept: disk full, read-only, no permission
   7    alerts could not be handed to the broker; they are kept
   8    the training or evaluation data cannot be used
+  101 to 120   doctor: 100 and the number of failures it found
   130  interrupted
 """
 
@@ -96,6 +97,11 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="tell every fault in a configuration file")
     _add_config(check, INSTALLED_CONFIG)
     check.set_defaults(command=_check)
+
+    doctor = commands.add_parser("doctor", help="examine camera, model, broker, disk, clock and power")
+    _add_config(doctor, INSTALLED_CONFIG)
+    doctor.add_argument("--json", action="store_true", help="print one JSON document")
+    doctor.set_defaults(command=_doctor)
 
     replay = commands.add_parser("replay", help="send pictures and clips through the very same loop")
     replay.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="folder, picture or clip")
@@ -172,6 +178,20 @@ def _check(arguments: argparse.Namespace) -> int:
         return error.exit_code
     print(f"{arguments.config}: in order")
     return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from hivewatch.doctor import document, examine, exit_code
+
+    logging.getLogger("hivewatch").setLevel(logging.ERROR)  # the findings say what it would
+    findings = []
+    for finding in examine(arguments.config):
+        findings.append(finding)
+        if not arguments.json:
+            print(finding, flush=True)
+    if arguments.json:
+        print(json.dumps(document(findings), indent=2))
+    return exit_code(findings)
 
 
 def _replay(arguments: argparse.Namespace) -> int:

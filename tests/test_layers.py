@@ -36,8 +36,9 @@ ALLOWED = {
     "app": RUNTIME,
     "replay": RUNTIME | {"app"},
     "bench": RUNTIME | {"app", "replay"},
+    "doctor": RUNTIME | {"app"},
     "training": RUNTIME,
-    "cli": RUNTIME | {"app", "replay", "bench", "training"},
+    "cli": RUNTIME | {"app", "replay", "bench", "doctor", "training"},
     "__main__": {"cli"},
 }
 

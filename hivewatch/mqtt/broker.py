@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -21,20 +21,26 @@ QOS = 1
 
 
 class Connection:
-    """A connection with MQTT 3.1.1. All methods belong to one thread and raise PublishError when it is lost.
+    """A connection, with MQTT 3.1.1 unless another ``protocol`` is named.
 
+    All methods belong to one thread and raise PublishError when it is lost.
     paho-mqtt is run through its interface for external event loops, so it starts no thread of its own.
     """
 
     def __init__(
-        self, config: MqttConfig, client_id: str, password: str | None, will: Message | None
+        self,
+        config: MqttConfig,
+        client_id: str,
+        password: str | None,
+        will: Message | None,
+        protocol: MQTTProtocolVersion = mqtt.MQTTv311,
     ) -> None:
         """Prepare only. The broker publishes ``will`` if the connection ends without ``disconnect``."""
         self._config = config
         self._refusal = ""
         self._accepted = False
         self._client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, client_id, protocol=mqtt.MQTTv311, reconnect_on_failure=False
+            CallbackAPIVersion.VERSION2, client_id, protocol=protocol, reconnect_on_failure=False
         )
         self._client.connect_timeout = CONNECT_TIMEOUT_S
         self._client.on_connect = self._on_connect

@@ -68,7 +68,7 @@ class Publisher:
         self.connections = 0
         self.is_connected = False
         self._config = config
-        self._password = _read_password(config.password_file)
+        self._password = read_password(config.password_file)
         self._client_id = client_id
         self._outbox = outbox
         self._online: Message | None
@@ -255,7 +255,8 @@ class Publisher:
             log.log(level, "MQTT broker %s:%d: %s", *broker, text, extra={"CODE": code})
 
 
-def _read_password(path: Path | None) -> str | None:
+def read_password(path: Path | None) -> str | None:
+    """Return the password in the file; raises ConfigError where it cannot be read."""
     if path is None:
         return None
     try:

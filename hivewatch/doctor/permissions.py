@@ -1,0 +1,143 @@
+"""May the user that hivewatch runs as read, write and open what it must?"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hivewatch.config import Config
+from hivewatch.doctor.finding import Finding, fail, ok, warn
+from hivewatch.doctor.machine import nearest
+
+_ASK = "import json, os, sys; print(json.dumps([os.access(p, m) for p, m in json.loads(sys.argv[1])]))"
+_ASK_S = 30.0
+_READ, _WRITE = os.R_OK, os.W_OK | os.R_OK
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Whose rights are looked at."""
+
+    name: str
+    uid: int
+    gid: int
+
+    def may(self, wishes: Sequence[tuple[Path, int]]) -> list[bool]:
+        """Tell for each path whether access in that mode (os.access) would be granted."""
+        if self.uid == os.geteuid():
+            return [os.access(path, mode) for path, mode in wishes]
+        # The kernel is asked as that user; bits alone say nothing of groups, ACLs and read-only file systems.
+        asked = json.dumps([(str(path), mode) for path, mode in wishes])
+        told = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", _ASK, asked],
+            user=self.uid,
+            group=self.gid,
+            extra_groups=_groups(self),
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=_ASK_S,
+            check=True,
+        )
+        return [bool(granted) for granted in json.loads(told.stdout)]
+
+
+def who_runs_it(config: Config) -> User:
+    """Return whom the store belongs to, for whom root asks; everybody else can only ask for themselves."""
+    directory = config.store.directory
+    if os.geteuid() == 0 and directory.exists():
+        owner = directory.stat()
+        return User(_name(owner.st_uid), owner.st_uid, owner.st_gid)
+    return User(_name(os.geteuid()), os.geteuid(), os.getegid())
+
+
+def permissions(path: Path, config: Config, user: User) -> Iterator[Finding]:
+    """Look at the store, the files that are read, and the camera's devices."""
+    yield _store(config.store.directory, user)
+    yield from _files(path, config, user)
+    yield from _devices(config, user)
+
+
+def _store(directory: Path, user: User) -> Finding:
+    place = nearest(directory)
+    (granted,) = user.may([(place, _WRITE | os.X_OK)])
+    if granted:
+        where = f"{directory}" if place == directory else f"{directory}, which is made at the first start,"
+        return ok("permissions", f"{user.name} may write to {where}")
+    return fail(
+        "permissions",
+        f"{user.name} may not write to {place}: no sighting can be kept",
+        f"`sudo chown -R USER {directory}` with the user hivewatch runs as; is the file system read-only?",
+    )
+
+
+def _files(path: Path, config: Config, user: User) -> Iterator[Finding]:
+    secret = config.mqtt.password_file
+    files = [file for file in (path, config.classifier.model, secret) if file is not None]
+    for file, granted in zip(files, user.may([(file, _READ) for file in files]), strict=True):
+        if not granted:
+            advice = f"`sudo chgrp GROUP {file}` and `sudo chmod 640 {file}`"
+            yield fail("permissions", f"{user.name} may not read {file}", advice)
+    if secret is not None and secret.stat().st_mode & 0o007:
+        yield warn("permissions", f"everybody may read the password in {secret}", f"`chmod o= {secret}`")
+
+
+def _devices(config: Config, user: User) -> Iterator[Finding]:
+    devices = camera_devices(config)
+    denied = [
+        device
+        for device, granted in zip(devices, user.may([(d, _WRITE) for d in devices]), strict=True)
+        if not granted
+    ]
+    if denied:
+        # As root it is not certain: the unit may grant a group that the user himself is not in.
+        verdict = fail if user.uid == os.geteuid() else warn
+        yield verdict(
+            "permissions",
+            f"{user.name} may not open {', '.join(map(str, denied))}",
+            f"`sudo usermod -aG video {user.name}` and start hivewatch afresh; the unit may grant it too",
+        )
+
+
+def camera_devices(config: Config) -> list[Path]:
+    """Return the device files that the configured camera is opened by, as far as they are there."""
+    camera = config.camera
+    if camera.kind == "picamera2":
+        return sorted(Path("/dev").glob("media*"))
+    if camera.kind == "video":
+        source = camera.video.source
+        device = Path(f"/dev/video{source}" if source.isdecimal() else source)
+        return [device] if device.is_char_device() else []
+    return []
+
+
+def holders(devices: Sequence[Path]) -> list[str]:
+    """Return the programs that have one of the devices open, and their process ids; root sees all of them."""
+    found = set()
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if link.readlink() in devices:
+                found.add(f"{(link.parents[1] / 'comm').read_text().strip()} ({link.parents[1].name})")
+        except OSError:
+            continue  # it has ended meanwhile, or is not ours to look into
+    return sorted(found)
+
+
+def _groups(user: User) -> list[int]:
+    try:
+        return os.getgrouplist(user.name, user.gid)
+    except (KeyError, OSError):
+        return [user.gid]
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
