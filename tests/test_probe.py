@@ -36,7 +36,7 @@ def outcome(port: int, password: Path | None = None, host: str = "127.0.0.1") ->
 def closed_broker(directory: Path, access: str = "") -> Broker:
     """Return a running broker that only lets in who knows the password."""
     (directory / "broker").mkdir()
-    broker = Broker(directory / "broker", password="secret")  # noqa: S106  not a real one
+    broker = Broker(directory / "broker", password="secret")
     if access:
         broker.restrict(access)
     return broker.start()

@@ -23,7 +23,7 @@ from hivewatch.errors import CameraError
 # A camera needs some frames to find exposure and white balance.
 _FRAMES, _LOOK_S = 15, 3.0
 _LONGEST_LOOK_S = 20.0
-_STOP = "stop it to have the camera examined: `sudo systemctl stop hivewatch`, and `start` afterwards"
+_STOP = "to have it examined stop what uses it: `sudo systemctl stop hivewatch`, and `start` afterwards"
 
 
 def camera(config: Config, *, daemon_runs: bool) -> Iterator[Finding]:
