@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -103,6 +104,22 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="print one JSON document")
     doctor.set_defaults(command=_doctor)
 
+    preview = commands.add_parser("preview", help="show the live picture on a page, to aim and focus by")
+    _add_config(preview, INSTALLED_CONFIG)
+    preview.add_argument(
+        "--address",
+        type=_address,
+        default="127.0.0.1:8080",
+        metavar="HOST:PORT",
+        help="where the page is served (default: %(default)s); elsewhere than on this machine with a token",
+    )
+    preview.add_argument(
+        "--token",
+        type=_token,
+        help="what the page is to be asked with (default: a new one, if one is needed)",
+    )
+    preview.set_defaults(command=_preview)
+
     replay = commands.add_parser("replay", help="send pictures and clips through the very same loop")
     replay.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="folder, picture or clip")
     _add_config(replay, None)
@@ -158,6 +175,19 @@ def _add_config(parser: argparse.ArgumentParser, default: Path | None) -> None:
     parser.add_argument("--config", type=Path, default=default, metavar="FILE", help=f"YAML file ({where})")
 
 
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not (host and port.isdecimal() and int(port) <= 65_535):
+        raise argparse.ArgumentTypeError(f"HOST:PORT is wanted, 0.0.0.0:8080 say, not {text!r}")
+    return host.strip("[]"), int(port)
+
+
+def _token(text: str) -> str:
+    if not re.fullmatch("[A-Za-z0-9_-]{8,}", text):
+        raise argparse.ArgumentTypeError("a token has 8 or more letters, digits, - and _")
+    return text
+
+
 def _run(arguments: argparse.Namespace) -> int:
     from hivewatch.stopping import leave, listen
 
@@ -192,6 +222,19 @@ def _doctor(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(document(findings), indent=2))
     return exit_code(findings)
+
+
+def _preview(arguments: argparse.Namespace) -> int:
+    from hivewatch.stopping import leave, listen
+
+    wishes = listen()
+    from hivewatch.preview import run
+
+    def tell(url: str) -> None:
+        print(f"Look at {url}\nand end it with Ctrl-C.", flush=True)
+
+    run(arguments.config, wishes.stop, arguments.address, arguments.token, tell)
+    leave()
 
 
 def _replay(arguments: argparse.Namespace) -> int:

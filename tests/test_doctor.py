@@ -20,12 +20,13 @@ from daemons import SMALL_SIMULATOR, Daemon
 from disks import NOBODY
 from fakes import make_frame, make_pixels
 
+from hivewatch.camera.devices import holders
 from hivewatch.cli import main
 from hivewatch.config import ClockConfig, Config, StoreConfig
 from hivewatch.doctor import Finding, Verdict, document, examine, exit_code, machine, permissions
 from hivewatch.doctor import camera as camera_module
 from hivewatch.doctor.camera import camera
-from hivewatch.doctor.permissions import User, holders, who_runs_it
+from hivewatch.doctor.permissions import User, who_runs_it
 from hivewatch.domain import Frame
 from hivewatch.machine import Throttling
 

@@ -37,8 +37,9 @@ ALLOWED = {
     "replay": RUNTIME | {"app"},
     "bench": RUNTIME | {"app", "replay"},
     "doctor": RUNTIME | {"app"},
+    "preview": RUNTIME | {"app"},
     "training": RUNTIME,
-    "cli": RUNTIME | {"app", "replay", "bench", "doctor", "training"},
+    "cli": RUNTIME | {"app", "replay", "bench", "doctor", "preview", "training"},
     "__main__": {"cli"},
 }
 

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 
 from hivewatch.camera import open_camera
+from hivewatch.camera.devices import camera_devices, holders
 from hivewatch.camera.focus import BRIGHT, DARK, SHARP, light, sharpness
 from hivewatch.config import CameraConfig, Config
 from hivewatch.doctor.finding import Finding, fail, ok, warn
-from hivewatch.doctor.permissions import camera_devices, holders
 from hivewatch.domain import Frame
 from hivewatch.errors import CameraError
 
@@ -28,7 +28,7 @@ _STOP = "to have it examined stop what uses it: `sudo systemctl stop hivewatch`,
 
 def camera(config: Config, *, daemon_runs: bool) -> Iterator[Finding]:
     """Look through the camera for some seconds; one that is in use is not disturbed."""
-    devices = camera_devices(config)
+    devices = camera_devices(config.camera)
     users = holders(devices)
     if users or (daemon_runs and devices):
         by = f"by {', '.join(users)}" if users else "by the hivewatch that runs"

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from hivewatch.camera.devices import camera_devices
 from hivewatch.config import Config
 from hivewatch.doctor.finding import Finding, fail, ok, warn
 from hivewatch.doctor.machine import nearest
@@ -89,7 +90,7 @@ def _files(path: Path, config: Config, user: User) -> Iterator[Finding]:
 
 
 def _devices(config: Config, user: User) -> Iterator[Finding]:
-    devices = camera_devices(config)
+    devices = camera_devices(config.camera)
     denied = [
         device
         for device, granted in zip(devices, user.may([(d, _WRITE) for d in devices]), strict=True)
@@ -103,30 +104,6 @@ def _devices(config: Config, user: User) -> Iterator[Finding]:
             f"{user.name} may not open {', '.join(map(str, denied))}",
             f"`sudo usermod -aG video {user.name}` and start hivewatch afresh; the unit may grant it too",
         )
-
-
-def camera_devices(config: Config) -> list[Path]:
-    """Return the device files that the configured camera is opened by, as far as they are there."""
-    camera = config.camera
-    if camera.kind == "picamera2":
-        return sorted(Path("/dev").glob("media*"))
-    if camera.kind == "video":
-        source = camera.video.source
-        device = Path(f"/dev/video{source}" if source.isdecimal() else source)
-        return [device] if device.is_char_device() else []
-    return []
-
-
-def holders(devices: Sequence[Path]) -> list[str]:
-    """Return the programs that have one of the devices open, and their process ids; root sees all of them."""
-    found = set()
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            if link.readlink() in devices:
-                found.add(f"{(link.parents[1] / 'comm').read_text().strip()} ({link.parents[1].name})")
-        except OSError:
-            continue  # it has ended meanwhile, or is not ours to look into
-    return sorted(found)
 
 
 def _groups(user: User) -> list[int]:
