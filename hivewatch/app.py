@@ -65,7 +65,7 @@ def run(path: Path, wishes: Wishes) -> None:
     """
     with contextlib.ExitStack() as started:
         daemon = _Daemon.start(path, started)
-        systemd.ready(daemon.status)
+        systemd.ready(daemon.proof.status)
         try:
             daemon.watch_until(wishes)
         finally:
@@ -84,7 +84,6 @@ class _Daemon:
     predation: Predation
     control: Control
     upkeep: Upkeep
-    frames: int = 0
     camera_since_s: float = 0.0
 
     @classmethod
@@ -110,7 +109,11 @@ class _Daemon:
         predation = Predation(config, recorder.store, recorder.publisher, clock)
         control = Control(config, watch, recorder, clock, inbox)
         recorder.clock = clock if live else None
-        log.info("watching %s with model %s %s", camera.name, classifier.model.name, classifier.model.version)
+        log.info(
+            "watching %s with model %s %s",
+            *(camera.name, classifier.model.name, classifier.model.version),
+            extra={"CAMERA": camera.name, "CODE": "watching"},
+        )
         upkeep = Upkeep(config, recorder.store, clock.now_for_ages, clock.monotonic_s)
         daemon = cls(
             *(path, config, supervisor, recorder, watch, clock, proof, predation, control, upkeep),
@@ -158,7 +161,6 @@ class _Daemon:
         self._keep_going(None)
 
     def _finished(self, step: Step) -> None:
-        self.frames = step.frame.sequence + 1
         self.proof.finished(step)
         self._keep_going(step.frame)
 
@@ -173,7 +175,8 @@ class _Daemon:
         self.predation.look()
         if self.upkeep() and self.recorder.publisher is not None:
             self.recorder.publisher.wake()
-        systemd.alive(self.status)
+        if self.recorder.publisher is None or not self.recorder.publisher.hangs:
+            systemd.alive(self.proof.status)
 
     def redate(self) -> None:
         """Put right the times of what was recorded before the clock could be trusted, and let it be sent."""
@@ -184,23 +187,17 @@ class _Daemon:
         if self.recorder.publisher is not None:
             self.recorder.publisher.wake()
 
-    @property
-    def status(self) -> str:
-        """What the daemon is doing, in one line."""
-        doing = "paused" if self.watch.paused else "watching"
-        state = self.supervisor.checks.status.state
-        return f"{doing} {self.supervisor.camera.name}, camera {state}, {self.frames} frames"
-
     def _reload(self) -> None:
         systemd.reloading()
         try:
             config = load(self.path)
         except ConfigError as error:
             for problem in error.problems:
-                log.error("not reloaded, the old configuration stays in force: %s", problem)  # noqa: TRY400
+                words = "not reloaded, the old configuration stays in force: %s"
+                log.error(words, problem, extra={"CODE": "reload_refused"})  # noqa: TRY400
         else:
             self._take_over(config)
-        systemd.ready(self.status)
+        systemd.ready(self.proof.status)
 
     def _take_over(self, config: Config) -> None:
         changed = set(_changes(self.config.model_dump(), config.model_dump()))
@@ -215,7 +212,9 @@ class _Daemon:
         self.control.configure(self.config)
         set_log_level(config)
         log.info(
-            "reloaded %s; changed: %s", self.path, ", ".join(sorted(changed - set(waiting))) or "nothing"
+            "reloaded %s; changed: %s",
+            *(self.path, ", ".join(sorted(changed - set(waiting))) or "nothing"),
+            extra={"CODE": "reloaded"},
         )
         if waiting:
             log.warning("takes effect at the next start only: %s", ", ".join(waiting))

@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -15,10 +16,13 @@ from typing import TYPE_CHECKING
 
 from hivewatch import __version__
 from hivewatch.errors import ConfigError, HivewatchError
+from hivewatch.systemd import journal_handler
 
 if TYPE_CHECKING:
     from hivewatch.domain import Alert, Sighting
     from hivewatch.replay import Replayed, Source
+
+log = logging.getLogger(__name__)
 
 INSTALLED_CONFIG = Path("/etc/hivewatch/hivewatch.yaml")
 EXIT_CODES = """\
@@ -32,6 +36,7 @@ exit codes:
   6    sightings cannot be kept: disk full, read-only, no permission
   7    alerts could not be handed to the broker; they are kept
   8    the training or evaluation data cannot be used
+  101 to 120   doctor: 100 and the number of failures it found
   130  interrupted
 """
 
@@ -41,13 +46,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Torch's threads would spin while they wait for each other, at the cost of everything else that runs.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = _parser().parse_args(argv)
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
-    logging.getLogger("hivewatch").setLevel(logging.INFO)
+    logs_to_journal = _set_up_log()
     try:
         code: int = arguments.command(arguments)
     except HivewatchError as error:
-        print(f"hivewatch: {error}", file=sys.stderr)
+        if logs_to_journal:
+            log.critical("%s", error, extra={"CODE": f"exit_{error.exit_code}"})
+        else:
+            print(f"hivewatch: {error}", file=sys.stderr)
         return error.exit_code
+    except Exception:
+        if not logs_to_journal:
+            raise
+        log.critical("a fault in hivewatch itself", exc_info=True, extra={"CODE": "exit_1"})
+        return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -55,6 +67,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code
+
+
+def _set_up_log() -> bool:
+    """Log to the journal where stderr leads there, else to stderr; return whether it is the journal."""
+    journal = journal_handler()
+    if journal is not None:
+        # The journal notes time and level itself.
+        logging.basicConfig(format="%(message)s", level=logging.WARNING, handlers=[journal])
+    else:
+        logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+    logging.getLogger("hivewatch").setLevel(logging.INFO)
+    return journal is not None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,6 +98,27 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="tell every fault in a configuration file")
     _add_config(check, INSTALLED_CONFIG)
     check.set_defaults(command=_check)
+
+    doctor = commands.add_parser("doctor", help="examine camera, model, broker, disk, clock and power")
+    _add_config(doctor, INSTALLED_CONFIG)
+    doctor.add_argument("--json", action="store_true", help="print one JSON document")
+    doctor.set_defaults(command=_doctor)
+
+    preview = commands.add_parser("preview", help="show the live picture on a page, to aim and focus by")
+    _add_config(preview, INSTALLED_CONFIG)
+    preview.add_argument(
+        "--address",
+        type=_address,
+        default="127.0.0.1:8080",
+        metavar="HOST:PORT",
+        help="where the page is served (default: %(default)s); elsewhere than on this machine with a token",
+    )
+    preview.add_argument(
+        "--token",
+        type=_token,
+        help="what the page is to be asked with (default: a new one, if one is needed)",
+    )
+    preview.set_defaults(command=_preview)
 
     replay = commands.add_parser("replay", help="send pictures and clips through the very same loop")
     replay.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="folder, picture or clip")
@@ -144,6 +189,19 @@ def _add_config(parser: argparse.ArgumentParser, default: Path | None) -> None:
     parser.add_argument("--config", type=Path, default=default, metavar="FILE", help=f"YAML file ({where})")
 
 
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not (host and port.isdecimal() and int(port) <= 65_535):
+        raise argparse.ArgumentTypeError(f"HOST:PORT is wanted, 0.0.0.0:8080 say, not {text!r}")
+    return host.strip("[]"), int(port)
+
+
+def _token(text: str) -> str:
+    if not re.fullmatch("[A-Za-z0-9_-]{8,}", text):
+        raise argparse.ArgumentTypeError("a token has 8 or more letters, digits, - and _")
+    return text
+
+
 def _run(arguments: argparse.Namespace) -> int:
     from hivewatch.stopping import leave, listen
 
@@ -164,6 +222,33 @@ def _check(arguments: argparse.Namespace) -> int:
         return error.exit_code
     print(f"{arguments.config}: in order")
     return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from hivewatch.doctor import document, examine, exit_code
+
+    logging.getLogger("hivewatch").setLevel(logging.ERROR)  # the findings say what it would
+    findings = []
+    for finding in examine(arguments.config):
+        findings.append(finding)
+        if not arguments.json:
+            print(finding, flush=True)
+    if arguments.json:
+        print(json.dumps(document(findings), indent=2))
+    return exit_code(findings)
+
+
+def _preview(arguments: argparse.Namespace) -> int:
+    from hivewatch.stopping import leave, listen
+
+    wishes = listen()
+    from hivewatch.preview import run
+
+    def tell(url: str) -> None:
+        print(f"Look at {url}\nand end it with Ctrl-C.", flush=True)
+
+    run(arguments.config, wishes.stop, arguments.address, arguments.token, tell)
+    leave()
 
 
 def _replay(arguments: argparse.Namespace) -> int:

@@ -40,6 +40,8 @@ class MotionGate:
         self._passed_at_s = -math.inf
         self.passed = 0
         self.held_back = 0
+        self.changed_share = 0.0
+        """Which share of the last view differed from the background."""
 
     def configure(self, config: MotionConfig) -> None:
         """Take over new thresholds; what the background has learnt stays."""
@@ -82,7 +84,8 @@ class MotionGate:
         weight = 1 - math.exp(-max(0.0, now_s - self._seen_at_s) / _BACKGROUND_S)
         cv2.accumulateWeighted(grey, self._background, weight)
         self._seen_at_s = now_s
-        if np.count_nonzero(changed) < self._config.changed_share * changed.size:
+        self.changed_share = np.count_nonzero(changed) / changed.size
+        if self.changed_share < self._config.changed_share:
             return None
         # Single pixels are noise: they may add up to motion, but do not say where it is.
         x, y, width, height = cv2.boundingRect(

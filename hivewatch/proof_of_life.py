@@ -69,6 +69,10 @@ class ProofOfLife:
     _say_at_s: float = field(init=False)
     _told_of: object = None
     _sightings: int = 0
+    _hornet_at: datetime | None = None
+    _hornet_as_of: object = None
+    status: str = "watching"
+    """What the daemon is doing, in one line, as of the last look."""
 
     def __post_init__(self) -> None:
         """Begin to count; raises StoreError like the store."""
@@ -103,11 +107,28 @@ class ProofOfLife:
             self._tell_at_s = now_s + self.config.health.interval_s
             self._told_of = state
             self._tell()
+        self.status = self._status(now_s)
         if self._summary_is_due():
             self._summarise()
         if now_s >= self._say_at_s:
             self._say_at_s = now_s + _SAY_EVERY_S
             self._say()
+
+    def _status(self, now_s: float) -> str:
+        camera = self.camera_status()
+        doing = "paused" if self.is_paused() else "watching" if camera == "online" else f"camera {camera}"
+        rate = f"{self._tally.rate_hz(now_s):.1f} fps"
+        return f"{doing}, {rate}, {self._last_hornet()}, outbox {self.store.outbox_depth()}"
+
+    def _last_hornet(self) -> str:
+        # The store reads all its records to answer, so it is asked only when the answer may have changed.
+        version = (self._sightings, self.clock.trusted)
+        if version != self._hornet_as_of:
+            self._hornet_as_of, self._hornet_at = version, self.store.newest()
+        if self._hornet_at is None:
+            return "no hornet yet"
+        local, now = self._hornet_at.astimezone(), self.clock.now().astimezone()
+        return f"last hornet {local:%H:%M}" if local.date() == now.date() else f"last hornet {local:%Y-%m-%d}"
 
     def health(self) -> Health:
         """Return how the daemon is now."""
@@ -199,7 +220,7 @@ class ProofOfLife:
             self._diary.last_day = today
             log.error("the summary of the day is lost or may come twice: %s", error)  # noqa: TRY400
         self._summarised = self._tally.seen, self._tally.classified
-        log.info("%s", summary.text)
+        log.info("%s", summary.text, extra={"CODE": "summary"})
 
     def _say(self) -> None:
         """Log a line: at an hour when all is well too, so that a log that ends means something."""
@@ -214,7 +235,8 @@ class ProofOfLife:
             troubles.append("the clock is not trusted")
         level, words = (logging.WARNING, ", ".join(troubles)) if troubles else (logging.INFO, "all well")
         figures = self._tally.seen, self._tally.classified, self._sightings_today()
-        log.log(level, "%s; %d frames seen, %d classified, %d sightings today", words, *figures)
+        fields = {"CAMERA": self.camera.name, "CODE": "trouble" if troubles else "all_well"}
+        log.log(level, "%s; %d frames seen, %d classified, %d sightings today", words, *figures, extra=fields)
 
 
 def _latencies(stopwatch: Stopwatch) -> Mapping[str, Latency]:

@@ -32,7 +32,13 @@ def log_sighting(sighting: Sighting, _alert: Alert) -> None:
     log.info(
         "sighting %s: %s, best score %.2f, %d of %d frames",
         *(sighting.id, sighting.phase, sighting.best.score, sighting.votes_for, sighting.votes),
+        extra=_fields(sighting, f"sighting_{sighting.phase}"),
     )
+
+
+def _fields(sighting: Sighting, code: str) -> dict[str, str]:
+    """Return what the journal is to know of a line about ``sighting``."""
+    return {"SIGHTING": sighting.id, "CAMERA": sighting.best_frame.source, "CODE": code}
 
 
 @dataclass(slots=True)
@@ -72,7 +78,11 @@ class Recorder:
             if sighting.document is not None:
                 end = interrupted_end(sighting.document, self.config.hive, self.config.mqtt.base_topic)
                 self.store.end(sighting.id, end, queue=self.publisher is not None)
-                log.warning("sighting %s was broken off by a crash or a power cut: ended", sighting.id)
+                log.warning(
+                    "sighting %s was broken off by a crash or a power cut: ended",
+                    sighting.id,
+                    extra={"SIGHTING": sighting.id, "CODE": "sighting_interrupted"},
+                )
 
     def _keep(self, sighting: Sighting, alert: Alert) -> Alert:
         """Return the alert as it was kept: where there is no room for its pictures, without them."""
@@ -82,7 +92,8 @@ class Recorder:
         except DiskFullError as error:
             alert = without_pictures(alert)
             self.store.record(sighting, alert, queue=queue)
-            log.error("sighting %s is kept without its picture: %s", sighting.id, error)  # noqa: TRY400
+            fields = _fields(sighting, "sighting_without_picture")
+            log.error("sighting %s is kept without its picture: %s", sighting.id, error, extra=fields)  # noqa: TRY400
         return alert
 
 

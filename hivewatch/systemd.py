@@ -1,8 +1,10 @@
-"""What the daemon tells systemd (sd_notify(3)); outside systemd nothing is told and nothing is needed."""
+"""What the daemon tells systemd (sd_notify(3)) and its journal; outside systemd neither is needed."""
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 import time
 
 from hivewatch.errors import HivewatchError
@@ -27,6 +29,31 @@ def reloading() -> None:
 def stopping() -> None:
     """Say that the daemon is on its way out."""
     _notify("STOPPING=1")
+
+
+def journal_handler() -> logging.Handler | None:
+    """Return the handler that logs to the journal, fields and levels kept; None where stderr goes elsewhere.
+
+    What a log call names in ``extra`` in capitals becomes a field: ``SIGHTING``, ``CAMERA``, ``CODE`` (what
+    happened, in a word that stays the same when the sentence does not).
+    """
+    if not _stderr_is_the_journal():
+        return None
+    try:
+        from systemd import journal
+    except ImportError:
+        return None  # the journal keeps stderr's lines as well, but without fields
+    handler: logging.Handler = journal.JournalHandler(SYSLOG_IDENTIFIER="hivewatch")
+    return handler
+
+
+def _stderr_is_the_journal() -> bool:
+    """Tell whether stderr leads to the journal: systemd.exec(5) says how, under $JOURNAL_STREAM."""
+    try:
+        file = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError, AttributeError):  # closed, or none at all
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{file.st_dev}:{file.st_ino}"
 
 
 def _notify(state: str) -> None:

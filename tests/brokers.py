@@ -60,6 +60,13 @@ class Broker:
         text = "\n".join(lines).replace("allow_anonymous false", "allow_anonymous true")
         self._config.write_text(f"{text}\n")
 
+    def restrict(self, access: str) -> None:
+        """Keep user ``hive`` to the lines of a mosquitto access list, from the next start on."""
+        file = self._config.with_name("access")
+        file.write_text(f"user hive\n{access}\n")
+        file.chmod(0o600)
+        self._config.write_text(f"{self._config.read_text()}acl_file {file}\n")
+
     def keep_messages_in(self, folder: Path) -> None:
         """Write what it holds to ``folder`` every second, from the next start on."""
         kept = f"persistence true\npersistence_location {folder}/\nautosave_interval 1"

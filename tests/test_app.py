@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -16,6 +17,8 @@ from jsonschema import Draft202012Validator
 
 from hivewatch.messages.wire import schema
 from hivewatch.store import Store
+
+STATUS = re.compile(r"STATUS=watching, [0-9.]+ fps, last hornet \d\d:\d\d, outbox 0$")
 
 
 def mqtt(port: int) -> dict[str, object]:
@@ -177,8 +180,10 @@ def test_systemd_hears_ready_only_when_watching_then_a_beat_a_frame_and_the_stop
         environment = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
         with Daemon(tmp_path, tiny_model_path, environment) as daemon:
             heard = [listener.recv(4096).decode() for _ in range(4)]
+            while not STATUS.search(heard[-1]):
+                heard.append(listener.recv(4096).decode())
             assert daemon.stop() == 0
             while not heard[-1].startswith("STOPPING"):
                 heard.append(listener.recv(4096).decode())
-    assert heard[0].startswith("READY=1\nSTATUS=watching simulator")
-    assert all(message.startswith("WATCHDOG=1") for message in heard[1:-1])
+    assert heard[0] == "READY=1\nSTATUS=watching"
+    assert all(message.startswith("WATCHDOG=1\nSTATUS=") for message in heard[1:-1])

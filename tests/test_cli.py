@@ -11,7 +11,7 @@ import pytest
 from hivewatch import __version__
 from hivewatch.cli import main
 
-COMMANDS = ("run", "check", "replay", "bench", "train", "evaluate", "export")
+COMMANDS = ("run", "check", "doctor", "preview", "replay", "bench", "train", "evaluate", "export")
 
 
 def test_help_names_every_command_and_exit_code(capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,8 +39,10 @@ ALLOWED = {
     "app": RUNTIME,
     "replay": RUNTIME | {"app"},
     "bench": RUNTIME | {"app", "replay"},
+    "doctor": RUNTIME | {"app"},
+    "preview": RUNTIME | {"app"},
     "training": RUNTIME | {"replay"},
-    "cli": RUNTIME | {"app", "replay", "bench", "training"},
+    "cli": RUNTIME | {"app", "replay", "bench", "doctor", "preview", "training"},
     "__main__": {"cli"},
 }
 

@@ -47,6 +47,25 @@ def test_a_vcgencmd_that_fails_or_hangs_reads_none(tmp_path: Path, script: str) 
     assert throttling(make_program(tmp_path, f"exec {script}" if "sleep" in script else script)) is None
 
 
+def test_where_vcgencmd_may_not_ask_the_kernel_is_asked(tmp_path: Path) -> None:
+    firmware = tmp_path / "devices/platform/soc/soc:firmware"
+    firmware.mkdir(parents=True)
+    (firmware / "get_throttled").write_text("50005\n")
+    both = ("under-voltage", "throttled")
+    assert throttling(make_program(tmp_path, "exit 1"), tmp_path) == Throttling(both, both)
+
+
+@pytest.mark.parametrize(("alarm", "since_boot"), [("1", ("under-voltage",)), ("0", ())])
+def test_a_kernel_that_knows_the_voltage_alone_tells_that(
+    tmp_path: Path, alarm: str, since_boot: tuple[str, ...]
+) -> None:
+    for number, name in enumerate(("cpu_thermal", "rpi_volt")):
+        (tmp_path / f"class/hwmon/hwmon{number}").mkdir(parents=True)
+        (tmp_path / f"class/hwmon/hwmon{number}/name").write_text(f"{name}\n")
+    (tmp_path / "class/hwmon/hwmon1/in0_lcrit_alarm").write_text(f"{alarm}\n")
+    assert throttling("there-is-no-such-program", tmp_path) == Throttling((), since_boot)
+
+
 def test_without_vcgencmd_throttling_reads_none() -> None:
     assert throttling("there-is-no-such-program") is None
 

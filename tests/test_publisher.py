@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from fakes import MODEL, make_frame, make_pixels, make_prediction, make_sighting
 
 from hivewatch.config import HiveConfig, MqttConfig
 from hivewatch.domain import Message, OutboxEntry, Phase
-from hivewatch.errors import ConfigError, DiskFullError, StoreError
+from hivewatch.errors import ConfigError, DiskFullError, PublishError, StoreError
 from hivewatch.messages.alert import availability, compose
 from hivewatch.mqtt import publisher as publisher_module
 from hivewatch.mqtt.publisher import Publisher
@@ -387,4 +390,57 @@ def test_check_raises_what_ended_the_thread(
     publisher.start()
     publisher._thread.join(20)
     with pytest.raises(StoreError, match="read the outbox"):
+        publisher.check()
+
+
+class _Stuck:
+    """An outbox that does not answer until it is let go."""
+
+    def __init__(self) -> None:
+        self.asked, self.free = threading.Event(), threading.Event()
+
+    def pending(self, _limit: int) -> list[OutboxEntry]:
+        self.asked.set()
+        self.free.wait(60)
+        return []
+
+    def mark_sent(self, _entry_id: int) -> None: ...
+
+
+def test_a_thread_that_hangs_in_one_step_is_told_and_one_that_goes_on_is_not(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher_module, "LONGEST_CALL_S", 2.0)
+    outbox = _Stuck()
+    publisher = Publisher(MqttConfig(host="127.0.0.1", port=broker.port), outbox, "test")
+    assert not publisher.hangs
+    publisher.start()
+    assert outbox.asked.wait(20)
+    wait_until(lambda: publisher.hangs, "the hang is told")
+    publisher.check()
+    outbox.free.set()
+    wait_until(lambda: not publisher.hangs, "it goes on")
+    publisher.stop(STOP_S)
+
+
+def test_a_long_pause_between_two_tries_is_no_hang(
+    store: Store, make_publisher: MakePublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher_module, "FIRST_RECONNECT_S", 600.0)
+    monkeypatch.setattr(publisher_module, "LONGEST_CALL_S", 1.0)
+    publisher = make_publisher(free_port(), reconnect_longest_s=600)
+    publisher.start()
+    wait_until(lambda: publisher._next_step_by_s > time.monotonic() + 200, "it pauses")
+    assert not publisher.hangs
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_check_notices_a_thread_that_ended_without_an_error(
+    store: Store, make_publisher: MakePublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher = make_publisher(free_port())
+    monkeypatch.setattr(publisher, "_back_off_s", sys.exit)
+    publisher.start()
+    wait_until(lambda: not publisher._thread.is_alive(), "the thread has ended")
+    with pytest.raises(PublishError, match="has ended although nobody stopped it"):
         publisher.check()

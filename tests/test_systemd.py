@@ -50,3 +50,10 @@ def test_stopping_is_told(notifications: socket.socket) -> None:
 def test_outside_systemd_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     systemd.ready("watching")
+
+
+def test_without_a_journal_on_stderr_there_is_no_handler_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    assert systemd.journal_handler() is None
+    monkeypatch.setenv("JOURNAL_STREAM", "1:2")  # inherited from a parent whose stderr it was
+    assert systemd.journal_handler() is None

@@ -123,7 +123,12 @@ class Supervisor:
         if self._told is not None:
             level = logging.INFO if status.state is CameraState.ONLINE else logging.WARNING
             reasons = "; ".join(_IN_WORDS[reason] for reason in status.reasons)
-            log.log(level, "camera %s is %s%s", status.source, status.state, reasons and f": {reasons}")
+            log.log(
+                level,
+                "camera %s is %s%s",
+                *(status.source, status.state, reasons and f": {reasons}"),
+                extra={"CAMERA": status.source, "CODE": f"camera_{status.state}"},
+            )
         self._told = status
         self.tell(status)
 
@@ -152,5 +157,9 @@ class _Recovery:
             )
         self.tries += 1
         self.tried_at_s = frame.monotonic_s
-        log.warning("opening %s afresh, try %d of %d", status.source, self.tries, self.config.reopenings)
+        log.warning(
+            "opening %s afresh, try %d of %d",
+            *(status.source, self.tries, self.config.reopenings),
+            extra={"CAMERA": status.source, "CODE": "camera_reopened"},
+        )
         return True

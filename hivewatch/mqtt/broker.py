@@ -40,8 +40,9 @@ class Sending:
 
 
 class Connection:
-    """A connection, MQTT 3.1.1 or 5. All methods belong to one thread and raise PublishError when it is lost.
+    """A connection, MQTT 3.1.1 or 5.
 
+    All methods belong to one thread and raise PublishError when it is lost.
     paho-mqtt is run through its interface for external event loops, so it starts no thread of its own.
     """
 
@@ -101,16 +102,19 @@ class Connection:
         self._demand(sent.rc)
         return self._sendings.setdefault(sent.mid, Sending())
 
-    def subscribe(self, topics: Iterable[str], hear: Hear) -> Sending:
-        """Ask for ``topics``; ``hear`` is called for what comes on them, from within ``turn``."""
+    def subscribe(self, topics: Iterable[str], hear: Hear, *, own: bool = False) -> Sending:
+        """Ask for ``topics``; ``hear`` is called for what comes on them, from within ``turn``.
+
+        With MQTT 5 what this connection sends itself comes back only where ``own`` is asked for.
+        """
 
         def on_message(_client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
             hear(Message(message.topic, bytes(message.payload), bool(message.retain)))
 
         self._client.on_message = on_message
         if self._is_v5:
-            # Our own answers are not for us, and a retained command must be known as one.
-            options = SubscribeOptions(QOS, noLocal=True, retainAsPublished=True)
+            # A retained command must be known as one.
+            options = SubscribeOptions(QOS, noLocal=not own, retainAsPublished=True)
             code, mid = self._client.subscribe([(topic, options) for topic in topics])
         else:
             code, mid = self._client.subscribe([(topic, QOS) for topic in topics])

@@ -32,6 +32,8 @@ FIRST_RECONNECT_S = 1.0
 LOOK_AGAIN_S = 1.0
 SLOWEST_LINK_BYTES_PER_S = 4000
 """A link this slow still gets a picture through: the time limit for acknowledgement grows with the size."""
+LONGEST_CALL_S = 300.0
+"""No single step of the thread takes longer, not even asking dead name servers for several addresses."""
 LAST_SENDING_SHARE = 0.5
 """Of the time there is to stop, how much may go into sending before it is time to say offline."""
 
@@ -94,12 +96,14 @@ class Publisher:
         self._ears: dict[str, Hear] = {}
         self._refusals = Refusals(f"{config.host}:{config.port}")
         self._failures_in_a_row = 0
+        self._next_step_by_s = float("inf")
         self._error: Exception | None = None
         self._said = ""
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
 
     def start(self) -> None:
         """Begin to connect and to publish."""
+        self._note_step()
         self._thread.start()
 
     def wake(self) -> None:
@@ -133,6 +137,13 @@ class Publisher:
             raise self._error
         if self._error is not None:
             raise PublishError(f"the publisher failed unexpectedly: {self._error!r}") from self._error
+        if not (self._thread.is_alive() or self._stopping.is_set()):
+            raise PublishError("the publisher's thread has ended although nobody stopped it")
+
+    @property
+    def hangs(self) -> bool:
+        """Whether the thread has been in one step for longer than any step takes: nothing is sent then."""
+        return time.monotonic() > self._next_step_by_s
 
     def drain(self, timeout_s: float) -> bool:
         """Wait until all that was recorded so far is acknowledged; return whether that came in time."""
@@ -164,16 +175,20 @@ class Publisher:
                     self._serve()
                 except PublishError as error:
                     self._failures_in_a_row += 1
-                    self._say(logging.WARNING, f"not connected: {error}; sightings are kept and sent later")
-                    self._stopping.wait(self._back_off_s())
+                    words = f"not connected: {error}; sightings are kept and sent later"
+                    self._say(logging.WARNING, "broker_lost", words)
+                    pause_s = self._back_off_s()
+                    self._note_step(pause_s)
+                    self._stopping.wait(pause_s)
         except Exception as error:
-            log.exception("the publisher failed")
+            log.exception("the publisher failed", extra={"CODE": "publisher_failed"})
             self._error = error
 
     def _serve(self) -> None:
         """Hold one connection: returns when told to stop, raises PublishError when it is lost."""
         will = None if self._offline is None else (self._offline, self._envelope(self._offline))
         connection = Connection(self._config, self._client_id, self._password, self._context, will)
+        self._note_step()
         try:
             connection.dial()
             self._await(
@@ -185,7 +200,7 @@ class Publisher:
             self._failures_in_a_row = 0
             self.connections += 1
             self.is_connected = True
-            self._say(logging.INFO, "connected")
+            self._say(logging.INFO, "broker_connected", "connected")
             self._empty_outbox(connection)
             if self._offline is not None:
                 self._send(connection, self._offline)
@@ -209,7 +224,7 @@ class Publisher:
                 drained.set()
             if stopping:
                 return
-            connection.turn(self._wakened, LOOK_AGAIN_S)
+            self._turn(connection, LOOK_AGAIN_S)
 
     def _patiently(self, connection: Connection, action: Callable[[], T]) -> T:
         """Do ``action``; on a full disk try again until the data path has made room."""
@@ -217,10 +232,11 @@ class Publisher:
             try:
                 return action()
             except DiskFullError as error:
-                self._say(logging.WARNING, f"nothing is sent until there is room on the disk: {error}")
+                words = f"nothing is sent until there is room on the disk: {error}"
+                self._say(logging.WARNING, "disk_full", words)
                 if self._stopping.is_set():
                     raise PublishError("stopped while the disk was full") from error
-                connection.turn(self._wakened, LOOK_AGAIN_S)
+                self._turn(connection, LOOK_AGAIN_S)
 
     def _send_entry(self, connection: Connection, entry: OutboxEntry) -> bool:
         """Send what waited longest and remove it; False where the broker would not have it a moment ago."""
@@ -278,15 +294,24 @@ class Publisher:
             left_s = min(deadline_s, self._stop_by_s) - time.monotonic()
             if left_s <= 0:
                 raise PublishError(complaint)
-            connection.turn(self._wakened, min(left_s, LOOK_AGAIN_S))
+            self._turn(connection, min(left_s, LOOK_AGAIN_S))
+
+    def _turn(self, connection: Connection, timeout_s: float) -> None:
+        self._note_step()
+        connection.turn(self._wakened, timeout_s)
+
+    def _note_step(self, pause_s: float = 0.0) -> None:
+        """Note that the thread gets on, and will be silent for ``pause_s`` on purpose."""
+        self._next_step_by_s = time.monotonic() + pause_s + LONGEST_CALL_S
 
     def _back_off_s(self) -> float:
         """Return how long to wait: doubled each time up to a bound, and spread so that hives do not march."""
         doubled_s = FIRST_RECONNECT_S * 2.0 ** min(self._failures_in_a_row - 1, 12)
         return random.uniform(0.5, 1.0) * min(doubled_s, self._config.reconnect_longest_s)
 
-    def _say(self, level: int, text: str) -> None:
+    def _say(self, level: int, code: str, text: str) -> None:
         """Log a state of the connection once, not at every attempt that finds it the same."""
         if text != self._said:
             self._said = text
-            log.log(level, "MQTT broker %s:%d: %s", self._config.host, self._config.port, text)
+            broker = self._config.host, self._config.port
+            log.log(level, "MQTT broker %s:%d: %s", *broker, text, extra={"CODE": code})

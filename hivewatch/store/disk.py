@@ -12,6 +12,8 @@ from pathlib import Path
 
 from hivewatch.errors import DiskFullError, StoreError
 
+LOCK = "hivewatch.lock"
+
 _FULL = "the disk is full: free some space, or choose another store.directory"
 _READ_ONLY = (
     "the file system is read-only: mount it writable (an SD card that wears out turns read-only: replace it)"
@@ -89,6 +91,20 @@ def locked(path: Path) -> Iterator[None]:
                 f"another hivewatch works in {path.parent}: stop it, or give this one its own store.directory"
             ) from error
         yield
+
+
+def is_locked(directory: Path) -> bool | None:
+    """Tell whether a process works in the store ``directory``; None where that is not ours to see."""
+    try:
+        with (directory / LOCK).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except PermissionError:
+        return None
+    except OSError:
+        return False
+    return False
 
 
 def make_folder(path: Path) -> None:

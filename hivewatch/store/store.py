@@ -34,7 +34,7 @@ from hivewatch.store.database import (
     queue_pictures,
     transaction,
 )
-from hivewatch.store.disk import disk_errors, free_bytes, locked, make_folder
+from hivewatch.store.disk import LOCK, disk_errors, free_bytes, locked, make_folder
 from hivewatch.store.outbox import Outbox
 from hivewatch.store.pictures import NO_PICTURES, Album, Pictures, name_pictures
 from hivewatch.store.records import StoredSighting, moment, presence, select
@@ -62,7 +62,7 @@ class Store:
         self.directory = directory
         with disk_errors("open the store", directory), ExitStack() as opened:
             make_folder(directory)
-            opened.enter_context(locked(directory / "hivewatch.lock"))
+            opened.enter_context(locked(directory / LOCK))
             self._records, self._set_aside = open_or_begin_anew(directory)
             opened.callback(self._records.close)
             self._inode = (directory / DATABASE).stat().st_ino

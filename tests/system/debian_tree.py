@@ -29,7 +29,7 @@ BUILD_LIMIT_S = 2400.0
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 QEMU = "qemu-aarch64"
 
-_NAMESPACE = ("unshare", "--mount", "--propagation", "private")
+NAMESPACE = ("unshare", "--mount", "--propagation", "private")
 # $1 is the tree, then "source target" pairs to mount read-only up to "--", then the command.
 # The namespace ends with its last process, and its mounts with it.
 _ENTER = """
@@ -98,7 +98,7 @@ class DebianTree:
         """
         pairs = [part for here, there in (mounts or {}).items() for part in (str(here), there)]
         return subprocess.run(
-            [*_NAMESPACE, "sh", "-c", _ENTER, "sh", str(self.path), *pairs, "--", *command],
+            [*NAMESPACE, "sh", "-c", _ENTER, "sh", str(self.path), *pairs, "--", *command],
             env=self._environment() | dict(environment or {}),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -177,7 +177,7 @@ def require_root() -> None:
     """Make sure that trees can be built and entered."""
     if os.geteuid() != 0:
         cannot("building and entering a Debian tree needs root")
-    if subprocess.run([*_NAMESPACE, "true"], capture_output=True, check=False).returncode != 0:
+    if subprocess.run([*NAMESPACE, "true"], capture_output=True, check=False).returncode != 0:
         cannot("this container may not mount anything (it lacks CAP_SYS_ADMIN)")
 
 
