@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pip_settings import pip_environment, pip_folders
 
 MIRROR = "http://deb.debian.org/debian"
 HOST_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 PATH_INSIDE = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 BUILD_LIMIT_S = 1200.0
 
-_NAMESPACE = ("unshare", "--mount", "--propagation", "private")
+NAMESPACE = ("unshare", "--mount", "--propagation", "private")
 # $1 is the tree, then "source target" pairs to mount read-only up to "--", then the command.
 # The namespace ends with its last process, and its mounts with it.
 _ENTER = """
@@ -90,7 +91,7 @@ class DebianTree:
         """
         pairs = [part for here, there in (mounts or {}).items() for part in (str(here), there)]
         return subprocess.run(
-            [*_NAMESPACE, "sh", "-c", _ENTER, "sh", str(self.path), *pairs, "--", *command],
+            [*NAMESPACE, "sh", "-c", _ENTER, "sh", str(self.path), *pairs, "--", *command],
             env={"PATH": PATH_INSIDE, "HOME": "/root", "LC_ALL": "C.UTF-8", **(environment or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -127,9 +128,9 @@ class DebianTree:
         mounts = {Path("/etc/resolv.conf").resolve(): "/etc/resolv.conf"}
         if HOST_CERTIFICATES.exists():  # the host may stand behind a proxy with a certificate of its own
             mounts[HOST_CERTIFICATES] = str(HOST_CERTIFICATES)
+        mounts |= {path: str(path) for path in pip_folders()}
         mounts |= {path: f"/rig/{path.name}" for path in self.files}
-        environment = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
-        environment["PIP_CERT"] = str(HOST_CERTIFICATES)
+        environment = pip_environment() | {"PIP_CERT": str(HOST_CERTIFICATES)}
         _checked(
             self.run(
                 ["sh", "-euc", self.script], mounts=mounts, environment=environment, timeout_s=BUILD_LIMIT_S
@@ -156,7 +157,7 @@ def require_root() -> None:
     """Make sure that trees can be built and entered."""
     if os.geteuid() != 0:
         cannot("building and entering a Debian tree needs root")
-    if subprocess.run([*_NAMESPACE, "true"], capture_output=True, check=False).returncode != 0:
+    if subprocess.run([*NAMESPACE, "true"], capture_output=True, check=False).returncode != 0:
         cannot("this container may not mount anything (it lacks CAP_SYS_ADMIN)")
 
 
