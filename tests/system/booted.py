@@ -31,7 +31,7 @@ set -eu
 tree=$1 here=$2; shift 2
 mount -t overlay overlay -o "lowerdir=$tree,upperdir=$here/upper,workdir=$here/work" "$here/root"
 exec systemd-nspawn --quiet --boot --directory="$here/root" --register=no --keep-unit --link-journal=no \\
-    --console=read-only --resolv-conf=bind-host "$@"
+    --console=read-only --resolv-conf=bind-host --system-call-filter="adjtimex clock_adjtime" "$@"
 """
 
 

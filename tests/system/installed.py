@@ -27,7 +27,7 @@ _PACKAGES = (
     *("mosquitto", "mosquitto-clients"),
 )
 # Debian 12's python3-systemd is left to install.sh. On Debian 13 torch is in the tree already, for the
-# system's Python, so that not each test run has to fetch and unpack PyPI's, with all that graphics cards need.
+# system's Python, so that not each run has to fetch and unpack PyPI's, with all that graphics cards need.
 _PREPARE = (
     "printf '127.0.0.1 localhost\\n127.0.1.1 hive\\n' >/etc/hosts; systemctl mask systemd-timesyncd || true"
 )

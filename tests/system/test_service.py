@@ -1,4 +1,4 @@
-"""The service as a beekeeper has it: Debian 12 and 13 with systemd as PID 1, deploy/install.sh, a real broker.
+"""The service as a beekeeper has it: Debian 12 and 13 with systemd as PID 1, install.sh, a real broker.
 
 In each Debian the tests follow one story: an earlier version is installed, upgraded, tormented, backed up
 and removed. Each begins and ends with a service that works.
@@ -287,25 +287,18 @@ def test_an_upgrade_that_does_not_come_up_is_undone(hive: Hive) -> None:
 
 
 def test_a_version_that_the_configuration_does_not_fit_is_refused_before_anything_stops(hive: Hive) -> None:
-    """The new version lacks an option that is in use."""
+    """What is new among the options is shown, and which of those in use the new version lacks."""
     unfit = copy_of_checkout(hive.sources / "unfit")
     options = unfit / "hivewatch" / "config.py"
     options.write_text(options.read_text().replace("cool_down_s", "calm_down_s"))
+    with (unfit / "config" / "hivewatch.yaml").open("a") as file:
+        file.write("\n# A section of tomorrow.\n")
     before = hive.release(), hive.property("MainPID")
     told = hive.install("unfit")
     assert told.returncode == 1
+    assert "+# A section of tomorrow." in told.stderr
     assert "decision.cool_down_s" in told.stderr
     assert (hive.release(), hive.property("MainPID")) == before
-
-
-def test_new_options_are_shown_as_a_difference(hive: Hive) -> None:
-    """Beside a configuration that stays as it is. (The version is refused afterwards, which saves its start.)"""
-    newer = copy_of_checkout(hive.sources / "newer")
-    with (newer / "config" / "hivewatch.yaml").open("a") as file:
-        file.write("\n# A section of tomorrow.\n")
-    options = newer / "hivewatch" / "config.py"
-    options.write_text(options.read_text().replace("cool_down_s", "calm_down_s"))
-    assert "+# A section of tomorrow." in hive.install("newer").stderr
 
 
 @pytest.mark.parametrize(
