@@ -88,7 +88,7 @@ fingerprint() {
 
 # require_room_and_network: tell what is needed before any of it is taken.
 require_room_and_network() {
-    local download_mb=250 room_mb=1500 free_mb folder=$home index=${PIP_INDEX_URL:-https://pypi.org/simple}
+    local download_mb=250 room_mb=1800 free_mb folder=$home index=${PIP_INDEX_URL:-https://pypi.org/simple}
     python=$base_python
     if has_torch "$old/bin/python"; then
         download_mb=20 room_mb=300 # the rest is taken over

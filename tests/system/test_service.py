@@ -20,6 +20,8 @@ from installed import WAIT_S, Hive, copy_of_checkout, debian, earlier_version, e
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1800)]
 
+HANGING_PICTURES = "/srv/pictures"
+
 
 @pytest.fixture(scope="module", params=["bookworm", "trixie"])
 def bare(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hive]:
@@ -223,7 +225,7 @@ def test_stopped_in_its_tracks_it_is_killed_by_the_watchdog_and_restarted(hive: 
 
 def test_a_camera_that_hangs_is_a_missing_beat(hive: Hive) -> None:
     """A read that never returns: a pipe without a writer, among the pictures of a folder."""
-    pictures = "/var/lib/hivewatch-pictures"
+    pictures = HANGING_PICTURES
     hive.debian.tell(
         *("sh", "-c"),
         f"mkdir -p {pictures} && cp $(ls -d /var/lib/hivewatch/snapshots/*/*.jpg | head -n1) {pictures}/1.jpg"
@@ -335,27 +337,31 @@ def test_what_cannot_work_fails_early_with_a_sentence(
     assert (hive.release(), hive.property("MainPID")) == before
 
 
-def test_within_the_sandbox_there_is_what_the_daemon_needs_and_no_more(hive: Hive) -> None:
-    """As a probe sees it that runs in place of the daemon."""
+@pytest.fixture
+def probe(hive: Hive) -> Iterator[Hive]:
+    """Return the hive with things to probe, which are gone again afterwards."""
     hive.debian.write("/etc/hivewatch/credentials/password", "honey")
     hive.debian.write("/srv/probe.py", (Path(__file__).parent / "sandbox_probe.py").read_text())
-    hive.debian.tell(
-        "sh", "-c", "touch /srv/of-video && chgrp video /srv/of-video && chmod 0660 /srv/of-video"
-    )
-    hive.debian.tell(
-        "sh", "-c", "mkdir -p /home/keeper && touch /home/keeper/secret && chmod -R a+rX /home/keeper"
-    )
-    unit = hive.debian.tell("cat", "/etc/systemd/system/hivewatch.service")
+    hive.debian.tell("install", "-g", "video", "-m", "0660", "/dev/null", "/srv/of-video")
+    hive.debian.tell("install", "-D", "-m", "0644", "/dev/null", "/home/keeper/secret")
+    yield hive
+    places = ("/etc/hivewatch/credentials/password", "/srv/probe.py", "/srv/of-video", "/home/keeper")
+    hive.debian.tell("rm", "-r", *places)
+
+
+def test_within_the_sandbox_there_is_what_the_daemon_needs_and_no_more(probe: Hive) -> None:
+    """As a probe sees it that runs in place of the daemon."""
+    unit = probe.debian.tell("cat", "/etc/systemd/system/hivewatch.service")
     lines = [
         line
         for line in unit.splitlines()
         if not line.startswith(("ExecStart=", "Type=", "Watchdog", "Restart"))
     ]
     lines.insert(lines.index("[Service]") + 1, "ExecStart=/usr/bin/python3 /srv/probe.py\nType=oneshot")
-    hive.debian.write("/run/systemd/system/probe.service", "\n".join(lines))
-    hive.debian.tell("systemctl", "daemon-reload")
-    hive.debian.run("systemctl", "start", "probe")
-    said = hive.debian.tell("journalctl", "--unit", "probe", "--output", "cat")
+    probe.debian.write("/run/systemd/system/probe.service", "\n".join(lines))
+    probe.debian.tell("systemctl", "daemon-reload")
+    probe.debian.run("systemctl", "start", "probe")
+    said = probe.debian.tell("journalctl", "--unit", "probe", "--output", "cat")
     found = json.loads(next(line for line in said.splitlines() if line.startswith("{")))
     assert found == {
         "asks the kernel about its clock": True,
@@ -434,21 +440,20 @@ def test_a_file_that_is_no_backup_is_refused(hive: Hive) -> None:
 def test_uninstalled_it_leaves_what_it_says_and_purged_nothing(upgraded: Upgraded, begun: Begun) -> None:
     """The end of the story."""
     hive = upgraded.hive
+    hive.debian.tell("rm", "-rf", HANGING_PICTURES)
     told = hive.install("this", "uninstall")
     assert told.returncode == 0, told.stderr
-    left = files_of(hive) - begun.files_before
-    assert left
-    assert all(
-        path.startswith(("/etc/hivewatch", "/var/lib/hivewatch")) for path in left - accounts_files(left)
-    )
     assert "Kept: /etc/hivewatch, /var/lib/hivewatch" in told.stderr
+    left = left_behind(begun)
+    assert left
+    assert [path for path in left if not path.startswith(("/etc/hivewatch", "/var/lib/hivewatch"))] == []
     assert hive.debian.run("systemctl", "status", "hivewatch").returncode == 4, "systemd knows it no more"
     assert hive.install("this", "uninstall", "--purge").returncode == 0
-    left = files_of(hive) - begun.files_before
-    assert left <= accounts_files(left) | {"/var/lib/hivewatch-pictures"}
+    assert left_behind(begun) == []
     assert hive.debian.run("getent", "passwd", "hivewatch").returncode != 0
 
 
-def accounts_files(paths: set[str]) -> set[str]:
-    """Return those that the tools for accounts keep as copies of the files before."""
-    return {path for path in paths if path.startswith("/etc/") and path.endswith("-")}
+def left_behind(begun: Begun) -> list[str]:
+    """Return what was not there before, less the copies that the tools for accounts make of their files."""
+    left = files_of(begun.hive) - begun.files_before
+    return sorted(path for path in left if not (path.startswith("/etc/") and path.endswith("-")))
