@@ -54,7 +54,8 @@ copy_databases() {
         mkdir -p "$(dirname "$copy")"
         "$current/bin/python" -I -c 'import sqlite3, sys
 source, copy = (sqlite3.connect(path, timeout=60) for path in sys.argv[1:])
-source.backup(copy)' "$database" "$copy" && chmod 0640 "$copy" || die "$database could not be copied; its reasons stand above"
+source.backup(copy)' "$database" "$copy" || die "$database could not be copied; its reasons stand above"
+        chmod 0640 "$copy"
     done
 }
 
