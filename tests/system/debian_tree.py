@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pip_settings import pip_environment, pip_folders
 
 PROJECT = Path(__file__).parents[2]
 MIRROR = "http://deb.debian.org/debian"
@@ -140,9 +141,9 @@ class DebianTree:
         mounts = {Path("/etc/resolv.conf").resolve(): "/etc/resolv.conf"}
         if HOST_CERTIFICATES.exists():  # the host may stand behind a proxy with a certificate of its own
             mounts[HOST_CERTIFICATES] = str(HOST_CERTIFICATES)
+        mounts |= {path: str(path) for path in pip_folders()}
         mounts |= {path: f"/rig/{path.name}" for path in self.files}
-        environment = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
-        environment["PIP_CERT"] = str(HOST_CERTIFICATES)
+        environment = pip_environment() | {"PIP_CERT": str(HOST_CERTIFICATES)}
         _checked(
             self.run(
                 ["sh", "-euc", self.script], mounts=mounts, environment=environment, timeout_s=BUILD_LIMIT_S
