@@ -15,9 +15,10 @@ BASE = {"domain", "errors", "config"}
 HELPERS = {
     "classifier": {"localize"},
     "messages": {"machine"},
+    "homeassistant": {"messages"},
 }
 ALONE = {
-    *("camera", "clock", "commands", "decision", "localize", "machine", "motion", "mqtt", "pressure"),
+    *("camera", "clock", "commands", "decision", "fleet", "localize", "machine", "motion", "mqtt", "pressure"),
     *("region", "stopping", "store", "systemd", "tally", "timing"),
 }
 LEAVES = set(HELPERS) | ALONE

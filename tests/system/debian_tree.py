@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -24,6 +25,7 @@ MIRROR = "http://deb.debian.org/debian"
 HOST_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 PATH_INSIDE = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 BUILD_LIMIT_S = 1200.0
+_ENVIRONMENT = {"PATH": PATH_INSIDE, "HOME": "/root", "LC_ALL": "C.UTF-8"}
 
 _NAMESPACE = ("unshare", "--mount", "--propagation", "private")
 # $1 is the tree, then "source target" pairs to mount read-only up to "--", then the command.
@@ -88,16 +90,31 @@ class DebianTree:
         Output is returned as text; a non-zero exit status is the caller's to judge. Raises
         subprocess.TimeoutExpired after ``timeout_s``, when the command has been killed.
         """
-        pairs = [part for here, there in (mounts or {}).items() for part in (str(here), there)]
         return subprocess.run(
-            [*_NAMESPACE, "sh", "-c", _ENTER, "sh", str(self.path), *pairs, "--", *command],
-            env={"PATH": PATH_INSIDE, "HOME": "/root", "LC_ALL": "C.UTF-8", **(environment or {})},
+            self._inside(command, mounts or {}),
+            env=_ENVIRONMENT | (environment or {}),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=timeout_s,
             check=False,
         )
+
+    def start(
+        self, command: Sequence[str], log: TextIO, mounts: Mapping[Path, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start what ``run`` would wait for. It writes to ``log``; signals to the process reach the command."""
+        return subprocess.Popen(
+            self._inside(command, mounts or {}),
+            env=_ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+
+    def _inside(self, command: Sequence[str], mounts: Mapping[Path, str]) -> list[str]:
+        pairs = [part for here, there in mounts.items() for part in (str(here), there)]
+        return [*_NAMESPACE, "sh", "-c", _ENTER, "sh", str(self.path), *pairs, "--", *command]
 
     def _script_key(self) -> str:
         return _key(self.script, *(path.read_text() for path in self.files))
