@@ -22,7 +22,7 @@ from websockets.sync.client import connect
 VERSION = "2026.2.3"
 # What the integrations of the tests ask for beside Home Assistant itself, in the versions that it pins. It would
 # fetch them at its first start; here they are there before, and it runs with --skip-pip.
-INTEGRATIONS = ("paho-mqtt", "PyNaCl", "home-assistant-frontend", "home-assistant-intents", "hassil", "mutagen")
+INTEGRATIONS = ("paho-mqtt", "PyNaCl", "numpy", "PyTurboJPEG", "home-assistant-frontend", "home-assistant-intents", "hassil", "mutagen")
 SLOW_S = 240.0
 CONFIGURATION = """
 homeassistant:
@@ -117,8 +117,6 @@ class HomeAssistant:
             {"grant_type": "authorization_code", "code": code, "client_id": client}
         ).encode()
         self._token = json.loads(self._ask("/auth/token", form))["access_token"]
-        for step in ("core_config", "analytics"):
-            self.post(f"/api/onboarding/{step}", {})
         self.wait_until_running()
 
     def add_mqtt(self, port: int) -> None:
