@@ -153,7 +153,9 @@ def duration(seconds: float) -> str:
 
 def printable(text: str) -> str:
     """Return ``text`` without what could steer a terminal, and not too long for a column."""
-    clean = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    clean = "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
+    )
     return clean if len(clean) <= _NAME_COLUMNS else f"{clean[: _NAME_COLUMNS - 1]}…"
 
 
@@ -179,7 +181,9 @@ def _detection(hive: Hive, payload: bytes) -> Hive:
 def _pressure(hive: Hive, payload: bytes) -> Hive:
     document = _document(payload)
     return replace(
-        _named(hive, document), today=int(document["sightings_today"]), pressure=printable(str(document["level"]))
+        _named(hive, document),
+        today=int(document["sightings_today"]),
+        pressure=printable(str(document["level"])),
     )
 
 

@@ -69,7 +69,9 @@ class SpokenHive:
         """Publish on a topic of the hive, retained."""
         content = compact(payload) if isinstance(payload, dict) else payload
         content = content.encode() if isinstance(content, str) else content
-        self.say(Message(topic(self.config.mqtt.base_topic, self.config.hive.id, leaf), content, retained=True))
+        self.say(
+            Message(topic(self.config.mqtt.base_topic, self.config.hive.id, leaf), content, retained=True)
+        )
 
     def camera(self, status: str, *reasons: str) -> None:
         """Say how the camera is."""
@@ -91,9 +93,7 @@ class SpokenHive:
         }
         self.retain("health", self._document("health", **content))
 
-    def visit(
-        self, sighting_id: str, phases: Iterable[Phase] = tuple(Phase), *, age_s: float = 0.0
-    ) -> bytes:
+    def visit(self, sighting_id: str, phases: Iterable[Phase] = tuple(Phase), *, age_s: float = 0.0) -> bytes:
         """Tell of a hornet's visit that began ``age_s`` ago, event and picture; return the last picture."""
         picture = b""
         for number, phase in enumerate(phases):

@@ -48,9 +48,7 @@ def test_a_healthy_hive_is_one_row_with_all_that_matters() -> None:
 
 
 def test_a_hive_that_is_gone_keeps_its_count_but_nothing_that_looks_alive() -> None:
-    assert row(told(availability=b"offline")) == Row(
-        "hive1", "Pear tree", "offline", "-", "-", "-", "3", "-"
-    )
+    assert row(told(availability=b"offline")) == Row("hive1", "Pear tree", "offline", "-", "-", "-", "3", "-")
 
 
 def test_a_hornet_that_is_there_stands_out() -> None:
@@ -105,7 +103,12 @@ def test_a_fault_is_over_with_the_next_message_that_can_be_read() -> None:
 
 def test_topics_of_others_are_passed_over() -> None:
     fleet = Fleet("hivewatch")
-    for topic in ("hivewatch/hive1/snapshot", "hivewatch/availability", "other/hive1/availability", "hivewatch"):
+    for topic in (
+        "hivewatch/hive1/snapshot",
+        "hivewatch/availability",
+        "other/hive1/availability",
+        "hivewatch",
+    ):
         fleet.hear(topic, b"online")
     assert not fleet.rows(NOW)
 
@@ -152,7 +155,14 @@ def test_a_line_for_a_log_says_it_in_words() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0.04, "0.0 s"), (12, "12 s"), (119, "119 s"), (600, "10 min"), (7380, "2 h 3 min"), (180_000, "2 d 2 h")],
+    [
+        (0.04, "0.0 s"),
+        (12, "12 s"),
+        (119, "119 s"),
+        (600, "10 min"),
+        (7380, "2 h 3 min"),
+        (180_000, "2 d 2 h"),
+    ],
 )
 def test_lengths_of_time_are_said_as_people_do(seconds: float, words: str) -> None:
     assert duration(seconds) == words

@@ -18,7 +18,18 @@ HELPERS = {
     "homeassistant": {"messages"},
 }
 ALONE = {
-    *("camera", "clock", "commands", "decision", "fleet", "localize", "machine", "motion", "mqtt", "pressure"),
+    *(
+        "camera",
+        "clock",
+        "commands",
+        "decision",
+        "fleet",
+        "localize",
+        "machine",
+        "motion",
+        "mqtt",
+        "pressure",
+    ),
     *("region", "stopping", "store", "systemd", "tally", "timing"),
 }
 LEAVES = set(HELPERS) | ALONE

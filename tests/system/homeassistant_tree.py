@@ -22,7 +22,16 @@ from websockets.sync.client import connect
 VERSION = "2026.2.3"
 # What the integrations of the tests ask for beside Home Assistant itself, in the versions that it pins. It would
 # fetch them at its first start; here they are there before, and it runs with --skip-pip.
-INTEGRATIONS = ("paho-mqtt", "PyNaCl", "numpy", "PyTurboJPEG", "home-assistant-frontend", "home-assistant-intents", "hassil", "mutagen")
+INTEGRATIONS = (
+    "paho-mqtt",
+    "PyNaCl",
+    "numpy",
+    "PyTurboJPEG",
+    "home-assistant-frontend",
+    "home-assistant-intents",
+    "hassil",
+    "mutagen",
+)
 SLOW_S = 240.0
 CONFIGURATION = """
 homeassistant:
@@ -178,7 +187,9 @@ class HomeAssistant:
 
     def command(self, **message: object) -> Any:
         """Return the answer to a command of its WebSocket API."""
-        with connect(f"ws://127.0.0.1:{self.port}/api/websocket", max_size=None, open_timeout=SLOW_S) as socket:
+        with connect(
+            f"ws://127.0.0.1:{self.port}/api/websocket", max_size=None, open_timeout=SLOW_S
+        ) as socket:
             json.loads(socket.recv(SLOW_S))
             socket.send(json.dumps({"type": "auth", "access_token": self._token}))
             assert json.loads(socket.recv(SLOW_S))["type"] == "auth_ok"
