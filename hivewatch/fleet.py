@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-LEAVES = ("availability", "camera/status", "hornet/state", "detection/state", "pressure", "health")
+from hivewatch.messages import contract
+
 _MOST_HIVES = 10_000
 _UNKNOWN = "?"
 _NAME_COLUMNS = 24
@@ -196,9 +197,15 @@ def _health(hive: Hive, payload: bytes) -> Hive:
     return replace(_named(hive, document), health_at=at, last_age_s=None if age_s is None else float(age_s))
 
 
-_READERS: dict[str, Callable[[Hive, bytes], Hive]] = dict(
-    zip(LEAVES, (_availability, _camera, _hornet_state, _detection, _pressure, _health), strict=True)
-)
+_READERS: dict[str, Callable[[Hive, bytes], Hive]] = {
+    contract.AVAILABILITY.leaf: _availability,
+    contract.CAMERA_STATUS.leaf: _camera,
+    contract.HORNET_STATE.leaf: _hornet_state,
+    contract.DETECTION_STATE.leaf: _detection,
+    contract.PRESSURE.leaf: _pressure,
+    contract.HEALTH.leaf: _health,
+}
+LEAVES = tuple(_READERS)
 
 
 def _named(hive: Hive, document: dict[str, Any]) -> Hive:

@@ -13,6 +13,22 @@ from typing import Any
 from hivewatch import __version__
 from hivewatch.config import Config
 from hivewatch.domain import Message
+from hivewatch.messages.contract import (
+    AVAILABILITY,
+    CAMERA_STATUS,
+    COMMAND,
+    DETECTION_SET,
+    DETECTION_STATE,
+    EVENT,
+    HEALTH,
+    HORNET_STATE,
+    JPEG,
+    PRESSURE,
+    SNAPSHOT,
+    THRESHOLD_SET,
+    THRESHOLD_STATE,
+    Topic,
+)
 from hivewatch.messages.wire import compact, topic
 
 BORN = b"online"
@@ -89,21 +105,21 @@ def _of_the_hive(config: Config) -> dict[str, Entity]:
             "name": "Hornet",
             "icon": "mdi:bee",
             "device_class": "occupancy",
-            "state_topic": _topic(config, "hornet/state"),
+            "state_topic": _topic(config, HORNET_STATE),
             **_only_while_it_can_see(config),
         },
         "visit": {
             "platform": "event",
             "name": "Visit",
             "icon": "mdi:bee",
-            "state_topic": _topic(config, "event"),
+            "state_topic": _topic(config, EVENT),
             "event_types": ["start", "update", "end"],
         },
         "picture": {
             "platform": "image",
             "name": "Last hornet",
-            "image_topic": _topic(config, "snapshot"),
-            "content_type": "image/jpeg",
+            "image_topic": _topic(config, SNAPSHOT),
+            "content_type": JPEG,
         },
         "visits_today": {
             "platform": "sensor",
@@ -119,7 +135,7 @@ def _of_the_hive(config: Config) -> dict[str, Entity]:
             "icon": "mdi:gauge",
             "device_class": "enum",
             "options": ["green", "amber", "red"],
-            "json_attributes_topic": _topic(config, "pressure"),
+            "json_attributes_topic": _topic(config, PRESSURE),
             **_pressure(config, "level"),
         },
         "camera": {
@@ -127,9 +143,9 @@ def _of_the_hive(config: Config) -> dict[str, Entity]:
             "name": "Camera",
             "device_class": "problem",
             "entity_category": "diagnostic",
-            "state_topic": _topic(config, "camera/status"),
+            "state_topic": _topic(config, CAMERA_STATUS),
             "value_template": "{{ 'OFF' if value_json.status == 'online' else 'ON' }}",
-            "json_attributes_topic": _topic(config, "camera/status"),
+            "json_attributes_topic": _topic(config, CAMERA_STATUS),
         },
     }
 
@@ -172,8 +188,8 @@ def _commands(config: Config) -> dict[str, Entity]:
             "platform": "switch",
             "name": "Detection",
             "entity_category": "config",
-            "state_topic": _topic(config, "detection/state"),
-            "command_topic": _topic(config, "detection/set"),
+            "state_topic": _topic(config, DETECTION_STATE),
+            "command_topic": _topic(config, DETECTION_SET),
         },
         "threshold": {
             "platform": "number",
@@ -183,15 +199,15 @@ def _commands(config: Config) -> dict[str, Entity]:
             "min": 0,
             "max": 1,
             "step": 0.01,
-            "state_topic": _topic(config, "threshold/state"),
-            "command_topic": _topic(config, "threshold/set"),
+            "state_topic": _topic(config, THRESHOLD_STATE),
+            "command_topic": _topic(config, THRESHOLD_SET),
         },
         "test_alert": {
             "platform": "button",
             "name": "Test alert",
             "entity_category": "config",
             "icon": "mdi:bell-ring",
-            "command_topic": _topic(config, "command/test_alert"),
+            "command_topic": _topic(config, COMMAND, "test_alert"),
             "payload_press": "{}",
         },
     }
@@ -204,7 +220,7 @@ def _update(config: Config) -> dict[str, Entity]:
             "name": "Version",
             "title": "hivewatch",
             "entity_category": "diagnostic",
-            "state_topic": _topic(config, "health"),
+            "state_topic": _topic(config, HEALTH),
             "value_template": "{{ value_json.versions.hivewatch }}",
             "latest_version_topic": config.homeassistant.version_topic,
         }
@@ -213,7 +229,7 @@ def _update(config: Config) -> dict[str, Entity]:
 
 def _pressure(config: Config, field: str) -> Entity:
     return {
-        "state_topic": _topic(config, "pressure"),
+        "state_topic": _topic(config, PRESSURE),
         "value_template": f"{{{{ value_json.{field} }}}}",
         "expire_after": _LONGEST_PRESSURE_SILENCE_S,
     }
@@ -224,32 +240,32 @@ def _health(config: Config, field: str) -> Entity:
     return {
         "entity_category": "diagnostic",
         "state_class": "measurement",
-        "state_topic": _topic(config, "health"),
+        "state_topic": _topic(config, HEALTH),
         "value_template": f"{{{{ value_json.{field} }}}}",
         "expire_after": math.ceil(_MISSED_HEALTH * config.health.interval_s) + _GRACE_S,
     }
 
 
 def _daemon_is_there(config: Config) -> Entity:
-    return {"topic": _topic(config, "availability")}
+    return {"topic": _topic(config, AVAILABILITY)}
 
 
 def _only_while_it_can_see(config: Config) -> Entity:
     """Return when "no hornet" means that there is none: not while the camera is lost or detection is paused."""
     camera = {
-        "topic": _topic(config, "camera/status"),
+        "topic": _topic(config, CAMERA_STATUS),
         "value_template": "{{ 'offline' if value_json.status == 'offline' else 'online' }}",
     }
     detection = {
-        "topic": _topic(config, "detection/state"),
+        "topic": _topic(config, DETECTION_STATE),
         "payload_available": "ON",
         "payload_not_available": "OFF",
     }
     return {"availability": [_daemon_is_there(config), camera, detection], "availability_mode": "all"}
 
 
-def _topic(config: Config, leaf: str) -> str:
-    return topic(config.mqtt.base_topic, config.hive.id, leaf)
+def _topic(config: Config, entry: Topic, name: str = "") -> str:
+    return topic(config.mqtt.base_topic, config.hive.id, entry.leaf.replace("<name>", name))
 
 
 def _slug(text: str) -> str:

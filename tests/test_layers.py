@@ -16,6 +16,7 @@ HELPERS = {
     "classifier": {"localize"},
     "messages": {"machine"},
     "homeassistant": {"messages"},
+    "fleet": {"messages"},
 }
 ALONE = {
     *(
@@ -34,7 +35,7 @@ ALONE = {
 }
 LEAVES = set(HELPERS) | ALONE
 RUNTIME = BASE | LEAVES | {"config_reader", "watch", "recorder", "proof_of_life", "upkeep"}
-RUNTIME |= {"control", "predation"}
+RUNTIME |= {"announcer", "control", "predation"}
 ALLOWED = {
     "errors": set[str](),
     "domain": set[str](),
@@ -47,6 +48,7 @@ ALLOWED = {
     "upkeep": BASE | LEAVES,
     "proof_of_life": BASE | LEAVES | {"recorder", "watch"},
     "predation": BASE | LEAVES,
+    "announcer": BASE | LEAVES,
     "control": BASE | LEAVES | {"recorder", "watch"},
     "app": RUNTIME,
     "replay": RUNTIME | {"app"},
