@@ -61,7 +61,12 @@ def test_everything_that_its_availability_waits_for_is_said_without_any_hornet(
     with Subscriber(broker.port) as subscriber, started(tmp_path, tiny_model_path, broker, ON):
         wait_until(lambda: bool(subscriber.on(TOPIC)), "the device is told of", 60)
         entities = json.loads(subscriber.on(TOPIC)[0])["components"].values()
-        topics = {entity[key] for entity in entities for key in ("state_topic", "json_attributes_topic") if key in entity}
+        topics = {
+            entity[key]
+            for entity in entities
+            for key in ("state_topic", "json_attributes_topic")
+            if key in entity
+        }
         topics |= {a["topic"] for entity in entities for a in entity.get("availability", [])}
         said_with_a_visit = {"hivewatch/hive1/event"}
         wait_until(
@@ -97,7 +102,9 @@ def test_switched_off_while_stopped_the_device_is_taken_away_at_the_next_start(
     renamed = {"enabled": True, "prefix": "ha"}
     with Subscriber(broker.port) as subscriber, started(tmp_path, tiny_model_path, broker, renamed):
         wait_until(lambda: subscriber.on(TOPIC).count(b"") == 1, "the old one is taken away", 60)
-        wait_until(lambda: len([m for m in subscriber.received if m.topic.startswith("ha/")]) == 1, "told", 60)
+        wait_until(
+            lambda: len([m for m in subscriber.received if m.topic.startswith("ha/")]) == 1, "told", 60
+        )
     assert len(retained(broker, TOPIC)) == 1
 
 

@@ -17,6 +17,7 @@ HELPERS = {
     "messages": {"machine"},
     "homeassistant": {"messages"},
     "fleet": {"messages"},
+    "fleet_view": {"fleet"},
 }
 ALONE = {
     *(

@@ -23,14 +23,10 @@ VERSION = "2026.2.3"
 # What the integrations of the tests ask for beside Home Assistant itself, in the versions that it pins. It would
 # fetch them at its first start; here they are there before, and it runs with --skip-pip.
 INTEGRATIONS = (
-    "paho-mqtt",
-    "PyNaCl",
-    "numpy",
-    "PyTurboJPEG",
-    "home-assistant-frontend",
-    "home-assistant-intents",
-    "hassil",
-    "mutagen",
+    *("paho-mqtt", "home-assistant-frontend"),
+    # Of mobile_app, by way of what it imports: cloud, camera, conversation.
+    *("PyNaCl", "numpy", "PyTurboJPEG", "ha-ffmpeg", "av", "mutagen", "hassil", "home-assistant-intents"),
+    *("pymicro-vad", "pyspeex-noise"),
 )
 SLOW_S = 240.0
 CONFIGURATION = """
