@@ -26,7 +26,6 @@ INTEGRATIONS = (
     *("paho-mqtt", "home-assistant-frontend"),
     # Of mobile_app, by way of what it imports: cloud, camera, conversation.
     *("PyNaCl", "numpy", "PyTurboJPEG", "ha-ffmpeg", "av", "mutagen", "hassil", "home-assistant-intents"),
-    *("pymicro-vad", "pyspeex-noise"),
 )
 SLOW_S = 240.0
 CONFIGURATION = """
