@@ -22,6 +22,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -37,8 +38,8 @@ import numpy as np
 import paho.mqtt.client as mqtt
 import psutil
 
-from hivewatch.camera import SimulatorCamera
-from hivewatch.config import CameraConfig, HiveConfig
+from hivewatch.camera.simulator import SimulatorCamera
+from hivewatch.config import HiveConfig, SimulatorConfig
 from hivewatch.domain import (
     WHOLE,
     Box,
@@ -83,16 +84,21 @@ class Arrival:
 
 def make_templates() -> Templates:
     """Compose the messages of a visit in a frame of the simulator."""
-    with SimulatorCamera(CameraConfig()) as camera:
-        frame = next(iter(camera.frames()))
+    camera = SimulatorCamera(SimulatorConfig(), 1280, 720, 5.0, paced=False)
+    frame = next(camera.frames(threading.Event()))
     prediction = Prediction(
-        0.93, np.full((20, 35), -2.0, np.float32), WHOLE, Location(Point(0.5, 0.5), Box(0.45, 0.45, 0.55, 0.55))
+        0.93,
+        np.full((20, 35), -2.0, np.float32),
+        WHOLE,
+        Location(Point(0.5, 0.5), Box(0.45, 0.45, 0.55, 0.55)),
     )
     events, pictures = {}, {}
     for phase in Phase:
         now = datetime.now(UTC)
         sighting = Sighting(
-            *("", phase, now, now - timedelta(seconds=9), now, 9.0, 0.9, prediction, frame), votes_for=9, votes=9
+            *("", phase, now, now - timedelta(seconds=9), now, 9.0, 0.9, prediction, frame),
+            votes_for=9,
+            votes=9,
         )
         alert = compose(sighting, HiveConfig(), ModelIdentity("fleet", "1", "0" * 64), BASE, 90)
         assert alert.snapshot is not None
@@ -129,12 +135,18 @@ class Hives:
     async def _hive(self, hive_id: str) -> None:
         offline = availability(BASE, hive_id, online=False)
         will = aiomqtt.Will(offline.topic, offline.payload, 1, offline.retained)
-        client = aiomqtt.Client("127.0.0.1", self._port, identifier=f"hivewatch-{hive_id}", will=will, timeout=60)
+        client = aiomqtt.Client(
+            "127.0.0.1", self._port, identifier=f"hivewatch-{hive_id}", will=will, timeout=60
+        )
         async with self._connecting:
             await client.__aenter__()
         try:
             await self._say(client, availability(BASE, hive_id, online=True))
-            for leaf, text in (("hornet/state", "OFF"), ("detection/state", "ON"), ("threshold/state", "0.8")):
+            for leaf, text in (
+                ("hornet/state", "OFF"),
+                ("detection/state", "ON"),
+                ("threshold/state", "0.8"),
+            ):
                 await self._say(client, Message(topic(BASE, hive_id, leaf), text.encode(), retained=True))
             await self._connected.wait()
             self.began_at = self.began_at or time.monotonic()
@@ -184,7 +196,9 @@ class Hives:
 
     async def _tell(self, client: aiomqtt.Client, hive_id: str, leaf: str, content: dict[str, Any]) -> None:
         stamped = content | {"number": next(self._numbers), "sent_ns": time.monotonic_ns()}
-        await self._say(client, Message(topic(BASE, hive_id, leaf), compact(stamped).encode(), leaf == "health"))
+        await self._say(
+            client, Message(topic(BASE, hive_id, leaf), compact(stamped).encode(), leaf == "health")
+        )
         self.sent[leaf] += 1
 
     async def _show(self, client: aiomqtt.Client, hive_id: str, picture: bytes) -> None:
@@ -226,7 +240,10 @@ def subscribe(port: int, ready: Event, done: Event, results: Queue[dict[str, Arr
             total, quiet_since_s = count, time.monotonic()
     client.loop_stop()
     results.put(
-        {kind: Arrival(len(numbers[kind]), len(arrivals[kind]) - len(numbers[kind]), arrivals[kind]) for kind in KINDS}
+        {
+            kind: Arrival(len(numbers[kind]), len(arrivals[kind]) - len(numbers[kind]), arrivals[kind])
+            for kind in KINDS
+        }
     )
 
 
@@ -235,11 +252,18 @@ def mosquitto(folder: Path) -> Iterator[tuple[int, psutil.Process]]:
     """Run a broker with the limits of deploy/broker/mosquitto.conf on a free port: port and process."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
-    lines = [f"listener {port} 127.0.0.1", "allow_anonymous true", f"user {getpass.getuser()}", "persistence false"]
+    lines = [
+        f"listener {port} 127.0.0.1",
+        "allow_anonymous true",
+        f"user {getpass.getuser()}",
+        "persistence false",
+    ]
     lines += ["max_queued_messages 1000", "message_size_limit 4000000"]
     path = folder / "mosquitto.conf"
     path.write_text("\n".join(lines) + "\n")
-    process = psutil.Popen([shutil.which("mosquitto") or "/usr/sbin/mosquitto", "-c", str(path)], stderr=subprocess.DEVNULL)
+    process = psutil.Popen(
+        [shutil.which("mosquitto") or "/usr/sbin/mosquitto", "-c", str(path)], stderr=subprocess.DEVNULL
+    )
     try:
         deadline_s = time.monotonic() + 30
         while True:
@@ -262,7 +286,10 @@ def measure(hives: int, seconds: float, visits_an_hour: float) -> dict[str, Any]
         sys.exit(f"{hives} hives need as many open files; the limit here is {hard} (ulimit -Hn)")
     spawn = multiprocessing.get_context("spawn")
     ready, done, results = spawn.Event(), spawn.Event(), spawn.Queue()
-    with tempfile.TemporaryDirectory(prefix="hivewatch-fleet-") as folder, mosquitto(Path(folder)) as (port, broker):
+    with (
+        tempfile.TemporaryDirectory(prefix="hivewatch-fleet-") as folder,
+        mosquitto(Path(folder)) as (port, broker),
+    ):
         subscriber = spawn.Process(target=subscribe, args=(port, ready, done, results), daemon=True)
         subscriber.start()
         if not ready.wait(60):
@@ -321,8 +348,12 @@ def _figures(sent: int, arrival: Arrival) -> dict[str, Any]:
 def table(report: dict[str, Any]) -> str:
     """Return the figures for people."""
     lines = [
-        "{hives} hives, {visits_an_hour:g} visits an hour each, {seconds} s (all connected after {connecting_s} s)".format(**report),
-        "broker: {broker_cpu_percent} % of one core, {broker_rss_mb} MB; connections lost: {lost_connections}".format(**report),
+        "{hives} hives, {visits_an_hour:g} visits an hour each, {seconds} s (all connected after {connecting_s} s)".format(
+            **report
+        ),
+        "broker: {broker_cpu_percent} % of one core, {broker_rss_mb} MB; connections lost: {lost_connections}".format(
+            **report
+        ),
         f"{'':10}{'sent':>8}{'delivered':>11}{'lost':>6}{'twice':>7}{'p50 ms':>9}{'p99 ms':>9}{'worst ms':>10}",
     ]
     for kind, row in report["messages"].items():
@@ -335,11 +366,16 @@ def table(report: dict[str, Any]) -> str:
 
 def main() -> int:
     """Measure and print; 1 where anything was lost."""
-    parser = argparse.ArgumentParser(prog="scripts/fleet", description="Play many hives against a mosquitto on loopback.")
+    parser = argparse.ArgumentParser(
+        prog="scripts/fleet", description="Play many hives against a mosquitto on loopback."
+    )
     parser.add_argument("--hives", type=int, default=1000, metavar="N", help="default: %(default)s")
     parser.add_argument("--seconds", type=float, default=60.0, metavar="S", help="default: %(default)s")
     parser.add_argument(
-        "--visits-an-hour", type=float, default=20.0, metavar="N",
+        "--visits-an-hour",
+        type=float,
+        default=20.0,
+        metavar="N",
         help="of each hive; the default, %(default)s, is a hive under heavy attack at noon in September",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")

@@ -26,6 +26,7 @@ INTEGRATIONS = (
     *("paho-mqtt", "home-assistant-frontend"),
     # Of mobile_app, by way of what it imports: cloud, camera, conversation.
     *("PyNaCl", "numpy", "PyTurboJPEG", "ha-ffmpeg", "av", "mutagen", "hassil", "home-assistant-intents"),
+    *("pymicro-vad", "pyspeex-noise"),
 )
 SLOW_S = 240.0
 CONFIGURATION = """
@@ -53,8 +54,8 @@ def homeassistant_tree() -> DebianTree:
     return DebianTree(
         name="homeassistant",
         suite="trixie",
-        # One of its requirements, lru-dict, has no wheel for this Python.
-        packages=("python3", "python3-venv", "python3-dev", "gcc", "libc6-dev"),
+        # Three of its requirements have no wheel for this Python: lru-dict, pymicro-vad, pyspeex-noise.
+        packages=("python3", "python3-venv", "python3-dev", "g++"),
         script=f"""
             python3 -m venv /opt/homeassistant
             pip="/opt/homeassistant/bin/pip install --quiet --no-cache-dir"
