@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from hivewatch import systemd
+from hivewatch.announcer import Announcer
 from hivewatch.camera.supervisor import Supervisor
 from hivewatch.classifier import Classifier, load_classifier
 from hivewatch.clock import Clock
@@ -36,7 +37,7 @@ from hivewatch.watch import Step, Watch
 log = logging.getLogger(__name__)
 
 # These are taken over without losing a frame; of the others a reload says that they wait for the next start.
-_RELOADABLE = {"gate", "decision", "store.jpeg_quality", "pressure", "health", "log"}
+_RELOADABLE = {"gate", "decision", "store.jpeg_quality", "pressure", "homeassistant", "health", "log"}
 
 
 def make_watch(config: Config, classifier: Classifier, recorder: Recorder, *, live: bool = False) -> Watch:
@@ -83,6 +84,7 @@ class _Daemon:
     proof: ProofOfLife
     predation: Predation
     control: Control
+    announcer: Announcer
     upkeep: Upkeep
     camera_since_s: float = 0.0
 
@@ -108,6 +110,7 @@ class _Daemon:
         proof.is_paused = lambda: watch.paused
         predation = Predation(config, recorder.store, recorder.publisher, clock)
         control = Control(config, watch, recorder, clock, inbox)
+        announcer = Announcer(config, recorder.store, recorder.publisher)
         recorder.clock = clock if live else None
         log.info(
             "watching %s with model %s %s",
@@ -116,7 +119,8 @@ class _Daemon:
         )
         upkeep = Upkeep(config, recorder.store, clock.now_for_ages, clock.monotonic_s)
         daemon = cls(
-            *(path, config, supervisor, recorder, watch, clock, proof, predation, control, upkeep),
+            *(path, config, supervisor, recorder, watch, clock, proof, predation, control),
+            *(announcer, upkeep),
         )
         recorder.told = daemon.tell_sighting
         supervisor.tell, supervisor.in_outage = daemon.tell_camera, daemon.wait_for_camera
@@ -205,11 +209,12 @@ class _Daemon:
         self.watch.region = Region(config.gate)
         self.watch.gate.configure(config.gate.motion)
         store = self.config.store.model_copy(update={"jpeg_quality": config.store.jpeg_quality})
-        parts = ("gate", "decision", "pressure", "health", "log")
+        parts = ("gate", "decision", "pressure", "homeassistant", "health", "log")
         update = {part: getattr(config, part) for part in parts} | {"store": store}
         self.config = self.config.model_copy(update=update)
         self.recorder.config = self.proof.config = self.predation.config = self.config
         self.control.configure(self.config)
+        self.announcer.configure(self.config)
         set_log_level(config)
         log.info(
             "reloaded %s; changed: %s",

@@ -19,6 +19,7 @@ from hivewatch.errors import ConfigError, HivewatchError
 from hivewatch.systemd import journal_handler
 
 if TYPE_CHECKING:
+    from hivewatch.config import MqttConfig
     from hivewatch.domain import Alert, Sighting
     from hivewatch.replay import Replayed, Source
 
@@ -137,6 +138,8 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--json", action="store_true", help="print one JSON document")
     bench.set_defaults(command=_bench)
 
+    _add_watch(commands.add_parser("watch", help="follow a fleet of hives in the terminal, from MQTT alone"))
+
     train = commands.add_parser("train", help="fine-tune the network on labelled pictures")
     train.add_argument("data", type=Path, metavar="DATA", help="folder with train and val, or an index.csv")
     train.add_argument("--recipe", type=Path, metavar="FILE", help="training recipe (default: the built-in)")
@@ -200,6 +203,21 @@ def _token(text: str) -> str:
     if not re.fullmatch("[A-Za-z0-9_-]{8,}", text):
         raise argparse.ArgumentTypeError("a token has 8 or more letters, digits, - and _")
     return text
+
+
+def _add_watch(watch: argparse.ArgumentParser) -> None:
+    watch.add_argument("host", metavar="HOST", help="the MQTT broker")
+    watch.add_argument("--port", type=int, help="default: 1883, or 8883 with --tls")
+    watch.add_argument("--username", default="", metavar="NAME", help="to log in with")
+    watch.add_argument(
+        "--password-file", type=Path, metavar="FILE", help="file with the password, on one line"
+    )
+    watch.add_argument("--base-topic", default="hivewatch", metavar="TOPIC", help="default: %(default)s")
+    watch.add_argument("--tls", action="store_true", help="encrypted, with the broker's certificate checked")
+    watch.add_argument(
+        "--ca-file", type=Path, metavar="FILE", help="whose certificates to believe (with --tls)"
+    )
+    watch.set_defaults(command=_watch)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -307,6 +325,50 @@ def _print_event(sighting: Sighting, _alert: Alert) -> None:
         f"sighting {sighting.id[:8]} {sighting.phase:6}  best score {best:.2f} at {at_s:.1f} s"
         f" of {sighting.best_frame.source}, {sighting.votes_for} of {sighting.votes} frames"
     )
+
+
+def _watch(arguments: argparse.Namespace) -> int:
+    from datetime import UTC, datetime
+    from shutil import get_terminal_size
+
+    from hivewatch.fleet import Fleet
+    from hivewatch.fleet_view import Lines, Screen
+    from hivewatch.mqtt.follower import follow
+
+    config = _broker_of(arguments)
+    fleet = Fleet(config.base_topic)
+    screen, lines = Screen(fleet, f"{config.host}:{config.port}"), Lines(fleet)
+    for trouble in follow(config, fleet.topics, lambda message: fleet.hear(message.topic, message.payload)):
+        if trouble:
+            fleet.forget()
+        if sys.stdout.isatty():
+            text = screen.text(trouble, datetime.now(UTC), *get_terminal_size())
+        else:
+            text = lines.text(trouble, datetime.now(UTC))
+        print(text, end="", flush=True)
+    return 0
+
+
+def _broker_of(arguments: argparse.Namespace) -> MqttConfig:
+    from pydantic import ValidationError
+
+    from hivewatch.config import MqttConfig
+
+    options = {
+        "host": arguments.host,
+        "port": arguments.port or (8883 if arguments.tls else 1883),
+        "username": arguments.username,
+        "password_file": arguments.password_file,
+        "base_topic": arguments.base_topic,
+        "tls": {"enabled": arguments.tls, "ca_file": arguments.ca_file},
+    }
+    try:
+        return MqttConfig.model_validate(options)
+    except ValidationError as error:
+        problems = [
+            f"--{'-'.join(map(str, one['loc'])).replace('_', '-')}: {one['msg']}" for one in error.errors()
+        ]
+        raise ConfigError(problems) from error
 
 
 def _bench(arguments: argparse.Namespace) -> int:

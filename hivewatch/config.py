@@ -16,6 +16,7 @@ Seconds = Annotated[float, Field(ge=0, le=86_400)]
 Megabytes = Annotated[float, Field(gt=0, le=1e8)]
 Days = Annotated[float, Field(gt=0, le=36_500)]
 TimeLimit = Annotated[float, Field(gt=0, le=86_400)]
+TopicPrefix = Annotated[str, Field(pattern=r"^[^#+/\x00-\x1f]+(/[^#+/\x00-\x1f]+)*$", max_length=200)]
 
 
 class Section(BaseModel):
@@ -202,9 +203,7 @@ class MqttConfig(Section):
     host: str = Field(default="localhost", min_length=1)
     port: int = Field(default=1883, ge=1, le=65_535)
     version: Literal["3.1.1", 5] = "3.1.1"
-    base_topic: str = Field(
-        default="hivewatch", pattern=r"^[^#+/\x00-\x1f]+(/[^#+/\x00-\x1f]+)*$", max_length=200
-    )
+    base_topic: TopicPrefix = "hivewatch"
     client_id: str = Field(default="", pattern=r"^[A-Za-z0-9_-]{0,64}$")
     username: str = ""
     password_file: Path | None = None
@@ -239,6 +238,14 @@ class PressureConfig(Section):
         return self
 
 
+class HomeAssistantConfig(Section):
+    """Whether the hive appears in Home Assistant by itself."""
+
+    enabled: bool = False
+    prefix: TopicPrefix = "homeassistant"
+    version_topic: str = Field(default="", pattern=r"^[^#+\x00-\x1f]*$", max_length=200)
+
+
 class HealthConfig(Section):
     """How often the daemon says how it is."""
 
@@ -270,6 +277,13 @@ class Config(Section):
     outbox: OutboxConfig = OutboxConfig()
     mqtt: MqttConfig = MqttConfig()
     pressure: PressureConfig = PressureConfig()
+    homeassistant: HomeAssistantConfig = HomeAssistantConfig()
     health: HealthConfig = HealthConfig()
     clock: ClockConfig = ClockConfig()
     log: LogConfig = LogConfig()
+
+    @model_validator(mode="after")
+    def _homeassistant_can_be_reached(self) -> Self:
+        if self.homeassistant.enabled and not self.mqtt.enabled:
+            raise ValueError("homeassistant.enabled needs mqtt.enabled")
+        return self

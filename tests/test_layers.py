@@ -15,14 +15,17 @@ BASE = {"domain", "errors", "config"}
 HELPERS = {
     "classifier": {"closer", "localize"},
     "messages": {"machine"},
+    "homeassistant": {"messages"},
+    "fleet": {"messages"},
+    "fleet_view": {"fleet"},
 }
 ALONE = {
-    *("camera", "clock", "closer", "commands", "decision", "localize", "machine", "motion", "mqtt"),
-    *("pressure", "region", "stopping", "store", "systemd", "tally", "timing"),
+    *("camera", "clock", "closer", "commands", "decision", "fleet", "localize", "machine", "motion"),
+    *("mqtt", "pressure", "region", "stopping", "store", "systemd", "tally", "timing"),
 }
 LEAVES = set(HELPERS) | ALONE
 RUNTIME = BASE | LEAVES | {"config_reader", "watch", "recorder", "proof_of_life", "upkeep"}
-RUNTIME |= {"control", "predation"}
+RUNTIME |= {"announcer", "control", "predation"}
 ALLOWED = {
     "errors": set[str](),
     "domain": set[str](),
@@ -35,6 +38,7 @@ ALLOWED = {
     "upkeep": BASE | LEAVES,
     "proof_of_life": BASE | LEAVES | {"recorder", "watch"},
     "predation": BASE | LEAVES,
+    "announcer": BASE | LEAVES,
     "control": BASE | LEAVES | {"recorder", "watch"},
     "app": RUNTIME,
     "replay": RUNTIME | {"app"},

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Protocol, TypeVar
@@ -93,6 +93,7 @@ class Publisher:
         self._drained: threading.Event | None = None
         self._states: dict[str, Message] = {}
         self._remarks: deque[Message] = deque(maxlen=MOST_REMARKS)
+        self._repeat = threading.Event()
         self._ears: dict[str, Hear] = {}
         self._refusals = Refusals(f"{config.host}:{config.port}")
         self._failures_in_a_row = 0
@@ -125,11 +126,14 @@ class Publisher:
         self.wake()
 
     def listen(self, topic: str, hear: Hear) -> None:
-        """Let ``hear`` have what comes on ``topic`` (+ and # may stand in it), in the publisher's thread.
+        """Let ``hear`` have what comes on ``topic`` (+ and # may stand in it), in the publisher's thread."""
+        self._ears = {**self._ears, topic: hear}
+        self.wake()
 
-        To be called before ``start``.
-        """
-        self._ears[topic] = hear
+    def repeat_states(self) -> None:
+        """Send every state once more, for somebody who has just come."""
+        self._repeat.set()
+        self.wake()
 
     def check(self) -> None:
         """Raise what ended the thread, if anything did: only ``stop`` ends it otherwise."""
@@ -194,14 +198,14 @@ class Publisher:
             self._await(
                 connection, connection.accepted, CONNECT_TIMEOUT_S, "what listens there is no MQTT broker"
             )
-            self._subscribe(connection)
+            heard = self._subscribe(connection)
             if self._online is not None:
                 self._send(connection, self._online)
             self._failures_in_a_row = 0
             self.connections += 1
             self.is_connected = True
             self._say(logging.INFO, "broker_connected", "connected")
-            self._empty_outbox(connection)
+            self._empty_outbox(connection, heard)
             if self._offline is not None:
                 self._send(connection, self._offline)
             connection.disconnect()
@@ -209,10 +213,15 @@ class Publisher:
             self.is_connected = False
             connection.close()
 
-    def _empty_outbox(self, connection: Connection) -> None:
-        """Send whatever comes until told to stop."""
+    def _empty_outbox(self, connection: Connection, heard: Mapping[str, Hear]) -> None:
+        """Send whatever comes until told to stop; ``heard`` is what this connection has subscribed to."""
         told: dict[str, Message] = {}
         while time.monotonic() < self._send_until_s:
+            if heard is not self._ears:
+                heard = self._subscribe(connection)
+            if self._repeat.is_set():
+                self._repeat.clear()
+                told.clear()
             # Both are read before states and outbox: what came before they were set is then found there.
             drained, stopping = self._drained, self._stopping.is_set()
             self._send_states(connection, told)
@@ -273,13 +282,15 @@ class Publisher:
         self._refusals.note("publish on", message.topic, sending.refusal)
         return not sending.refusal
 
-    def _subscribe(self, connection: Connection) -> None:
-        """Ask for what is listened to; where that is refused the rest goes on."""
-        if not self._ears:
-            return
-        sending = connection.subscribe(self._ears, self._hear)
-        self._await(connection, lambda: sending.answered, CONNECT_TIMEOUT_S, "no answer to a subscription")
-        self._refusals.note("subscribe to", ", ".join(self._ears), sending.refusal)
+    def _subscribe(self, connection: Connection) -> Mapping[str, Hear]:
+        """Ask for what is listened to, and return it; where that is refused the rest goes on."""
+        ears = self._ears
+        if ears:
+            sending = connection.subscribe(ears, self._hear)
+            complaint = "no answer to a subscription"
+            self._await(connection, lambda: sending.answered, CONNECT_TIMEOUT_S, complaint)
+            self._refusals.note("subscribe to", ", ".join(ears), sending.refusal)
+        return ears
 
     def _hear(self, message: Message) -> None:
         for topic, hear in self._ears.items():

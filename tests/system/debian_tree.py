@@ -18,6 +18,7 @@ from configparser import ConfigParser
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 from pip_settings import pip_environment, pip_folders
@@ -97,9 +98,8 @@ class DebianTree:
         Output is returned as text; a non-zero exit status is the caller's to judge. Raises
         subprocess.TimeoutExpired after ``timeout_s``, when the command has been killed.
         """
-        pairs = [part for here, there in (mounts or {}).items() for part in (str(here), there)]
         return subprocess.run(
-            [*NAMESPACE, "sh", "-c", _ENTER, "sh", str(self.path), *pairs, "--", *command],
+            self._inside(command, mounts or {}),
             env=self._environment() | dict(environment or {}),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -111,6 +111,22 @@ class DebianTree:
     def _environment(self) -> dict[str, str]:
         emulated = {"QEMU_CPU": self.emulated_cpu} if self.emulated_cpu else {}
         return {"PATH": PATH_INSIDE, "HOME": "/root", "LC_ALL": "C.UTF-8", **emulated}
+
+    def start(
+        self, command: Sequence[str], log: TextIO, mounts: Mapping[Path, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start what ``run`` would wait for. It writes to ``log``; signals to the process reach the command."""
+        return subprocess.Popen(
+            self._inside(command, mounts or {}),
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+
+    def _inside(self, command: Sequence[str], mounts: Mapping[Path, str]) -> list[str]:
+        pairs = [part for here, there in mounts.items() for part in (str(here), there)]
+        return [*NAMESPACE, "sh", "-c", _ENTER, "sh", str(self.path), *pairs, "--", *command]
 
     def _script_key(self) -> str:
         return _key(self.script, *(path.read_text() for path in self.files))
