@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hivewatch.classifier import load_classifier
+from hivewatch.classifier import fit_to_input, load_classifier
 from hivewatch.config import DecisionConfig
-from hivewatch.domain import WHOLE
+from hivewatch.domain import WHOLE, Pixels
 from hivewatch.errors import DataError
 from hivewatch.localize import locate
 from hivewatch.training.catalogue import read_catalogue
-from hivewatch.training.dataset import decode_all
+from hivewatch.training.dataset import Catalogue, decode_all
 from hivewatch.training.evaluate import judge
-from hivewatch.training.export import Description, export_model
+from hivewatch.training.export import Description, export_int8, export_model
 from hivewatch.training.figures import draw_figures
 from hivewatch.training.metrics import platt
 from hivewatch.training.places import best_iou, box_accuracy
@@ -27,16 +27,21 @@ from hivewatch.training.validate import frame_maps
 BOX_LEVELS = tuple(round(0.05 * i, 2) for i in range(2, 17))
 LEVEL_FRAMES = 150
 FIGURE_FRAMES = 64
+OBSERVED_FRAMES = 64
+"""How many frames the ranges of the int8 network are observed on."""
 
 log = logging.getLogger(__name__)
 
 
-def release(checkpoint: Path, data: Path, path: Path, description: Description) -> Description:
+def release(
+    checkpoint: Path, data: Path, path: Path, description: Description, int8: Path | None = None
+) -> Description:
     """Write the checkpoint's averaged network as a model file; return what the file says of itself.
 
     The score is calibrated on the hive frames of the validation splits, the box level chosen on boxed
     training frames. ``description.box_level`` and ``recipe`` are replaced by what was found and used. Figures
-    to look at (curves, predictions, maps) are written beside the checkpoint.
+    to look at (curves, predictions, maps) are written beside the checkpoint. ``int8`` names a second file, of
+    the same network in integers, observed on training frames.
     Raises DataError where there is nothing to calibrate on.
     """
     net, recipe, history = load_network(checkpoint)
@@ -61,10 +66,20 @@ def release(checkpoint: Path, data: Path, path: Path, description: Description) 
         description.box_level,
         difference,
     )
+    if int8 is not None:
+        export_int8(net, int8, description, _observed_frames(catalogue, description))
     some = hive[:: max(1, len(hive) // FIGURE_FRAMES)]
     verdicts, _ = judge(some, load_classifier(path, threads=0))
     draw_figures(history, verdicts, checkpoint.parent, DecisionConfig().threshold)
     return description
+
+
+def _observed_frames(catalogue: Catalogue, description: Description) -> list[Pixels]:
+    """Training frames of hives, evenly spread over all, as the network takes them."""
+    hive = [p for p in catalogue.split("train") if p.domain == "hive"]
+    shots, _ = decode_all(hive[:: max(1, len(hive) // OBSERVED_FRAMES)], long_side_px=10_000)
+    size = description.input_long_side_px, description.input_multiple_px
+    return [fit_to_input(pixels, *size) for _, pixels in shots]
 
 
 def best_box_level(model: Path, data: Path) -> float:
