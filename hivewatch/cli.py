@@ -183,6 +183,11 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--version", default="0", help="version of the model")
     export.add_argument("--training-data", default="not stated", help="the training data, in words")
     export.add_argument("--licence", default="not stated", help="licence of the weights")
+    export.add_argument(
+        "--int8",
+        action="store_true",
+        help="also write MODEL-int8.pt: the same network in integers",
+    )
     export.set_defaults(command=_export)
     return parser
 
@@ -441,6 +446,9 @@ def _export(arguments: argparse.Namespace) -> int:
         training_data=arguments.training_data,
         licence=arguments.licence,
     )
-    released = release(arguments.checkpoint, arguments.data, arguments.model, description)
-    print(f"{arguments.model}: {released.name} {released.version}, box level {released.box_level:.2f}")
+    model: Path = arguments.model
+    int8 = model.with_stem(f"{model.stem}-int8") if arguments.int8 else None
+    released = release(arguments.checkpoint, arguments.data, model, description, int8)
+    files = f"{model}" if int8 is None else f"{model}, {int8}"
+    print(f"{files}: {released.name} {released.version}, box level {released.box_level:.2f}")
     return 0

@@ -37,7 +37,7 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipe = RECIPE.model_copy(update={"epochs": 3, "crops_per_epoch": 64, "mine_every": 0})
     train(data, recipe, out, weights=weights)
     description = Description("test", "0", 0.5, "drawn pictures", "none", input_long_side_px=160)
-    release(out / BEST, data, out / "model.pt", description)
+    release(out / BEST, data, out / "model.pt", description, out / "model-int8.pt")
     return out
 
 
@@ -45,6 +45,14 @@ def test_the_model_file_carries_recipe_and_box_level(run: Path) -> None:
     model = read_model_info(run / "model.pt")
     assert model.recipe["epochs"] == 3
     assert 0.1 <= model.box_level <= 0.8
+
+
+def test_releasing_leaves_the_same_model_in_integers_beside_it(run: Path, data: Path) -> None:
+    floats, integers = (load_classifier(run / name, threads=1) for name in ("model.pt", "model-int8.pt"))
+    assert integers.model.box_level == floats.model.box_level
+    pictures = read_catalogue(data).split("val")
+    scores = [[v.prediction.score for v in judge(pictures, model)[0]] for model in (floats, integers)]
+    assert np.abs(np.subtract(*scores)).max() < 0.1
 
 
 def test_scores_are_calibrated_on_the_validation_frames(run: Path, data: Path) -> None:

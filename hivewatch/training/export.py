@@ -5,6 +5,7 @@ import io
 import json
 import warnings
 import zipfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +17,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from hivewatch.classifier import DESCRIPTION_FILE, FORMAT, FORMAT_VERSION, load_graph
 from hivewatch.closer import Closer
+from hivewatch.domain import Pixels
 from hivewatch.errors import ModelError
 from hivewatch.training.network import LABELS, MEAN, STD, HornetNet
+from hivewatch.training.quantise import quantise
 
 PARITY = 1e-4
 PARITY_SIZES = ((160, 224), (64, 96), (33, 47))
@@ -70,9 +73,24 @@ def export_model(net: HornetNet, path: Path, description: Description) -> float:
     computes, to 1e-4 in the score and relative to the largest logit in the map.
     """
     graph = FrameGraph(_fold(net)).eval().half().to(memory_format=torch.channels_last)
+    return _write(graph, path, _describe(net, description))
+
+
+def export_int8(net: HornetNet, path: Path, description: Description, frames: Sequence[Pixels]) -> float:
+    """Write ``net`` as a model file that computes in integers; return what the parity check found.
+
+    ``frames`` are what ranges are observed on, see ``quantise``. The file appears whole or not at all.
+    Raises ModelError when the file read back does not compute what the quantised network does, to 1e-4.
+    """
+    graph = FrameGraph(quantise(_fold(net), frames)).eval()
+    return _write(graph, path, _describe(net, description) | {"precision": "int8"})
+
+
+def _write(graph: FrameGraph, path: Path, document: dict[str, Any]) -> float:
+    """Save the graph under another name, check it, then move it to ``path``; return the difference."""
     partial = path.with_name(path.name + ".part")
     try:
-        _save(graph, partial, _describe(net, description))
+        _save(graph, partial, json.dumps(document, indent=2))
         difference = _parity(graph.float(), partial)
         if not difference <= PARITY:
             raise ModelError(f"{path}: the exported graph differs from the network by {difference:.2g}")
@@ -97,7 +115,7 @@ def _fold(net: HornetNet) -> HornetNet:
     return folded
 
 
-def _describe(net: HornetNet, description: Description) -> str:
+def _describe(net: HornetNet, description: Description) -> dict[str, Any]:
     document = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -107,7 +125,7 @@ def _describe(net: HornetNet, description: Description) -> str:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "torch_version": torch.__version__,
     }
-    return json.dumps(document | asdict(description), indent=2)
+    return document | asdict(description)
 
 
 def _save(graph: FrameGraph, path: Path, description: str) -> None:

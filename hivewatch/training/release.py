@@ -10,15 +10,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hivewatch.classifier import Classifier, load_classifier
+from hivewatch.classifier import Classifier, fit_to_input, load_classifier
 from hivewatch.closer import Closer, logit
 from hivewatch.config import DecisionConfig
+from hivewatch.domain import Pixels
 from hivewatch.errors import DataError
 from hivewatch.localize import locate
 from hivewatch.training.catalogue import read_catalogue
-from hivewatch.training.dataset import Shot, decode_all
+from hivewatch.training.dataset import Catalogue, Shot, decode_all
 from hivewatch.training.evaluate import judge, whole_view
-from hivewatch.training.export import Description, export_model
+from hivewatch.training.export import Description, export_int8, export_model
 from hivewatch.training.figures import draw_figures
 from hivewatch.training.metrics import logistic, platt
 from hivewatch.training.places import best_iou, box_accuracy
@@ -32,17 +33,21 @@ MISSED_UNSEEN, MOST_UNSUSPICIOUS = 0.005, 0.1
 """Share of hornet frames that may go without a closer look, and the score above which none goes without."""
 CLOSER = Closer(places=2, zoom=1.6, window_px=256, from_score=0.0, first=0.5, second=0.5, offset=0.0)
 """What was best on the validation frames (see the model card); the weights are found anew for each model."""
+OBSERVED_FRAMES = 64
+"""How many frames the ranges of the int8 network are observed on."""
 
 log = logging.getLogger(__name__)
 
 
-def release(checkpoint: Path, data: Path, path: Path, description: Description) -> Description:
+def release(
+    checkpoint: Path, data: Path, path: Path, description: Description, int8: Path | None = None
+) -> Description:
     """Write the checkpoint's averaged network as a model file; return what the file says of itself.
 
     The score is calibrated on the hive frames of the validation splits, of the first look and of both looks
     together; the box level is chosen on boxed training frames. ``box_level``, ``closer`` and ``recipe`` of
     the description are replaced by what was found and used. Figures to look at are written beside the
-    checkpoint.
+    checkpoint. ``int8`` names a second file, of the same network in integers, observed on training frames.
     Raises DataError where there is nothing to calibrate on.
     """
     net, recipe, history = load_network(checkpoint)
@@ -64,6 +69,8 @@ def release(checkpoint: Path, data: Path, path: Path, description: Description) 
     description = replace(description, box_level=best_box_level(path, data))
     difference = export_model(net, path, description)
     log.info("scale %.3f, offset %.3f, parity %.1g; %s", scale, offset, difference, description.closer)
+    if int8 is not None:
+        export_int8(net, int8, description, _observed_frames(catalogue, description))
     some = hive[:: max(1, len(hive) // FIGURE_FRAMES)]
     verdicts, _ = judge(some, load_classifier(path, threads=0))
     draw_figures(history, verdicts, checkpoint.parent, DecisionConfig().threshold)
@@ -87,6 +94,14 @@ def weigh_looks(classifier: Classifier, shots: Sequence[Shot]) -> Closer:
     return replace(
         CLOSER, from_score=round(from_score, 4), first=first_weight, second=second_weight, offset=offset
     )
+
+
+def _observed_frames(catalogue: Catalogue, description: Description) -> list[Pixels]:
+    """Training frames of hives, evenly spread over all, as the network takes them."""
+    hive = [p for p in catalogue.split("train") if p.domain == "hive"]
+    shots, _ = decode_all(hive[:: max(1, len(hive) // OBSERVED_FRAMES)], long_side_px=10_000)
+    size = description.input_long_side_px, description.input_multiple_px
+    return [fit_to_input(pixels, *size) for _, pixels in shots]
 
 
 def best_box_level(model: Path, data: Path) -> float:
