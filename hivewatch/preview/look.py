@@ -39,7 +39,7 @@ class Looker:
         self._gate = MotionGate(config.gate.motion)
 
     def look(self, frame: Frame, number: int) -> Look:
-        """Return the look at ``frame``; raises ModelError, and CameraError where no JPEG can be made of it."""
+        """Return the look at ``frame``; raises ModelError, or CameraError where it cannot become a JPEG."""
         view = self._region.view(frame)
         narrowed = self._gate.look(view) if frame.usable else None
         prediction = None if narrowed is None else self._classifier.predict(narrowed)

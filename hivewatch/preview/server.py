@@ -28,7 +28,8 @@ _WAIT_S, _CLIENT_S = 5.0, 10.0
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; img-src 'self'; connect-src 'self';"
-    " style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    " style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-ancestors 'none';"
+    " base-uri 'none'; form-action 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",

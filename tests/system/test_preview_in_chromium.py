@@ -36,24 +36,24 @@ def preview(directory: Path, **sections: object) -> Iterator[str]:
 
 
 def test_the_page_shows_the_picture_and_all_that_was_found_in_it(tmp_path: Path) -> None:
-    with preview(
-        tmp_path, gate={"watch": [WATCH], "ignore": [[[0.7, 0.3], [0.95, 0.3], [0.95, 0.5]]]}
-    ) as url:
-        with Chromium(tmp_path) as browser:
-            browser.open(url)
-            wait_until(lambda: browser.text("live") == "live", "the picture is live", PATIENCE_S)
-            wait_until(lambda: browser.text("score").endswith("%"), "a picture is looked at", PATIENCE_S)
-            assert browser.evaluate("document.getElementById('picture').naturalWidth") == 1280
-            assert browser.text("hive") == "Hive 1 · simulator · 1280 × 720"
-            assert browser.text("sharpness-hint").startswith(("Sharp", "It has been better"))
-            assert browser.text("light-hint") == "Well lit."
-            assert browser.text("motion-hint") == "Something moves: the network looks."
-            ink = "[...document.getElementById('drawing').getContext('2d')"
-            ink += ".getImageData(0, 0, 400, 400).data].some((v) => v)"
-            assert browser.evaluate(ink), "something is drawn over the picture"
-            wide = browser.evaluate("document.documentElement.scrollWidth")
-            assert wide <= 412, "nothing reaches beyond a phone's screen"
-            browser.screenshot(tmp_path / "preview.png")
+    with (
+        preview(tmp_path, gate={"watch": [WATCH], "ignore": [[[0.7, 0.3], [0.95, 0.3], [0.95, 0.5]]]}) as url,
+        Chromium(tmp_path) as browser,
+    ):
+        browser.open(url)
+        wait_until(lambda: browser.text("live") == "live", "the picture is live", PATIENCE_S)
+        wait_until(lambda: browser.text("score").endswith("%"), "a picture is looked at", PATIENCE_S)
+        assert browser.evaluate("document.getElementById('picture').naturalWidth") == 1280
+        assert browser.text("hive") == "Hive 1 · simulator · 1280 x 720"
+        assert browser.text("sharpness-hint").startswith(("Sharp", "It has been better"))
+        assert browser.text("light-hint") == "Well lit."
+        assert browser.text("motion-hint") == "Something moves: the network looks."
+        ink = "[...document.getElementById('drawing').getContext('2d')"
+        ink += ".getImageData(0, 0, 400, 400).data].some((v) => v)"
+        assert browser.evaluate(ink), "something is drawn over the picture"
+        wide = browser.evaluate("document.documentElement.scrollWidth")
+        assert wide <= 412, "nothing reaches beyond a phone's screen"
+        browser.screenshot(tmp_path / "preview.png")
     assert (tmp_path / "preview.png").stat().st_size > 50_000
 
 
