@@ -283,3 +283,16 @@ def test_a_full_disk_costs_the_summary_but_not_the_watch(
     monkeypatch.undo()
     hive.watch(86_400, every_s=600)
     assert [summary["day"] for summary in hive.summaries()] == ["2027-05-15"]
+
+
+def test_the_status_says_in_one_line_how_it_goes(hive: Hive) -> None:
+    hive.watch(120, every_s=0.5)
+    assert hive.proof.status == "watching, 2.0 fps, no hornet yet, outbox 0"
+    hive.record("visit1")
+    hive.proof.sighted(*SIGHTED)
+    hive.watch(2)
+    local = NOON.astimezone()
+    assert hive.proof.status.endswith(f"last hornet {local:%Y-%m-%d}, outbox 0"), "that was another day"
+    hive.camera_status = "degraded"
+    hive.watch(2)
+    assert hive.proof.status.startswith("camera degraded, ")

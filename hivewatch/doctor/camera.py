@@ -92,6 +92,7 @@ def _stands_still(frames: Sequence[Frame]) -> bool:
 
 def _keep_picture(frame: Frame) -> str:
     descriptor, path = tempfile.mkstemp(prefix="hivewatch-doctor-", suffix=".jpg")
+    os.fchmod(descriptor, 0o644)  # a person fetches it, who is not the service's user
     os.close(descriptor)
     if cv2.imwrite(path, cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2BGR)):
         return f"picture: {path}"

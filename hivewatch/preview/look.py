@@ -39,10 +39,11 @@ class Looker:
         self._gate = MotionGate(config.gate.motion)
 
     def look(self, frame: Frame, number: int) -> Look:
-        """Return the look at ``frame``. Raises CameraError where no JPEG can be made of it, ModelError."""
+        """Return the look at ``frame``; raises ModelError, or CameraError where it cannot become a JPEG."""
         view = self._region.view(frame)
         narrowed = self._gate.look(view) if frame.usable else None
-        prediction = None if narrowed is None else self._classifier.predict(narrowed)
+        with self._stopwatch("predict"):
+            prediction = None if narrowed is None else self._classifier.predict(narrowed)
         state = {
             "number": number,
             "hive": self._config.hive.name,
@@ -99,7 +100,7 @@ class Looker:
             "box": None if box is None else _rounded(box),
             "heat": _heat(prediction),
             "extent": _rounded(prediction.extent),
-            "took_ms": round(self._stopwatch.durations_s["forward"][-1] * 1000),
+            "took_ms": round(self._stopwatch.durations_s["predict"][-1] * 1000),
         }
 
 

@@ -23,13 +23,13 @@ log = logging.getLogger(__name__)
 
 # A browser has one or two requests under way; more than these are turned away, each costs a thread.
 _MOST_REQUESTS = 12
-# How long a request for the state waits for a new picture, and how long a client may take to read or send.
+# How long a request for the state waits for a new picture, and how long a client may be silent.
 _WAIT_S, _CLIENT_S = 5.0, 10.0
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; img-src 'self'; connect-src 'self';"
-    " style-src 'unsafe-inline'; script-src 'unsafe-inline';"
-    " frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    " style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-ancestors 'none';"
+    " base-uri 'none'; form-action 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",

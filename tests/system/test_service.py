@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -179,6 +180,18 @@ def test_a_hornet_reaches_the_broker_and_its_picture_the_disk(hive: Hive) -> Non
         )
     on_disk = hive.debian.tell("sh", "-c", "sha256sum /var/lib/hivewatch/snapshots/*/*.jpg | cut -d' ' -f1")
     assert event["snapshot"]["sha256"] in on_disk.split()
+
+
+def test_its_status_says_how_it_goes_and_its_journal_can_be_asked_by_field(hive: Hive) -> None:
+    """The status counts the visits that the journal lists."""
+    status = re.compile(r"watching, [0-9.]+ fps, last hornet \d\d:\d\d, outbox \d+")
+    wait_until(lambda: bool(status.fullmatch(hive.property("StatusText"))), "the status tells", WAIT_S)
+    listed = ("journalctl", "--unit=hivewatch", "CODE=sighting_start", "--output=json", "--lines=1")
+    wait_until(lambda: bool(hive.debian.tell(*listed)), "the journal lists a visit", WAIT_S)
+    entry = json.loads(hive.debian.tell(*listed))
+    assert entry["CAMERA"] == "simulator"
+    assert entry["SIGHTING"] in entry["MESSAGE"]
+    assert entry["PRIORITY"] == "6"
 
 
 def digest(data: bytes) -> str:
