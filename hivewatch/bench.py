@@ -6,8 +6,6 @@ import contextlib
 import json
 import platform
 import resource
-import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -22,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from hivewatch.app import make_classifier, make_watch
+from hivewatch.bench_broker import DeliveryTime, Post, in_words, mosquitto
 from hivewatch.camera.simulator import SimulatorCamera
 from hivewatch.classifier import TORCH_VERSION, fit_to_input
 from hivewatch.config import Config, MotionConfig, MqttConfig
@@ -68,8 +67,8 @@ class StageTime:
 class Report:
     """What was measured. ``overhead`` is the loop's time beside the forward pass, as a share of that pass.
 
-    ``stages`` holds None for what could not be measured. ``capture`` is the drawing of a simulated frame, no
-    camera's; it is not part of ``overhead``. ``import_torch_s`` and ``first_prediction_s`` count from the
+    ``stages`` and ``deliveries`` hold None for what could not be measured. ``capture`` is the drawing of a
+    simulated frame, no camera's; it is not part of ``overhead``. ``import_torch_s`` and ``first_prediction_s`` count from the
     start of a process.
     """
 
@@ -78,6 +77,7 @@ class Report:
     threads: int
     model: str
     stages: dict[str, StageTime | None]
+    deliveries: dict[str, DeliveryTime | None]
     bare_forward: StageTime
     overhead: float
     loop_to_bare_forward: float
@@ -94,6 +94,7 @@ class Report:
     def table(self) -> str:
         """Return the report for people."""
         rows = [f"{name:14} {_row(time)}" for name, time in self.stages.items()]
+        ways = [f"{name:16} {in_words(time)}" for name, time in self.deliveries.items()]
         return "\n".join(
             [
                 f"{self.machine}, {self.threads} threads, {self.frame_size_px[0]}x{self.frame_size_px[1]} px,"
@@ -101,6 +102,7 @@ class Report:
                 f"{'stage':14} {'p50 ms':>9} {'p95 ms':>9} {'count':>6}",
                 *rows,
                 f"{'bare forward':14} {_row(self.bare_forward)}",
+                *ways,
                 f"loop beside the forward pass: {self.overhead:.1%} of it;"
                 f" whole loop to bare forward: {self.loop_to_bare_forward:.2f}",
                 f"{self.frames_per_s:.1f} frames/s, peak memory {self.peak_rss_mb:.0f} MB",
@@ -119,14 +121,15 @@ def measure(config: Config, frames: int) -> Report:
     start_up = _start_up(config)
     with contextlib.ExitStack() as opened:
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="hivewatch-bench-")))
-        port = opened.enter_context(_mosquitto(folder))
+        port = opened.enter_context(mosquitto(folder))
         config = _bench_config(config, folder / "store", port)
         stopwatch = Stopwatch()
         classifier = make_classifier(config, stopwatch)
         stopwatch.durations_s.clear()  # the warm-up's times are not the loop's
         recorder = open_recorder(config, classifier, stopwatch, opened, guest_publisher if port else None)
         recorder.told = lambda _sighting, _alert: None
-        loop_s = _run(config, frames, recorder, make_watch(config, classifier, recorder))
+        post = Post(config, port, opened)
+        loop_s = _run(config, frames, recorder, make_watch(config, classifier, recorder), post)
     durations_s = stopwatch.durations_s
     bare_s = statistics.median(durations_s["bare forward"])
     network_s = sum(durations_s["forward"]) + sum(durations_s["closer"])
@@ -136,6 +139,7 @@ def measure(config: Config, frames: int) -> Report:
         threads=classifier.threads,
         model=f"{classifier.model.name} {classifier.model.version}",
         stages={name: _stage_time(durations_s[name]) if durations_s[name] else None for name in STAGES},
+        deliveries=post.times(),
         bare_forward=_stage_time(durations_s["bare forward"]),
         overhead=(sum(loop_s) - network_s) / network_s,
         loop_to_bare_forward=statistics.median(loop_s) / bare_s,
@@ -145,7 +149,7 @@ def measure(config: Config, frames: int) -> Report:
     )
 
 
-def _run(config: Config, frames: int, recorder: Recorder, watch: Watch) -> list[float]:
+def _run(config: Config, frames: int, recorder: Recorder, watch: Watch, post: Post) -> list[float]:
     """Return how long the loop took for each frame, from having it to being done with it, in seconds.
 
     Beside each frame the bare graph runs once on the same input, so that both meet the same noise.
@@ -156,11 +160,13 @@ def _run(config: Config, frames: int, recorder: Recorder, watch: Watch) -> list[
     loop_s: list[float] = []
     steps = watch.steps(islice(source.frames(threading.Event()), frames))
     for number, step in enumerate(_timed(steps, stopwatch, loop_s)):
+        began_s = time.perf_counter() - loop_s[-1]
+        if number % _EVENT_EVERY == 0 and step.prediction is not None:
+            _record(recorder, step.frame, step.prediction, number)
+            post.await_delivery(began_s)
         pixels = fit_to_input(step.frame.pixels, info.input_long_side_px, info.input_multiple_px)
         with stopwatch("bare forward"):
             watch.classifier.forward(pixels)
-        if number % _EVENT_EVERY == 0 and step.prediction is not None:
-            _record(recorder, step.frame, step.prediction, number)
     return loop_s
 
 
@@ -220,24 +226,6 @@ def _start_up(config: Config) -> dict[str, float]:
         raise ModelError(f"the model does not start: {done.stderr.strip().splitlines()[-1]}")
     times: dict[str, float] = json.loads(done.stdout)
     return times
-
-
-@contextlib.contextmanager
-def _mosquitto(folder: Path) -> Iterator[int | None]:
-    """Run a broker of our own and give its port; None where mosquitto is not installed."""
-    program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
-    if program is None:
-        yield None
-        return
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = int(server.getsockname()[1])
-    file = folder / "mosquitto.conf"
-    file.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
-    with subprocess.Popen([program, "-c", str(file)], stderr=subprocess.DEVNULL) as process:
-        try:
-            yield port
-        finally:
-            process.terminate()
 
 
 def _stage_time(durations_s: Sequence[float]) -> StageTime:

@@ -29,6 +29,16 @@ def test_every_stage_is_measured_on_every_frame_or_event(report: bench.Report) -
         assert stage.count == (2 if name in ("compose", "store", "publish") else FRAMES)
 
 
+def test_the_way_from_a_frame_to_a_subscriber_is_measured(report: bench.Report) -> None:
+    """Against a real mosquitto: event and picture of a frame, the event first."""
+    event, picture = (report.deliveries[name] for name in ("frame to event", "frame to picture"))
+    assert event is not None
+    assert picture is not None
+    assert event.count == picture.count == 2
+    assert 0 < event.p50_ms < picture.p50_ms
+    assert "frame to picture" in report.table()
+
+
 def test_the_start_is_told_apart_into_torch_model_and_first_prediction(report: bench.Report) -> None:
     assert report.import_torch_s > 0
     assert report.load_model_s > 0
