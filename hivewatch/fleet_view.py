@@ -41,7 +41,7 @@ class Screen:
 
 @dataclass(slots=True)
 class Lines:
-    """For a file or a pipe: a line for each hive of which something other than the frame's age has changed."""
+    """For a pipe: a line for each hive of which something other than the frame's age has changed."""
 
     fleet: Fleet
     _looked_at: datetime = _NEVER

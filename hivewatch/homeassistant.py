@@ -1,7 +1,7 @@
 """What Home Assistant is told, so that the hive appears there as one device with its entities, by itself.
 
 One retained document (MQTT device discovery) names the topics of the contract that the entities read; an
-empty one takes the device away again. Entities that could only ever stay "unknown" on this machine are left out.
+empty one takes the device away again. Entities that could only stay "unknown" here are left out.
 """
 
 from __future__ import annotations

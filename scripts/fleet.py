@@ -1,6 +1,6 @@
 """Many hives at one broker: plays what their daemons would send, and measures what a subscriber gets of it.
 
-Hives, broker and subscriber run on this machine, over loopback only. Every hive holds a connection of its own,
+Hives, broker and subscriber run on this machine, over loopback only. Every hive has a connection of its own,
 with last will, and sends the daemon's own messages: state at the start, health once a minute, and visits
 of hornets, each a start, an update and an end with their pictures.
 """
