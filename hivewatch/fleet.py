@@ -1,7 +1,7 @@
 """What many hives say of themselves over MQTT, put together to one line a hive.
 
-Everything here comes from a broker that others write to as well: what cannot be read is shown as a fault of that
-hive, and nothing that comes reaches a terminal unfiltered.
+Everything here comes from a broker that others write to as well: what cannot be read is shown as a fault of
+that hive, and nothing that comes reaches a terminal unfiltered.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ HEADER = Row("HIVE", "NAME", "DAEMON", "CAMERA", "FRAME", "HORNET", "TODAY", "PR
 class Hive:
     """What one hive has said last. None: it has said nothing of it yet.
 
-    The last frame was ``last_age_s`` old when the hive told of it, at ``health_at``. ``fault`` names what came
-    from it that cannot be read.
+    The last frame was ``last_age_s`` old when the hive told of it, at ``health_at``. ``fault`` names what
+    came from it that cannot be read.
     """
 
     id: str

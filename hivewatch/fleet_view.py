@@ -1,4 +1,4 @@
-"""A fleet as text: a table that is drawn again and again on a terminal, or a line a change for everything else."""
+"""A fleet as text: a table drawn again and again on a terminal, or a line a change for everything else."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Screen:
     _drawn_at: datetime = _NEVER
 
     def text(self, trouble: str, now: datetime, width: int, height: int) -> str:
-        """Return what to write ``now``, "" where it is too early. ``trouble``: why there is no connection."""
+        """Return what to write ``now``, "" if it is too early. ``trouble``: why there is no connection."""
         if (now - self._drawn_at).total_seconds() < _DRAW_EVERY_S:
             return ""
         self._drawn_at = now
@@ -41,7 +41,7 @@ class Screen:
 
 @dataclass(slots=True)
 class Lines:
-    """For a file or a pipe: a line for each hive of which something other than the frame's age has changed."""
+    """For a pipe: a line for each hive of which something other than the frame's age has changed."""
 
     fleet: Fleet
     _looked_at: datetime = _NEVER

@@ -1,7 +1,7 @@
 """What Home Assistant is told, so that the hive appears there as one device with its entities, by itself.
 
-One retained document (MQTT device discovery) names the topics of the contract that the entities read; an empty
-one takes the device away again. Entities that could only ever stay "unknown" on this machine are left out.
+One retained document (MQTT device discovery) names the topics of the contract that the entities read; an
+empty one takes the device away again. Entities that could only stay "unknown" here are left out.
 """
 
 from __future__ import annotations
@@ -251,7 +251,7 @@ def _daemon_is_there(config: Config) -> Entity:
 
 
 def _only_while_it_can_see(config: Config) -> Entity:
-    """Return when "no hornet" means that there is none: not while the camera is lost or detection is paused."""
+    """Return when "no hornet" means that there is none: not without a camera, not while paused."""
     camera = {
         "topic": _topic(config, CAMERA_STATUS),
         "value_template": "{{ 'offline' if value_json.status == 'offline' else 'online' }}",

@@ -1,8 +1,8 @@
 """Many hives at one broker: plays what their daemons would send, and measures what a subscriber gets of it.
 
-Hives, broker and subscriber run on this machine, over loopback only. Every hive holds a connection of its own,
-with last will, and sends the daemon's own messages: state at the start, health once a minute, and visits of
-hornets, each a start, an update and an end with their pictures.
+Hives, broker and subscriber run on this machine, over loopback only. Every hive has a connection of its own,
+with last will, and sends the daemon's own messages: state at the start, health once a minute, and visits
+of hornets, each a start, an update and an end with their pictures.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ KINDS = ("event", "snapshot", "health")
 
 @dataclass(frozen=True, slots=True)
 class Templates:
-    """The daemon's own messages, made once: events by phase, the pictures of a real frame, a health document."""
+    """The daemon's own messages, made once: events and pictures by phase, a health document."""
 
     events: dict[Phase, dict[str, Any]]
     pictures: dict[Phase, bytes]
@@ -101,9 +101,9 @@ def make_templates() -> Templates:
             votes=9,
         )
         alert = compose(sighting, HiveConfig(), ModelIdentity("fleet", "1", "0" * 64), BASE, 90)
-        assert alert.snapshot is not None
         events[phase] = json.loads(alert.event.payload)
-        pictures[phase] = alert.snapshot.payload
+        (snapshot,) = alert.snapshots
+        pictures[phase] = snapshot.payload
     # As long as a real one, which holds latencies of eight stages and the hour's scores.
     health = {"at": "", "frames": {"last_age_s": 0.2}, "store": {"outbox_depth": 0}, "latencies": "x" * 1200}
     return Templates(events, pictures, health)
@@ -348,13 +348,12 @@ def _figures(sent: int, arrival: Arrival) -> dict[str, Any]:
 def table(report: dict[str, Any]) -> str:
     """Return the figures for people."""
     lines = [
-        "{hives} hives, {visits_an_hour:g} visits an hour each, {seconds} s (all connected after {connecting_s} s)".format(
-            **report
-        ),
-        "broker: {broker_cpu_percent} % of one core, {broker_rss_mb} MB; connections lost: {lost_connections}".format(
-            **report
-        ),
-        f"{'':10}{'sent':>8}{'delivered':>11}{'lost':>6}{'twice':>7}{'p50 ms':>9}{'p99 ms':>9}{'worst ms':>10}",
+        f"{report['hives']} hives, {report['visits_an_hour']:g} visits an hour each, {report['seconds']} s"
+        f" (all connected after {report['connecting_s']} s)",
+        f"broker: {report['broker_cpu_percent']} % of one core, {report['broker_rss_mb']} MB;"
+        f" connections lost: {report['lost_connections']}",
+        f"{'':10}{'sent':>8}{'delivered':>11}{'lost':>6}{'twice':>7}"
+        f"{'p50 ms':>9}{'p99 ms':>9}{'worst ms':>10}",
     ]
     for kind, row in report["messages"].items():
         lines.append(

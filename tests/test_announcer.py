@@ -1,4 +1,4 @@
-"""The daemon and Home Assistant's side of the broker: told at the start, again when asked, taken back when off."""
+"""What the daemon tells Home Assistant: at the start, again when asked, taken back when switched off."""
 
 from __future__ import annotations
 

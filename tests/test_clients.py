@@ -112,10 +112,10 @@ def test_the_python_subscriber_prints_visits_and_keeps_pictures(tmp_path: Path, 
     assert "Hive a score 0.90" in output.read_text()
 
 
-def test_the_python_subscriber_is_ten_lines_long() -> None:
+def test_the_python_subscriber_is_about_ten_lines_long() -> None:
     lines = (CLIENTS / "subscriber.py").read_text().splitlines()
-    code = [line for line in lines if line and not line.startswith(('"""', "import"))]
-    assert len(code) <= 12
+    code = [line for line in lines if line and not line.startswith('"""')]
+    assert len(code) <= 13
 
 
 def test_mosquitto_sub_prints_events_and_fetches_the_last_picture(tmp_path: Path, broker: Broker) -> None:

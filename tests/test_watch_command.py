@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 from brokers import Broker, free_port, wait_until
@@ -66,9 +67,7 @@ def test_a_pipe_gets_a_line_for_each_change_of_each_hive(tmp_path: Path, broker:
             second.break_off()
             wait_for_line(output, r" b .*daemon offline, camera -, hornet -, today 1, pressure -")
         lines = output.read_text().splitlines()
-        assert not any(
-            one.split(" ", 1)[1] == two.split(" ", 1)[1] for one, two in zip(lines, lines[1:], strict=False)
-        )
+        assert not any(one.split(" ", 1)[1] == two.split(" ", 1)[1] for one, two in pairwise(lines))
 
 
 def test_a_broker_that_goes_away_leaves_no_hive_that_looks_online(tmp_path: Path, broker: Broker) -> None:

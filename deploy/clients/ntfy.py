@@ -1,6 +1,6 @@
 """Send each new visit of a hornet to ntfy (https://ntfy.sh, or your own), once, with its picture.
 
-A bridge to run beside the broker, as a service of your own. The broker keeps for it what comes while it is away.
+A bridge to run beside the broker, as a service of your own. The broker keeps what comes while it is away.
 Needs paho-mqtt 2.
 """
 

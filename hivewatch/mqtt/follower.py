@@ -21,7 +21,7 @@ def follow(config: MqttConfig, topics: Iterable[str], hear: Hear) -> Iterator[st
     """Let ``hear`` have what comes on ``topics``; yield all the while, some times a second at least.
 
     Yields "" while connected, else why not. Raises ConfigError for a password or certificate that cannot be
-    read, and PublishError where the first connection fails: then something is wrong that waiting does not mend.
+    read, and PublishError where the first connection fails: waiting would hardly mend that.
     """
     password = read_password(config)
     context = make_context(config.tls) if config.tls.enabled else None

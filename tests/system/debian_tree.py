@@ -115,7 +115,7 @@ class DebianTree:
     def start(
         self, command: Sequence[str], log: TextIO, mounts: Mapping[Path, str] | None = None
     ) -> subprocess.Popen[bytes]:
-        """Start what ``run`` would wait for. It writes to ``log``; signals to the process reach the command."""
+        """Start what ``run`` would wait for. It writes to ``log``; signals to it reach the command."""
         return subprocess.Popen(
             self._inside(command, mounts or {}),
             env=self._environment(),

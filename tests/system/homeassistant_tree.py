@@ -20,8 +20,8 @@ from debian_tree import DebianTree
 from websockets.sync.client import connect
 
 VERSION = "2026.2.3"
-# What the integrations of the tests ask for beside Home Assistant itself, in the versions that it pins. It would
-# fetch them at its first start; here they are there before, and it runs with --skip-pip.
+# What the integrations of the tests ask for beside Home Assistant itself, in the versions that it pins. It
+# would fetch them at its first start; here they are there before, and it runs with --skip-pip.
 INTEGRATIONS = (
     *("paho-mqtt", "home-assistant-frontend"),
     # Of mobile_app, by way of what it imports: cloud, camera, conversation.
@@ -60,8 +60,8 @@ def homeassistant_tree() -> DebianTree:
             python3 -m venv /opt/homeassistant
             pip="/opt/homeassistant/bin/pip install --quiet --no-cache-dir"
             $pip homeassistant=={VERSION}
-            constraints=$(echo /opt/homeassistant/lib/python3*/site-packages/homeassistant/package_constraints.txt)
-            $pip --constraint "$constraints" {" ".join(INTEGRATIONS)}
+            cd /opt/homeassistant/lib/python3*/site-packages/homeassistant
+            $pip --constraint package_constraints.txt {" ".join(INTEGRATIONS)}
         """,
     )
 
@@ -114,7 +114,7 @@ class HomeAssistant:
         shutil.rmtree(self.folder)
 
     def become_owner(self) -> None:
-        """Go through the first steps of a new installation: they give the right to ask for all that follows."""
+        """Go through the first step of a new installation: it gives the right to ask for all that follows."""
         client = f"http://127.0.0.1:{self.port}/"
         owner = {"name": "Keeper", "username": "keeper", "password": "honey", "language": "en"}
         code = self.post("/api/onboarding/users", owner | {"client_id": client})["auth_code"]
