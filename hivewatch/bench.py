@@ -68,8 +68,8 @@ class Report:
     """What was measured. ``overhead`` is the loop's time beside the forward pass, as a share of that pass.
 
     ``stages`` and ``deliveries`` hold None for what could not be measured. ``capture`` is the drawing of a
-    simulated frame, no camera's; it is not part of ``overhead``. ``import_torch_s`` and ``first_prediction_s``
-    count from the start of a process.
+    simulated frame, no camera's; it is not part of ``overhead``. ``import_torch_s`` and
+    ``first_prediction_s`` count from the start of a process.
     """
 
     machine: str
