@@ -67,11 +67,26 @@ def test_a_leak_is_named_and_a_burst_only_counted(tmp_path: Path) -> None:
     assert "1.png" not in told
 
 
-def test_copies_with_contradicting_labels_are_named(tmp_path: Path) -> None:
-    first = write(tmp_path / "a.png", draw(1))
-    second = write(tmp_path / "b.jpg", draw(1), hornet=True)
+def test_photographs_that_are_copies_with_contradicting_labels_are_named(tmp_path: Path) -> None:
+    first = replace(write(tmp_path / "a.png", draw(1)), domain="photo")
+    second = replace(write(tmp_path / "b.jpg", draw(1), hornet=True), domain="photo")
     (sentence,) = tell_copies(find_copies([first, second]), [])
     assert sentence.startswith("labels contradict each other")
+
+
+def test_the_same_frame_with_contradicting_labels_is_named(tmp_path: Path) -> None:
+    first = write(tmp_path / "a.png", draw(1))
+    second = write(tmp_path / "b.png", draw(1), hornet=True)
+    (sentence,) = tell_copies(find_copies([first, second]), [])
+    assert sentence.startswith("labels contradict each other")
+
+
+def test_frames_of_one_camera_with_and_without_a_hornet_do_not_contradict_each_other(tmp_path: Path) -> None:
+    """A hornet is too small for the thumbnail that copies are found by."""
+    empty = write(tmp_path / "a.png", draw(1))
+    visited = write(tmp_path / "b.png", draw(1, insect_at=(300, 200)), hornet=True)
+    told = tell_copies(find_copies([empty, visited]), [])
+    assert not any("contradict" in sentence for sentence in told)
 
 
 def test_a_scene_in_two_splits_is_a_leak(tmp_path: Path) -> None:

@@ -47,8 +47,12 @@ class Copy:
 
     @property
     def disagrees(self) -> bool:
-        """Whether only one of the two is said to show a hornet."""
-        return self.first.hornet != self.second.hornet
+        """Whether only one of the two is said to show a hornet, and that cannot be.
+
+        Near-copies from one hive camera may well differ so: a hornet is too small for a thumbnail to show it.
+        """
+        from_hive = self.first.domain == self.second.domain == "hive"
+        return self.first.hornet != self.second.hornet and (self.exact or not from_hive)
 
     def __str__(self) -> str:
         what = "the same file" if self.exact else "nearly the same picture"
