@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import queue
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
-from hivewatch.config import Config
+from hivewatch.config import Config, MqttConfig
+from hivewatch.domain import Message
+from hivewatch.errors import PublishError
 from hivewatch.messages.contract import EVENT, SNAPSHOT
 from hivewatch.messages.wire import topic
-from hivewatch.mqtt.arrivals import Arrivals
+from hivewatch.mqtt.follower import follow
 
 # From the moment a frame is there to the moment a subscriber on this machine has what was sent of it.
 DELIVERIES = {"frame to event": EVENT.leaf, "frame to picture": SNAPSHOT.leaf}
+
+_PATIENCE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,41 @@ class DeliveryTime:
     count: int
 
 
+class _Arrivals:
+    """A subscriber in a thread of its own that notes when something comes; ``with`` it, it does."""
+
+    def __init__(self, config: MqttConfig, topics: Iterable[str]) -> None:
+        self._at_s: dict[str, queue.Queue[float]] = {topic: queue.Queue() for topic in topics}
+        self._begun, self._over = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._follow, args=(config,), name="subscriber", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        if not self._begun.wait(_PATIENCE_S):
+            raise PublishError(f"the bench's own broker took no subscriber for {_PATIENCE_S:g} s")
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def next_at_s(self, topic: str) -> float:
+        """Wait for the next message on ``topic``; return when it came, by ``time.perf_counter``."""
+        try:
+            return self._at_s[topic].get(timeout=_PATIENCE_S)
+        except queue.Empty as error:
+            raise PublishError(f"nothing came on {topic} within {_PATIENCE_S:g} s") from error
+
+    def _follow(self, config: MqttConfig) -> None:
+        for _ in follow(config, self._at_s, self._note):
+            self._begun.set()
+            if self._over.is_set():
+                return
+
+    def _note(self, message: Message) -> None:
+        self._at_s[message.topic].put(time.perf_counter())
+
+
 class Post:
     """Measures how long what is sent takes to a subscriber; nothing where there is no broker."""
 
@@ -38,7 +81,7 @@ class Post:
         self._durations_s: dict[str, list[float]] = {name: [] for name in DELIVERIES}
         base = config.mqtt.base_topic, config.hive.id
         self._topics = {name: topic(*base, leaf) for name, leaf in DELIVERIES.items()}
-        self._arrivals = port and opened.enter_context(Arrivals(port, tuple(self._topics.values())))
+        self._arrivals = port and opened.enter_context(_Arrivals(config.mqtt, self._topics.values()))
 
     def await_delivery(self, began_s: float) -> None:
         """Wait for event and picture of a frame that was there at ``began_s``."""
@@ -69,11 +112,11 @@ def mosquitto(folder: Path) -> Iterator[int | None]:
             process.terminate()
 
 
-def in_words(time: DeliveryTime | None) -> str:
+def in_words(measured: DeliveryTime | None) -> str:
     """Return a way's times for people."""
-    if time is None:
+    if measured is None:
         return "not measured: there is no mosquitto here"
-    return f"p50 {time.p50_ms:.1f} ms, p99 {time.p99_ms:.1f} ms, of {time.count}"
+    return f"p50 {measured.p50_ms:.1f} ms, p99 {measured.p99_ms:.1f} ms, of {measured.count}"
 
 
 def _delivery_time(durations_s: Sequence[float]) -> DeliveryTime | None:
