@@ -76,6 +76,7 @@ class MotionGate:
         if self._background is None or self._background.shape != grey.shape:
             self._background = grey
             self._seen_at_s = now_s
+            self.changed_share = 1.0
             return WHOLE
         # A cloud changes all pixels alike; that is no motion.
         difference = grey - self._background
