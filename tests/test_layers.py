@@ -20,7 +20,7 @@ HELPERS = {
     "fleet_view": {"fleet"},
 }
 ALONE = {
-    *("camera", "clock", "closer", "commands", "decision", "fleet", "localize", "machine", "motion"),
+    *("camera", "clock", "closer", "commands", "decision", "localize", "machine", "motion"),
     *("mqtt", "pressure", "region", "stopping", "store", "systemd", "tally", "timing"),
 }
 LEAVES = set(HELPERS) | ALONE

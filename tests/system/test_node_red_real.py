@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from brokers import Broker, Subscriber, free_port, wait_until
-from debian_tree import cache_folder, cannot
+from debian_tree import cache_folder, require_packages
 from spoken_hive import SpokenHive
 
 from hivewatch.domain import Phase
@@ -27,9 +27,8 @@ SLOW_S = 120.0
 
 def node_red() -> Path:
     """Return the script that starts Node-RED, fetched from npm where it is not there yet."""
-    for program in ("node", "npm"):
-        if shutil.which(program) is None:
-            cannot(f"Node-RED needs {program}: apt install nodejs npm")
+    if shutil.which("npm") is None:
+        require_packages("nodejs", "npm")
     folder = cache_folder() / f"node-red-{VERSION.partition('.')[0]}"
     script = folder / "node_modules" / "node-red" / "red.js"
     if not script.exists():
