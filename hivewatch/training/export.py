@@ -72,7 +72,7 @@ def export_model(net: HornetNet, path: Path, description: Description) -> float:
     ModelError when the file read back does not compute what the network with the same rounded weights
     computes, to 1e-4 in the score and relative to the largest logit in the map.
     """
-    graph = FrameGraph(_fold(net)).eval().half().to(memory_format=torch.channels_last)
+    graph = FrameGraph(fold(net)).eval().half().to(memory_format=torch.channels_last)
     return _write(graph, path, _describe(net, description))
 
 
@@ -82,7 +82,7 @@ def export_int8(net: HornetNet, path: Path, description: Description, frames: Se
     ``frames`` are what ranges are observed on, see ``quantise``. The file appears whole or not at all.
     Raises ModelError when the file read back does not compute what the quantised network does, to 1e-4.
     """
-    graph = FrameGraph(quantise(_fold(net), frames)).eval()
+    graph = FrameGraph(quantise(fold(net), frames)).eval()
     return _write(graph, path, _describe(net, description) | {"precision": "int8"})
 
 
@@ -102,7 +102,7 @@ def _write(graph: FrameGraph, path: Path, document: dict[str, Any]) -> float:
     return difference
 
 
-def _fold(net: HornetNet) -> HornetNet:
+def fold(net: HornetNet) -> HornetNet:
     """Return a copy of ``net`` with each batch norm folded into the convolution before it."""
     folded = copy.deepcopy(net).cpu().float().eval()
     body: Any = folded.body
