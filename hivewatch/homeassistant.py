@@ -251,7 +251,7 @@ def _daemon_is_there(config: Config) -> Entity:
 
 
 def _available_by(state_topic: str, yes: str, no: str) -> Entity:
-    """Return a condition. The payloads are always said: 2026.2.3 was seen to fail for want of the usual ones."""
+    """Return a condition, its payloads said: 2026.2.3 was seen to fail for want of the usual ones."""
     return {"topic": state_topic, "payload_available": yes, "payload_not_available": no}
 
 
