@@ -247,20 +247,19 @@ def _health(config: Config, field: str) -> Entity:
 
 
 def _daemon_is_there(config: Config) -> Entity:
-    return {"topic": _topic(config, AVAILABILITY)}
+    return _available_by(_topic(config, AVAILABILITY), "online", "offline")
+
+
+def _available_by(state_topic: str, yes: str, no: str) -> Entity:
+    """Return a condition, its payloads said: 2026.2.3 was seen to fail for want of the usual ones."""
+    return {"topic": state_topic, "payload_available": yes, "payload_not_available": no}
 
 
 def _only_while_it_can_see(config: Config) -> Entity:
     """Return when "no hornet" means that there is none: not without a camera, not while paused."""
-    camera = {
-        "topic": _topic(config, CAMERA_STATUS),
-        "value_template": "{{ 'offline' if value_json.status == 'offline' else 'online' }}",
-    }
-    detection = {
-        "topic": _topic(config, DETECTION_STATE),
-        "payload_available": "ON",
-        "payload_not_available": "OFF",
-    }
+    camera = _available_by(_topic(config, CAMERA_STATUS), "online", "offline")
+    camera["value_template"] = "{{ 'offline' if value_json.status == 'offline' else 'online' }}"
+    detection = _available_by(_topic(config, DETECTION_STATE), "ON", "OFF")
     return {"availability": [_daemon_is_there(config), camera, detection], "availability_mode": "all"}
 
 

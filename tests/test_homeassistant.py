@@ -31,7 +31,14 @@ def test_one_retained_document_describes_the_whole_device() -> None:
     content = document(configured())
     assert content["device"]["identifiers"] == ["hivewatch_hive1"]
     assert content["device"]["name"] == "Pear tree"
-    assert content["availability"] == [{"topic": "hivewatch/hive1/availability"}]
+    (there,) = content["availability"]
+    assert there["topic"] == "hivewatch/hive1/availability"
+
+
+def test_every_condition_of_availability_says_its_payloads() -> None:
+    content = document(configured())
+    conditions = content["availability"] + content["components"]["hornet"]["availability"]
+    assert all(one.keys() >= {"payload_available", "payload_not_available"} for one in conditions)
 
 
 def test_every_entity_has_an_id_that_no_change_of_name_touches() -> None:
