@@ -30,12 +30,10 @@ YOLO_PARAMETERS = 7_235_389
 class ConvBlock(nn.Module):
     """Convolution, batch norm, SiLU."""
 
-    def __init__(
-        self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, padding: int | None = None
-    ):
+    def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1):
         super().__init__()
-        around = kernel // 2 if padding is None else padding
-        self.conv: Any = nn.Conv2d(inputs, outputs, kernel, stride, around, bias=False)
+        padding = (kernel - 1) // 2
+        self.conv: Any = nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)
         self.bn: Any = nn.BatchNorm2d(outputs, eps=1e-3)
         self.act = nn.SiLU(inplace=True)
 
