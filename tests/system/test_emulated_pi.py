@@ -145,7 +145,7 @@ def test_a_simulated_sighting_goes_from_picture_to_broker(
         wait_until(lambda: len(subscriber.on("event")) >= 2, f"start and end of a sighting: {done.stdout}")
         wait_until(lambda: bool(subscriber.on("snapshot")), "a snapshot")
     events = [json.loads(payload) for payload in subscriber.on("event")]
-    assert (events[0]["phase"], events[-1]["phase"]) == ("start", "end")
-    assert len({event["id"] for event in events}) == 1
+    assert (events[0]["event_type"], events[-1]["event_type"]) == ("start", "end")
+    assert len({event["sighting_id"] for event in events}) == 1
     digests = {hashlib.sha256(jpeg).hexdigest() for jpeg in subscriber.on("snapshot")}
-    assert any(digest in json.dumps(events) for digest in digests), "the event names the picture's hash"
+    assert events[-1]["snapshot"]["sha256"] in digests
