@@ -54,7 +54,8 @@ def make_watch(config: Config, classifier: Classifier, recorder: Recorder, *, li
 
 def make_classifier(config: Config, stopwatch: Stopwatch) -> Classifier:
     """Load the configured model and run it until it is warm."""
-    classifier = load_classifier(config.classifier.model, config.classifier.threads, stopwatch)
+    chosen = config.classifier
+    classifier = load_classifier(chosen.model, chosen.threads, stopwatch, chosen.precision)
     classifier.warm_up(config.camera.width_px, config.camera.height_px)
     return classifier
 

@@ -42,11 +42,11 @@ _PATIENCE_S = 10.0
 _START_UP = """
 import json, sys, time
 from pathlib import Path
-began_s, model, threads, width_px, height_px = json.loads(sys.argv[1])
+began_s, model, precision, threads, width_px, height_px = json.loads(sys.argv[1])
 import torch
 torch_s = time.time()
 from hivewatch.classifier import load_classifier
-classifier = load_classifier(Path(model) if model else None, threads)
+classifier = load_classifier(Path(model) if model else None, threads, precision=precision)
 loaded_s = time.time()
 classifier.warm_up(width_px, height_px)
 print(json.dumps({"import_torch_s": torch_s - began_s, "load_model_s": loaded_s - torch_s,
@@ -219,7 +219,8 @@ def _bench_config(config: Config, directory: Path, port: int | None) -> Config:
 def _start_up(config: Config) -> dict[str, float]:
     camera, classifier = config.camera, config.classifier
     model = str(classifier.model or "")
-    arguments = [time.time(), model, classifier.threads, camera.width_px, camera.height_px]
+    chosen = model, classifier.precision, classifier.threads
+    arguments = [time.time(), *chosen, camera.width_px, camera.height_px]
     command = [sys.executable, "-c", _START_UP, json.dumps(arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -178,20 +178,30 @@ def resize(pixels: Pixels, factor: float, multiple_px: int) -> Pixels:
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), np.uint8)
 
 
-def load_classifier(path: Path | None, threads: int, stopwatch: Stopwatch = _no_stopwatch) -> Classifier:
-    """Load a model file; None is the released model. ``threads``: 0 leaves the choice to torch.
+def load_classifier(
+    path: Path | None,
+    threads: int,
+    stopwatch: Stopwatch = _no_stopwatch,
+    precision: Literal["float", "int8"] = "float",
+) -> Classifier:
+    """Load a model file; None is the released model of ``precision``. ``threads``: 0 leaves them to torch.
 
     Raises ModelError for everything but a whole model of ours, of a format version known here.
     """
     if threads > 0:
         torch.set_num_threads(threads)
-    path = path or RELEASED_MODEL
+    path = path or released_model(precision)
     model = read_model_info(path)
     if model.precision == "int8":
         use_quantised_engine()
     graph = load_graph(path)
     _try_out(graph, model, path)
     return Classifier(graph, model, stopwatch)
+
+
+def released_model(precision: Literal["float", "int8"]) -> Path:
+    """Return the model file that ships with the package."""
+    return RELEASED_MODEL if precision == "float" else RELEASED_MODEL.with_stem(f"{RELEASED_MODEL.stem}-int8")
 
 
 def read_model_info(path: Path) -> ModelInfo:

@@ -413,7 +413,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     config = load(arguments.config) if arguments.config else Config()
     truth = read_truth(arguments.truth) if arguments.truth else None
     history = read_history(arguments.history) if arguments.history else []
-    classifier = load_classifier(arguments.model or config.classifier.model, config.classifier.threads)
+    chosen = config.classifier
+    file = arguments.model or chosen.model
+    classifier = load_classifier(file, chosen.threads, precision=chosen.precision)
     model = classifier.model
     document = {"model": {"name": model.name, "version": model.version, "sha256": model.sha256}}
     tables = []

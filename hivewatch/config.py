@@ -136,7 +136,14 @@ class ClassifierConfig(Section):
     """The model that tells a hornet from everything else."""
 
     model: Path | None = None
+    precision: Literal["float", "int8"] = "float"
     threads: int = Field(default=0, ge=0, le=64)
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> Self:
+        if self.model is not None and self.precision != "float":
+            raise ValueError("precision chooses between the released models; leave it out beside a model")
+        return self
 
 
 class DecisionConfig(Section):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -201,6 +201,7 @@ def test_without_a_path_the_released_model_is_loaded_and_no_other(
     assert classifier_module.RELEASED_MODEL.name == "hivewatch-resnet18.pt"
     monkeypatch.setattr(classifier_module, "RELEASED_MODEL", tiny_model_path)
     assert load_classifier(None, 0).model.name == "untrained"
+
     monkeypatch.setattr(classifier_module, "RELEASED_MODEL", tmp_path / "gone.pt")
     with pytest.raises(ModelError, match="gone"):
         load_classifier(None, 0)
@@ -335,3 +336,11 @@ def test_loading_warns_of_nothing(tiny_model_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load_classifier(tiny_model_path, 0).predict(view_of(noise(64, 64)))
+
+
+@pytest.mark.parametrize("precision", ["float", "int8"])
+def test_both_released_models_run_and_say_what_they_are(precision: Literal["float", "int8"]) -> None:
+    classifier = load_classifier(None, 0, precision=precision)
+    assert classifier.model.precision == precision
+    assert classifier.model.name == "hivewatch-resnet18"
+    assert 0 <= classifier.predict(view_of(noise(320, 192))).score <= 1
