@@ -30,9 +30,10 @@ import yaml
 from paho.mqtt.enums import CallbackAPIVersion
 
 from hivewatch.camera.clip import CLIP_SUFFIXES
+from hivewatch.messages.contract import TOPICS
 
 HIVE = "demo"
-RETAINED = ("availability", "snapshot", "camera/status", "health", "summary")
+SHOWN = ("availability", "hornet/state", "event", "snapshot")
 ANSWER_S = 10.0
 STOP_S = 15.0
 STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -80,15 +81,17 @@ class Viewer:
 
     def close(self) -> None:
         """Leave nothing retained on what may be somebody's broker, and go."""
-        for leaf in RETAINED:
-            self._client.publish(f"{self._topics}/{leaf}", b"", 1, retain=True).wait_for_publish(ANSWER_S)
+        for entry in TOPICS:
+            if entry.retained:
+                empty = self._client.publish(f"{self._topics}/{entry.leaf}", b"", 1, retain=True)
+                empty.wait_for_publish(ANSWER_S)
         self._client.disconnect()
         self._client.loop_stop()
 
     def _show(self, message: mqtt.MQTTMessage) -> None:
         payload = bytes(message.payload)
-        leaf = message.topic.rpartition("/")[2]
-        if leaf in ("status", "health", "summary"):
+        leaf = message.topic.removeprefix(f"{self._topics}/")
+        if leaf not in SHOWN:
             return  # how the hive's watch is; here it is about hornets
         if message.retain:
             text = f"{len(payload)} bytes, kept by the broker from before"

@@ -54,7 +54,9 @@ def test_a_sighting_is_shown_from_its_start_to_its_end_with_the_picture_that_its
     assert process.returncode == 0, output
     lines = [line.split(maxsplit=2)[:2] for line in output.splitlines() if line.startswith("hivewatch/")]
     shown = [(topic.removeprefix("hivewatch/demo/"), first) for topic, first in lines]
-    assert shown[:3] == [("availability", "online"), ("event", "start"), ("snapshot", "JPEG")]
+    told = [entry for entry in shown if entry[0] != "hornet/state"]
+    assert told[:3] == [("availability", "online"), ("event", "start"), ("snapshot", "JPEG")]
+    assert [state for topic, state in shown if topic == "hornet/state"] == ["OFF", "ON", "OFF"]
     assert ("event", "end") in shown
     assert shown[-1] == ("availability", "offline")
     assert "Traceback" not in output
