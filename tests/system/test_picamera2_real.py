@@ -162,14 +162,12 @@ class DaemonInTree(Daemon):
     """Folder of this machine with torch for the tree's Python."""
 
     def _start(self, log: TextIO) -> subprocess.Popen[bytes]:
-        """``hivewatch run``, once picamera2 makes do with the virtual camera."""
-        code = "import runpy, virtual_camera; runpy.run_module('hivewatch', run_name='__main__')"
         arguments = ["run", "--config", f"{self.inside}/{self.config_path.name}"]
         return libcamera_tree().start(
-            ["/opt/venv/bin/python", "-B", "-c", code, *arguments],
+            ["/opt/venv/bin/python", "-B", "/rig/command_line.py", *arguments],
             log,
             mounts=MOUNTS | {self.torch: "/opt/torch"},
-            environment=ENVIRONMENT | {"PYTHONPATH": "/rig:/opt/hivewatch:/opt/torch"},
+            environment=ENVIRONMENT | {"PYTHONPATH": "/opt/hivewatch:/opt/torch"},
         )
 
 
@@ -214,4 +212,5 @@ def test_the_daemon_watches_through_picamera2(daemon: DaemonInTree, broker: Brok
         assert last("camera/status")["status"] == "online"
         assert {last("camera/status")["source"], last("health")["source"]} == {"picamera2:0"}
         assert daemon.stop() == 0
+        assert "not stopped within" not in daemon.log
         wait_until(lambda: subscriber.on("availability")[-1:] == [b"offline"], "it says that it left")
