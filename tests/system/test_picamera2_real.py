@@ -7,7 +7,6 @@ The last test runs the whole daemon there.
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +19,8 @@ from brokers import Broker, Subscriber, wait_until
 from daemons import Daemon
 from debian_tree import PROJECT, DebianTree, runtime_requirements
 from installed import WAIT_S, torch_for_trixie
+
+from hivewatch.classifier import RELEASED_MODEL
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]
 
@@ -172,18 +173,17 @@ class DaemonInTree(Daemon):
 
 
 @pytest.fixture
-def daemon(tiny_model_path: Path, broker: Broker) -> Iterator[DaemonInTree]:
-    """Return a daemon that has yet to start, with the camera and this machine's broker."""
+def daemon(broker: Broker) -> Iterator[DaemonInTree]:
+    """Return a daemon that has yet to start: the camera, the released model, this machine's broker."""
     tree = libcamera_tree()
     tree.ensure()
     with tempfile.TemporaryDirectory(prefix="daemon-", dir=tree.path / "tmp") as folder:
-        shutil.copy(tiny_model_path, folder)
         inside = f"/{Path(folder).relative_to(tree.path)}"
         # The bars of the test pattern are no scenery, so the camera is not judged by what it shows.
         checks = {"raise_after_s": 3600.0}
         daemon = DaemonInTree(
             Path(folder),
-            Path(inside, tiny_model_path.name),
+            Path("/opt/hivewatch", RELEASED_MODEL.relative_to(PROJECT)),
             camera={"kind": "picamera2", "width_px": 1024, "height_px": 768, "checks": checks},
             store={"directory": f"{inside}/store"},
             mqtt={"host": "127.0.0.1", "port": broker.port},
