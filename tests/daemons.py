@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 import yaml
 from brokers import wait_until
@@ -45,10 +45,13 @@ class Daemon:
         self.config_path.write_text(yaml.safe_dump(self._sections))
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "hivewatch", "run", "--config", str(self.config_path)]
         with self._log.open("w") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment)
+            self.process = self._start(log)
         return self
+
+    def _start(self, log: TextIO) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "hivewatch", "run", "--config", str(self.config_path)]
+        return subprocess.Popen(command, stdout=log, stderr=log, env=self._environment)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -113,12 +113,17 @@ class DebianTree:
         return {"PATH": PATH_INSIDE, "HOME": "/root", "LC_ALL": "C.UTF-8", **emulated}
 
     def start(
-        self, command: Sequence[str], log: TextIO, mounts: Mapping[Path, str] | None = None
+        self,
+        command: Sequence[str],
+        log: TextIO,
+        *,
+        mounts: Mapping[Path, str] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> subprocess.Popen[bytes]:
         """Start what ``run`` would wait for. It writes to ``log``; signals to it reach the command."""
         return subprocess.Popen(
             self._inside(command, mounts or {}),
-            env=self._environment(),
+            env=self._environment() | dict(environment or {}),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

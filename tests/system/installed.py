@@ -55,6 +55,13 @@ def debian(suite: str) -> DebianTree:
     return DebianTree(f"booted-{suite}", suite, packages, _PREPARE + _TORCH, files)
 
 
+def torch_for_trixie() -> Path:
+    """Return the folder with torch for Debian 13's Python; its tree is built first if it is not there."""
+    tree = debian("trixie")
+    tree.ensure()
+    return tree.path / "usr" / "local" / "lib" / f"python{PYTHON['trixie']}" / "dist-packages"
+
+
 def copy_of_checkout(folder: Path) -> Path:
     """Copy what gets installed to ``folder`` and return it."""
     folder.mkdir(parents=True)

@@ -1,21 +1,36 @@
 """Picamera2Camera on the real picamera2 and the real libcamera, with libcamera's virtual camera.
 
 A Debian 13 tree holds both; ``report.py`` runs once in it, and each test looks at a part of its report.
+The last test runs the whole daemon there.
 """
 
 from __future__ import annotations
 
 import json
+import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import pytest
+from brokers import Broker, Subscriber, wait_until
+from daemons import Daemon
 from debian_tree import PROJECT, DebianTree, runtime_requirements
+from installed import WAIT_S, torch_for_trixie
+
+from hivewatch.classifier import RELEASED_MODEL
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]
 
 RIG = Path(__file__).parent / "libcamera"
+MOUNTS = {
+    RIG: "/rig",
+    RIG / "virtual.yaml": "/usr/share/libcamera/pipeline/virtual/virtual.yaml",
+    PROJECT / "hivewatch": "/opt/hivewatch/hivewatch",
+}
+ENVIRONMENT = {"LD_PRELOAD": "/opt/preload.so", "PYTHONPATH": "/opt/hivewatch"}
 BARS = {
     "white": (255, 255, 255),
     "yellow": (255, 255, 0),
@@ -54,12 +69,8 @@ def run_report(*arguments: str, environment: dict[str, str] | None = None) -> An
     tree.ensure()
     done = tree.run(
         ["/opt/venv/bin/python", "-B", "/rig/report.py", *arguments],
-        mounts={
-            RIG: "/rig",
-            RIG / "virtual.yaml": "/usr/share/libcamera/pipeline/virtual/virtual.yaml",
-            PROJECT / "hivewatch": "/opt/hivewatch/hivewatch",
-        },
-        environment={"LD_PRELOAD": "/opt/preload.so", "PYTHONPATH": "/opt/hivewatch", **(environment or {})},
+        mounts=MOUNTS,
+        environment=ENVIRONMENT | (environment or {}),
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -142,3 +153,64 @@ def test_a_number_too_high_names_the_cameras_there_are() -> None:
 def test_no_camera_at_all_says_where_to_look() -> None:
     message = run_report("0", environment={"LIBCAMERA_PIPELINES_MATCH_LIST": "none"})
     assert "libcamera sees none at all. Check that the cable" in message
+
+
+class DaemonInTree(Daemon):
+    """The daemon in the tree, where its directory has the path ``inside``."""
+
+    inside: str
+    torch: Path
+    """Folder of this machine with torch for the tree's Python."""
+
+    def _start(self, log: TextIO) -> subprocess.Popen[bytes]:
+        arguments = ["run", "--config", f"{self.inside}/{self.config_path.name}"]
+        return libcamera_tree().start(
+            ["/opt/venv/bin/python", "-B", "/rig/command_line.py", *arguments],
+            log,
+            mounts=MOUNTS | {self.torch: "/opt/torch"},
+            environment=ENVIRONMENT | {"PYTHONPATH": "/opt/hivewatch:/opt/torch"},
+        )
+
+
+@pytest.fixture
+def daemon(broker: Broker) -> Iterator[DaemonInTree]:
+    """Return a daemon that has yet to start: the camera, the released model, this machine's broker."""
+    tree = libcamera_tree()
+    tree.ensure()
+    with tempfile.TemporaryDirectory(prefix="daemon-", dir=tree.path / "tmp") as folder:
+        inside = f"/{Path(folder).relative_to(tree.path)}"
+        # The bars of the test pattern are no scenery, so the camera is not judged by what it shows.
+        checks = {"raise_after_s": 3600.0}
+        daemon = DaemonInTree(
+            Path(folder),
+            Path("/opt/hivewatch", RELEASED_MODEL.relative_to(PROJECT)),
+            camera={"kind": "picamera2", "width_px": 1024, "height_px": 768, "checks": checks},
+            store={"directory": f"{inside}/store"},
+            mqtt={"host": "127.0.0.1", "port": broker.port},
+            health={"interval_s": 1.0},
+        )
+        daemon.inside, daemon.torch = inside, torch_for_trixie()
+        yield daemon
+
+
+@pytest.mark.timeout(3600)  # both trees may have to be built
+def test_the_daemon_watches_through_picamera2(daemon: DaemonInTree, broker: Broker) -> None:
+    """The camera is online, its frames are seen, classified and alerted of, and SIGTERM ends it cleanly."""
+
+    def last(leaf: str) -> Any:
+        assert daemon.process.poll() is None, "the daemon has ended"
+        return json.loads((subscriber.on(leaf) or [b"{}"])[-1])
+
+    def frames() -> Any:
+        return last("health").get("frames", {"seen": 0, "classified": 0})
+
+    with Subscriber(broker.port) as subscriber, daemon:
+        wait_until(lambda: last("camera/status").get("status") == "online", "the camera is online", WAIT_S)
+        wait_until(lambda: frames()["seen"] >= 10, "frames are seen", WAIT_S)
+        wait_until(lambda: frames()["classified"] >= 3, "frames are classified", WAIT_S)
+        wait_until(lambda: bool(subscriber.on("snapshot")), "a picture of what is taken for a hornet", WAIT_S)
+        assert last("camera/status")["status"] == "online"
+        assert {last("camera/status")["source"], last("health")["source"]} == {"picamera2:0"}
+        assert daemon.stop() == 0
+        assert "not stopped within" not in daemon.log
+        wait_until(lambda: subscriber.on("availability")[-1:] == [b"offline"], "it says that it left")
