@@ -23,6 +23,7 @@ from hivewatch.training.network import LABELS, MEAN, STD, HornetNet
 from hivewatch.training.quantise import quantise
 
 PARITY = 1e-4
+SCRIPT_ATTEMPTS = 5
 PARITY_SIZES = ((160, 224), (64, 96), (33, 47))
 
 
@@ -133,11 +134,27 @@ def _save(graph: FrameGraph, path: Path, description: str) -> None:
     whole = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated")
-        torch.jit.save(torch.jit.script(graph), whole, _extra_files={DESCRIPTION_FILE: description})
+        torch.jit.save(_script(graph), whole, _extra_files={DESCRIPTION_FILE: description})
     with zipfile.ZipFile(whole) as source, zipfile.ZipFile(path, "w") as target:
         for entry in source.infolist():
             if not entry.filename.endswith(".debug_pkl"):
                 target.writestr(entry, source.read(entry))
+
+
+def _script(graph: FrameGraph) -> Any:
+    """Compile ``graph``, at a second attempt if need be.
+
+    Torch 2.14 knows its builtins by address and now and then takes for one a list that lies where one lay
+    before. A copy, made while the first is kept, lies elsewhere.
+    """
+    tried = [graph]
+    while True:
+        try:
+            return torch.jit.script(tried[-1])
+        except RuntimeError as error:
+            if "builtin cannot be used as a value" not in str(error) or len(tried) == SCRIPT_ATTEMPTS:
+                raise
+            tried.append(copy.deepcopy(graph))
 
 
 def _parity(graph: FrameGraph, path: Path) -> float:
