@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,3 +40,12 @@ def no_signal_stays_blocked() -> Iterator[None]:
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
     assert not blocked
+
+
+@pytest.fixture(autouse=True)
+def log_level_is_put_back() -> Iterator[None]:
+    """Commands run in this process set the level of the package's log: the next test begins as the first."""
+    package = logging.getLogger("hivewatch")
+    level = package.level
+    yield
+    package.setLevel(level)

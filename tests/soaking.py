@@ -92,7 +92,7 @@ def main(directory: Path, model: Path, port: int, frames: int, rate_hz: float) -
     with contextlib.ExitStack() as opened:
         classifier = make_classifier(config, stopwatch)
         recorder = open_recorder(
-            config, classifier, stopwatch, opened, partial(daemon_publisher, clock=clock)
+            config, classifier, stopwatch, opened, partial(daemon_publisher, clock=clock, inbox=None)
         )
         size = config.camera.width_px, config.camera.height_px
         camera = SimulatorCamera(config.camera.simulator, *size, rate_hz, paced=False)

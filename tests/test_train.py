@@ -91,7 +91,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
 def test_frozen_layers_keep_their_weights(finished: Path, weights: Path) -> None:
     trained = torch.load(finished / LAST, weights_only=True)["net"]
     start = torch.load(weights, weights_only=True)
-    assert torch.equal(trained["body.layer2.0.conv1.weight"], start["layer2.0.conv1.weight"])
+    assert torch.equal(trained["body.layer1.0.conv1.weight"], start["layer1.0.conv1.weight"])
     assert not torch.equal(trained["body.layer4.0.conv1.weight"], start["layer4.0.conv1.weight"])
 
 

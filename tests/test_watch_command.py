@@ -29,12 +29,19 @@ def command(port: int, *options: str) -> list[str]:
     return [sys.executable, "-m", "hivewatch", "watch", "127.0.0.1", "--port", str(port), *options]
 
 
+def let_ctrl_c_work() -> None:
+    """Undo what a shell does to what it starts in the background: tests may be started so."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def watching(tmp_path: Path, port: int, *options: str) -> Iterator[Path]:
     """Run the command with its output in a file: the file."""
     output = tmp_path / "output"
     with output.open("w") as file:
-        process = subprocess.Popen(command(port, *options), stdout=file, stderr=file)
+        process = subprocess.Popen(
+            command(port, *options), stdout=file, stderr=file, preexec_fn=let_ctrl_c_work
+        )
     try:
         yield output
         assert process.poll() is None, output.read_text()

@@ -23,7 +23,6 @@ from hivewatch.training.network import LABELS, MEAN, STD, HornetNet
 from hivewatch.training.quantise import quantise
 
 PARITY = 1e-4
-SCRIPT_ATTEMPTS = 5
 PARITY_SIZES = ((160, 224), (64, 96), (33, 47))
 
 
@@ -142,19 +141,15 @@ def _save(graph: FrameGraph, path: Path, description: str) -> None:
 
 
 def _script(graph: FrameGraph) -> Any:
-    """Compile ``graph``, at a second attempt if need be.
+    """Compile ``graph``.
 
-    Torch 2.14 knows its builtins by address and now and then takes for one a list that lies where one lay
-    before. A copy, made while the first is kept, lies elsewhere.
+    Torch 2.14 knows its builtins by address. Quantisation's own, registered when it is imported, are gone by
+    then, and a list that comes to lie where one lay is taken for it: they are taken off the table before.
     """
-    tried = [graph]
-    while True:
-        try:
-            return torch.jit.script(tried[-1])
-        except RuntimeError as error:
-            if "builtin cannot be used as a value" not in str(error) or len(tried) == SCRIPT_ATTEMPTS:
-                raise
-            tried.append(copy.deepcopy(graph))
+    table = torch.jit._builtins._get_builtin_table()  # type: ignore[no-untyped-call]
+    for address in [key for key, name in table.items() if name.startswith("quantized_decomposed::")]:
+        del table[address]
+    return torch.jit.script(graph)
 
 
 def _parity(graph: FrameGraph, path: Path) -> float:
