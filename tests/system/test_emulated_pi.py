@@ -61,10 +61,10 @@ def there(folder: Path) -> Any:
     tree = emulated_pi()
     tree.ensure()
     done = tree.run(
-        [PYTHON, "-B", "/rig/judge_frames.py", "/work/frames.npz", *(f"/work/{m}" for m in models(folder))],
+        [PYTHON, "-B", "/rig/judge_frames.py", "/trial/frames.npz", *(f"/trial/{m}" for m in models(folder))],
         mounts={
             Path(__file__).parent: "/rig",
-            folder: "/work",
+            folder: "/trial",
             PROJECT / "hivewatch": "/opt/hivewatch/hivewatch",
         },
         environment={"PYTHONPATH": "/opt/hivewatch"},
@@ -124,7 +124,7 @@ def test_a_simulated_sighting_goes_from_picture_to_broker(
         cv2.imwrite(str(pictures / f"{number}.jpg"), cv2.cvtColor(sized(pixels), cv2.COLOR_RGB2BGR))
     config = {
         "hive": {"id": "emulated"},
-        "classifier": {"model": "/work/model.pt"},
+        "classifier": {"model": "/trial/model.pt"},
         "decision": {"threshold": 0.0, "release": 0.0},
         "store": {"directory": "/tmp/hivewatch-store"},
         "mqtt": {"host": "127.0.0.1", "port": broker.port},
@@ -133,11 +133,11 @@ def test_a_simulated_sighting_goes_from_picture_to_broker(
     (tmp_path / "model.pt").write_bytes(tiny_model_path.read_bytes())
     tree = emulated_pi()
     tree.ensure()
-    command = [PYTHON, "-B", "-m", "hivewatch", "replay", "/work/pictures", "--config", "/work/config.yaml"]
+    command = [PYTHON, "-B", "-m", "hivewatch", "replay", "/trial/pictures", "--config", "/trial/config.yaml"]
     with Subscriber(broker.port) as subscriber:
         done = tree.run(
             ["sh", "-c", 'rm -rf /tmp/hivewatch-store; exec "$@"', "sh", *command, "--publish", "--json"],
-            mounts={tmp_path: "/work", PROJECT / "hivewatch": "/opt/hivewatch/hivewatch"},
+            mounts={tmp_path: "/trial", PROJECT / "hivewatch": "/opt/hivewatch/hivewatch"},
             environment={"PYTHONPATH": "/opt/hivewatch"},
             timeout_s=EMULATED_LIMIT_S,
         )
