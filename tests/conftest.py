@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,3 +50,13 @@ def log_level_is_put_back() -> Iterator[None]:
     level = package.level
     yield
     package.setLevel(level)
+
+
+@pytest.fixture
+def local_time_is_that_of_paris(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let days begin and summer time change as in Paris, wherever the tests run."""
+    monkeypatch.setenv("TZ", "Europe/Paris")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()

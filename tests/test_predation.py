@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +21,8 @@ from hivewatch.messages.wire import schema
 from hivewatch.predation import Predation
 from hivewatch.pressure import next_level
 from hivewatch.store import Store
+
+pytestmark = pytest.mark.usefixtures("local_time_is_that_of_paris")
 
 CONFIG = Config(hive=HiveConfig(id="h1"))
 GREEN, AMBER, RED = PressureLevel
@@ -93,15 +94,6 @@ class Hive:
     def count_told(self) -> int:
         """Return how often the pressure was told."""
         return sum(message.topic.endswith("/pressure") for message in self.publisher.states)
-
-
-@pytest.fixture(autouse=True)
-def _local_time_is_that_of_paris(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("TZ", "Europe/Paris")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
 
 
 @pytest.fixture

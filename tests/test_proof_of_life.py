@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +25,8 @@ from hivewatch.proof_of_life import ProofOfLife
 from hivewatch.store import Store
 from hivewatch.timing import Stopwatch
 from hivewatch.watch import Step
+
+pytestmark = pytest.mark.usefixtures("local_time_is_that_of_paris")
 
 CONFIG = Config(
     hive=HiveConfig(id="h1", name="Ruche"), health=HealthConfig(interval_s=60, summary_at="21:00")
@@ -95,15 +96,6 @@ class Hive:
 
 FRAME = make_frame()
 SIGHTED = make_sighting(), compose(make_sighting(), CONFIG.hive, MODEL, "hivewatch", 90)
-
-
-@pytest.fixture(autouse=True)
-def _local_time_is_that_of_paris(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("TZ", "Europe/Paris")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
 
 
 @pytest.fixture

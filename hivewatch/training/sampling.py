@@ -23,10 +23,9 @@ from hivewatch.training.recipe import Recipe
 
 BEE = "honeybee"
 LARGEST_SCALE = 2.5
-LOOK_ALIKES = ("crabro", "mandarinia")
+LOOK_ALIKES = ("crabro", "mandarinia")  # shrunk to a few pixels nobody could tell them from velutina
 LOOK_ALIKE_SHARE = 0.25
 """Of the photographs without Vespa velutina: how often one of another hornet is drawn."""
-LARGE_ONLY = LOOK_ALIKES  # shrunk to a few pixels nobody could tell them from velutina
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +169,7 @@ class Sampler:
         """A close-up, as large as in a frame filled by it or shrunk towards what a hive camera sees."""
         picture, pixels = _pick(self._photos_of(rng), rng)
         height, width = pixels.shape[:2]
-        least_px = 160 if picture.species in LARGE_ONLY or picture.hornet else 60
+        least_px = 160 if picture.species in LOOK_ALIKES or picture.hornet else 60
         if picture.domain == "crop":
             long_side_px = rng.uniform(18, 80)
         else:
