@@ -33,17 +33,20 @@ def locate(cam: Map, extent: Box, level: float) -> Location:
 def _peak_offset(cam: Map, row: int, column: int) -> tuple[float, float]:
     """Return how far right and down of its cell's centre the peak lies, in cells, up to half of one.
 
-    A parabola through the cell and its neighbours brings the mean error on drawn blobs from 0.4 cells to 0.1.
+    It is the centre of the probability in the cell and those around it. Beyond the border there is none: a
+    hornet that the frame cuts off lies inside.
     """
-    around = np.pad(cam, 1, mode="edge")[row : row + 3, column : column + 3]
-    return _vertex(*around[1, :]), _vertex(*around[:, 1])
-
-
-def _vertex(before: float, at: float, after: float) -> float:
-    curvature = float(before) - 2.0 * float(at) + float(after)
-    if curvature >= 0.0:
-        return 0.0
-    return min(max(0.5 * (float(before) - float(after)) / curvature, -0.5), 0.5)
+    top, left = max(row - 1, 0), max(column - 1, 0)
+    around = cam[top : row + 2, left : column + 2].astype(np.float64)
+    hornet = 1.0 / (1.0 + np.exp(-around))
+    down, across = (
+        np.arange(n) + first for n, first in zip(around.shape, (top - row, left - column), strict=True)
+    )
+    total = hornet.sum()
+    return (
+        float(np.clip((hornet.sum(0) * across).sum() / total, -0.5, 0.5)),
+        float(np.clip((hornet.sum(1) * down).sum() / total, -0.5, 0.5)),
+    )
 
 
 def _region(cam: Map, row: int, column: int, level: float) -> tuple[float, float, float, float]:

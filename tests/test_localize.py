@@ -87,6 +87,12 @@ def test_the_peak_is_found_to_a_fraction_of_a_cell() -> None:
     assert np.mean(errors) < 0.15
 
 
+def test_a_hornet_that_the_frame_cuts_off_is_pointed_at_inside_the_frame() -> None:
+    """Its evidence is highest in the last row of cells; beyond the border there is nothing to point at."""
+    peak = locate(blob(8, 11.2), WHOLE, 0.2).peak
+    assert peak.y * 11 == pytest.approx(10.4, abs=0.2)
+
+
 def test_only_the_region_around_the_peak_is_boxed() -> None:
     """A second, lower and separate hornet does not widen the box."""
     cam = np.maximum(blob(4, 5), blob(15, 5) - 1)
