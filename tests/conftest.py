@@ -10,7 +10,12 @@ from pathlib import Path
 
 import pytest
 from brokers import Broker
+from hypothesis import settings
 from models import make_untrained_model
+
+# A machine with other work is slow, not wrong.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
