@@ -144,7 +144,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("data", type=Path, metavar="DATA", help="folder with train and val, or an index.csv")
     train.add_argument("--recipe", type=Path, metavar="FILE", help="training recipe (default: the built-in)")
     train.add_argument(
-        "--weights", default="imagenet", help="'imagenet' (downloaded) or a file to start from"
+        "--weights",
+        default="imagenet",
+        help="'imagenet' (downloaded), or a file to start from: its weights, a checkpoint or a model",
     )
     train.add_argument("--out", type=Path, default=Path("runs/latest"), metavar="DIR", help="run folder")
     train.add_argument("--resume", action="store_true", help="go on where the run in --out was interrupted")

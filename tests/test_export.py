@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import hivewatch
-from hivewatch.classifier import load_graph, read_model_info
+from hivewatch.classifier import load_graph, read_model_info, released_model
 from hivewatch.errors import ModelError
-from hivewatch.training.export import Description, export_model
+from hivewatch.training.export import Description, export_model, is_model_file, unfold
 from hivewatch.training.network import POOLINGS, HornetNet, normalise
 
 DESCRIPTION = Description(
@@ -140,3 +140,28 @@ def test_no_builtin_that_is_gone_is_left_to_be_mistaken_for_a_list(tmp_path: Pat
     names = torch.jit._builtins._get_builtin_table().values()
     assert names
     assert not [name for name in names if name.startswith("quantized_decomposed")]
+
+
+def test_a_model_file_can_be_trained_further(tmp_path: Path) -> None:
+    """A new network filled from it computes the same map, in the layers it will be trained in."""
+    exported, net = make_net(), HornetNet()
+    path = tmp_path / "model.pt"
+    export_model(exported, path, DESCRIPTION)
+    unfold(net, path)
+    frames = normalise(torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8))
+    with torch.inference_mode():
+        expected, found = exported.forward_map(frames), net.eval().forward_map(frames)
+    torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)  # float16 on the way
+
+
+def test_a_state_dict_is_no_model_file(tiny_model_path: Path, tmp_path: Path) -> None:
+    torch.save({"fc.weight": torch.zeros(1)}, tmp_path / "weights.pt")
+    (tmp_path / "text.pt").write_text("no zip at all")
+    assert is_model_file(tiny_model_path)
+    assert not is_model_file(tmp_path / "weights.pt")
+    assert not is_model_file(tmp_path / "text.pt")
+
+
+def test_a_model_in_integers_is_not_trained_further() -> None:
+    with pytest.raises(ModelError, match="in integers and cannot be trained"):
+        unfold(HornetNet(), released_model("int8"))

@@ -1,5 +1,7 @@
 """Crops to train on: what is in them is what their boxes and labels say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from training_pictures import draw_frame, draw_shots
@@ -9,9 +11,9 @@ from hivewatch.errors import DataError
 from hivewatch.training.augment import paste, photograph
 from hivewatch.training.crops import Crop
 from hivewatch.training.cutouts import Cutout, cut_out
-from hivewatch.training.dataset import HORNET, Insect
+from hivewatch.training.dataset import DOUBTFUL, HORNET, Insect
 from hivewatch.training.recipe import Recipe, Shares
-from hivewatch.training.sampling import Place, Sampler
+from hivewatch.training.sampling import Place, Sampler, _shadow
 
 NOTHING = dict.fromkeys(Shares.model_fields, 0.0)
 
@@ -137,10 +139,46 @@ def test_a_paste_is_boxed_tightly() -> None:
     cutout = Cutout(np.full((20, 20, 3), 255, np.uint8), np.full((20, 20), 255, np.uint8), hornet=True)
     for seed in range(20):
         pixels, box = paste(base, cutout, (32.0, 32.0), 24, np.random.default_rng(seed))
-        rows, columns = np.where(pixels.max(2) > 100)
+        rows, columns = np.where(pixels.max(2) > 0.4 * pixels.max())
         assert box is not None
         assert box[0] == pytest.approx(columns.min(), abs=3)
         assert box[3] == pytest.approx(rows.max() + 1, abs=3)
+
+
+def test_a_shadow_dims_the_ground_and_leaves_its_texture() -> None:
+    base = np.full((64, 64, 3), 200, np.uint8)
+    base[::2] = 100
+    shadow = _shadow(np.full((20, 20), 255, np.uint8), np.random.default_rng(0))
+    pixels, box = paste(base, shadow, (32.0, 32.0), 30, np.random.default_rng(2))
+    assert box is not None
+    middle, around = pixels[30:34, 30:34], pixels[:4, :4]
+    assert not shadow.hornet
+    assert middle.mean() < 0.75 * around.mean()
+    assert middle.max() > 1.7 * middle.min()
+
+
+def test_hornets_are_pasted_into_photographs_too() -> None:
+    """Their ground is other than that of the few hives."""
+    shots = draw_shots(12) + [
+        (
+            replace(picture, species="wasp", hornet=False, domain="photo", insects=()),
+            np.full_like(pixels, 255),
+        )
+        for picture, pixels in draw_shots(6)
+    ]
+    sampler = Sampler(shots, [], recipe(pasted=1))
+    drawn = [sampler.draw(np.random.default_rng(i)) for i in range(60)]
+    white = [crop for crop in drawn if (crop.pixels == 255).mean() > 0.5]
+    assert 5 < len(white) < 40
+    assert any(crop.hornets for crop in white)
+
+
+def test_what_nobody_can_tell_has_no_vote() -> None:
+    (picture, pixels), *_ = draw_shots(1)
+    shot = replace(picture, hornet=False, insects=(Insect(DOUBTFUL, picture.hornet_boxes[0]),)), pixels
+    drawn = [Sampler([shot], [], recipe(background=1)).draw(np.random.default_rng(i)) for i in range(20)]
+    assert not any(crop.hornets for crop in drawn)
+    assert any(crop.doubtful and crop.hornet is None for crop in drawn)
 
 
 def test_boxes_too_small_to_tell_are_doubtful() -> None:

@@ -11,6 +11,8 @@ from training_pictures import write_data, write_weights
 
 from hivewatch.errors import DataError, ModelError
 from hivewatch.training import train as training
+from hivewatch.training.export import unfold
+from hivewatch.training.network import HornetNet
 from hivewatch.training.recipe import Recipe, Shares, read_recipe
 from hivewatch.training.train import BEST, HISTORY, LAST, load_network, train
 
@@ -106,6 +108,14 @@ def test_a_run_can_start_from_the_checkpoint_of_an_earlier_one(finished: Path) -
     run = training.Run(RECIPE, finished / LAST)
     assert torch.equal(run.net.classifier.weight, earlier.classifier.weight)
     assert run.step == 0
+
+
+def test_a_run_can_start_from_a_model_file(data: Path, tiny_model_path: Path, tmp_path: Path) -> None:
+    train(data, RECIPE.model_copy(update={"epochs": 1}), tmp_path, weights=tiny_model_path)
+    started = HornetNet()
+    unfold(started, tiny_model_path)
+    trained, _, _ = load_network(tmp_path / LAST)
+    torch.testing.assert_close(trained.body.layer1[0].conv1.weight, started.body.layer1[0].conv1.weight)
 
 
 def test_training_lowers_the_loss(data: Path, weights: Path, tmp_path: Path) -> None:

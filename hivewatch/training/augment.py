@@ -13,6 +13,9 @@ from hivewatch.training.cutouts import Cutout
 
 Rng = np.random.Generator
 
+BACKLIT_SHARE = 0.25
+"""How many of the pasted insects are darker than their surroundings, as against a bright board."""
+
 
 def photograph(pixels: Pixels, rng: Rng) -> Pixels:
     """Apply a random light, then a random lens and sensor, each in its usual order."""
@@ -118,6 +121,8 @@ def paste(
     layers[..., 3] *= _within(cutout.mask.shape, turn, 2 * reach)
     if rng.random() < 0.3:
         layers = blur_motion(np.asarray(layers, np.uint8), rng)
+    if rng.random() < BACKLIT_SHARE:
+        layers[..., :3] = layers[..., :3] * rng.uniform(0.3, 0.8)
     return _blend(
         base, layers, (round(centre[0]) - reach, round(centre[1]) - reach), light=rng.uniform(0, 0.6)
     )
@@ -139,7 +144,7 @@ def _blend(
         return base, None
     part = layers[y0 - corner[1] : y1 - corner[1], x0 - corner[0] : x1 - corner[0]].astype(np.float32)
     piece, alpha = part[..., :3], part[..., 3:] / 255
-    rows, columns = np.where(alpha[..., 0] > 0.5)
+    rows, columns = np.where(alpha[..., 0] > 0.5 * layers[..., 3].max() / 255)
     if len(rows) < 4:
         return base, None
     ground = base[y0:y1, x0:x1].astype(np.float32)

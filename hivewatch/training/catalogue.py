@@ -5,6 +5,7 @@ optional ``.txt`` of YOLO boxes beside it (class 0 is the hornet, every other nu
 catalogue: ``index.csv`` and ``boxes.csv`` with a split per picture. Splits are taken as given, never drawn:
 frames of one camera and day are near-copies, and a random split would measure memory. Folders below the class
 (``val/absence/garden_2026-09-03/*.jpg``) name such scenes; the figures' intervals then take them as wholes.
+Clips in ``train/absence`` are footage of bees to mine false alarms from.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from hivewatch.domain import Box
+from hivewatch.camera.clip import CLIP_SUFFIXES
 from hivewatch.errors import DataError
 from hivewatch.training.corrections import correct, read_corrections
-from hivewatch.training.dataset import HORNET, Catalogue, Insect, Picture
+from hivewatch.training.dataset import HORNET, Catalogue, Insect, Picture, box_from_centre
 
 SPLITS = ("train", "val", "test")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 YOLO_HORNET = 0
+USELESS_CLIP = "a clip is of use without hornets and for training only; cut others into frames"
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +43,7 @@ def read_catalogue(data: Path, *, corrected: bool = True) -> Catalogue:
     catalogue = _read_index(data) if (data / "index.csv").is_file() else _read_folders(data)
     if corrected:
         pictures = correct(catalogue.pictures, data, read_corrections())
-        catalogue = Catalogue(pictures, catalogue.problems)
+        catalogue = replace(catalogue, pictures=pictures)
     training = catalogue.split("train")
     for hornet, name in ((True, "presence"), (False, "absence")):
         if not any(picture.hornet is hornet for picture in training):
@@ -59,7 +61,8 @@ def read_catalogue(data: Path, *, corrected: bool = True) -> Catalogue:
 def _read_index(data: Path) -> Catalogue:
     """Read ``index.csv`` and, where there is one, ``boxes.csv``."""
     insects, problems = _read_box_table(data / "boxes.csv")
-    pictures = []
+    pictures: list[Picture] = []
+    footage: list[Path] = []
     for line, row in _rows(data / "index.csv"):
         try:
             picture = Picture(
@@ -74,11 +77,15 @@ def _read_index(data: Path) -> Catalogue:
             )
         except KeyError as error:
             raise DataError(f"{data / 'index.csv'}, line {line}: the column {error} is missing") from error
-        if picture.path.is_file():
-            pictures.append(picture)
-        else:
+        if not picture.path.is_file():
             problems.append(f"{picture.path}: named in index.csv but not there")
-    return Catalogue(tuple(pictures), tuple(problems))
+        elif picture.path.suffix.lower() not in CLIP_SUFFIXES:
+            pictures.append(picture)
+        elif picture.split == "train" and not picture.hornet:
+            footage.append(picture.path)
+        else:
+            problems.append(f"{picture.path}: {USELESS_CLIP}")
+    return Catalogue(tuple(pictures), tuple(problems), tuple(footage))
 
 
 def _read_box_table(path: Path) -> tuple[dict[str, list[Insect]], list[str]]:
@@ -89,7 +96,7 @@ def _read_box_table(path: Path) -> tuple[dict[str, list[Insect]], list[str]]:
         return insects, problems
     for line, row in _rows(path):
         try:
-            box = _box_from_centre(*(float(row[key]) for key in "xywh"))
+            box = box_from_centre(*(float(row[key]) for key in "xywh"))
             insects[row["file"]].append(Insect(row["class"], box))
         except (KeyError, TypeError, ValueError) as error:
             problems.append(f"{path}, line {line}: not a box ({error})")
@@ -116,6 +123,7 @@ def _read_folders(data: Path) -> Catalogue:
         )
     pictures: list[Picture] = []
     problems: list[str] = []
+    footage: list[Path] = []
     for split in SPLITS:
         for label in ("presence", "absence"):
             folder = data / split / label
@@ -123,7 +131,12 @@ def _read_folders(data: Path) -> Catalogue:
                 if (data / split).is_dir():
                     raise DataError(f"{folder}: there is no such folder, and {data / split} needs it")
                 continue
-            for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
+            clips = _below(folder, CLIP_SUFFIXES)
+            if (split, label) == ("train", "absence"):
+                footage = clips
+            else:
+                problems += [f"{clip}: {USELESS_CLIP}" for clip in clips]
+            for path in _below(folder, SUFFIXES):
                 scene = path.parent.relative_to(folder).as_posix().removeprefix(".")
                 picture = _folder_picture(path, split, scene, hornet=label == "presence")
                 try:
@@ -131,7 +144,11 @@ def _read_folders(data: Path) -> Catalogue:
                 except DataError as error:
                     problems.append(str(error))
                     pictures.append(picture)
-    return Catalogue(tuple(pictures), tuple(problems))
+    return Catalogue(tuple(pictures), tuple(problems), tuple(footage))
+
+
+def _below(folder: Path, suffixes: frozenset[str]) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
 
 
 def _folder_picture(path: Path, split: str, scene: str, *, hornet: bool) -> Picture:
@@ -149,18 +166,8 @@ def _read_yolo(path: Path) -> tuple[Insect, ...]:
             continue
         try:
             kind, x, y, width, height = int(fields[0]), *(float(field) for field in fields[1:5])
-            box = _box_from_centre(x, y, width, height)
+            box = box_from_centre(x, y, width, height)
         except ValueError as error:
             raise DataError(f"{path}, line {number}: not 'class x y width height' ({error})") from error
         insects.append(Insect(HORNET if kind == YOLO_HORNET else "other", box))
     return tuple(insects)
-
-
-def _box_from_centre(x: float, y: float, width: float, height: float) -> Box:
-    """A box from centre and size, clipped to the picture; raises ValueError where nothing is left of it."""
-    box = Box(
-        max(0.0, x - width / 2), max(0.0, y - height / 2), min(1.0, x + width / 2), min(1.0, y + height / 2)
-    )
-    if not (box.x0 < box.x1 and box.y0 < box.y1):
-        raise ValueError("it has no area inside the picture")
-    return box

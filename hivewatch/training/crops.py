@@ -23,8 +23,8 @@ class Crop:
     """What one training example shows. Boxes are left, top, right, bottom in pixels of the crop.
 
     ``hornets`` are in view; ``doubtful`` are places that vote neither way (a hornet cut off by the border, or
-    too small to tell). ``hornet`` is the label of the whole crop, None where it is not known; ``boxed`` tells
-    whether the cells outside all boxes are known to show no hornet.
+    what is too small or too blurred to tell). ``hornet`` is the label of the whole crop, None where it is
+    not known; ``boxed`` tells whether the cells outside all boxes are known to show no hornet.
     """
 
     pixels: Pixels
@@ -49,7 +49,7 @@ def cut(
         return _flip(Crop(out, hornet=True, boxed=False), rng)
     hornets: list[PixelBox] = []
     doubtful: list[PixelBox] = []
-    for box in picture.hornet_boxes:
+    for box in (*picture.hornet_boxes, *picture.doubtful_boxes):
         place = (
             (box.x0 * width - corner[0]) * scale,
             (box.y0 * height - corner[1]) * scale,
@@ -60,7 +60,8 @@ def cut(
         share = (x1 - x0) * (y1 - y0) / ((place[2] - place[0]) * (place[3] - place[1]))
         if share > 0:
             large = max(place[2] - place[0], place[3] - place[1]) >= SMALLEST_HORNET_PX
-            (hornets if share >= LEAST_VISIBLE and large else doubtful).append((x0, y0, x1, y1))
+            sure = share >= LEAST_VISIBLE and large and box not in picture.doubtful_boxes
+            (hornets if sure else doubtful).append((x0, y0, x1, y1))
     return _flip(Crop(out, tuple(hornets), tuple(doubtful), label(hornets, doubtful)), rng)
 
 

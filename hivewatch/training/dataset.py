@@ -13,6 +13,8 @@ from hivewatch.domain import Box, Pixels
 from hivewatch.errors import DataError
 
 HORNET = "velutina"
+DOUBTFUL = "doubtful"
+"""The species of what nobody can tell from a hornet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +52,30 @@ class Picture:
     @property
     def hornet_boxes(self) -> tuple[Box, ...]:
         """The boxes of the hornets, normalised."""
-        return tuple(insect.box for insect in self.insects if insect.species == HORNET)
+        return self._boxes_of(HORNET)
+
+    @property
+    def doubtful_boxes(self) -> tuple[Box, ...]:
+        """The boxes of what nobody can tell, normalised."""
+        return self._boxes_of(DOUBTFUL)
+
+    def _boxes_of(self, species: str) -> tuple[Box, ...]:
+        return tuple(insect.box for insect in self.insects if insect.species == species)
 
     @property
     def name(self) -> str:
         """Folder and file name: what reports call the picture."""
         return f"{self.path.parent.name}/{self.path.name}"
+
+
+def box_from_centre(x: float, y: float, width: float, height: float) -> Box:
+    """A box from centre and size, clipped to the picture; raises ValueError where nothing is left of it."""
+    box = Box(
+        max(0.0, x - width / 2), max(0.0, y - height / 2), min(1.0, x + width / 2), min(1.0, y + height / 2)
+    )
+    if not (box.x0 < box.x1 and box.y0 < box.y1):
+        raise ValueError("it has no area inside the picture")
+    return box
 
 
 Shot = tuple[Picture, Pixels]
@@ -64,10 +84,14 @@ Shot = tuple[Picture, Pixels]
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """All pictures of a data folder, and a sentence about each thing in it that could not be used."""
+    """All pictures of a data folder, and a sentence about each thing in it that could not be used.
+
+    ``footage``: clips of hives without hornets, to train on.
+    """
 
     pictures: tuple[Picture, ...]
     problems: tuple[str, ...] = ()
+    footage: tuple[Path, ...] = ()
 
     def split(self, *names: str) -> tuple[Picture, ...]:
         """The pictures of the splits called ``names``; ``val`` also means every ``val_...``."""

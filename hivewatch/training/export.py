@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from hivewatch.classifier import DESCRIPTION_FILE, FORMAT, FORMAT_VERSION, load_graph
+from hivewatch.classifier import DESCRIPTION_FILE, FORMAT, FORMAT_VERSION, load_graph, read_model_info
 from hivewatch.closer import Closer
 from hivewatch.domain import Pixels
 from hivewatch.errors import ModelError
@@ -113,6 +113,45 @@ def fold(net: HornetNet) -> HornetNet:
         if block.downsample is not None:
             block.downsample = fuse_conv_bn_eval(block.downsample[0], block.downsample[1])
     return folded
+
+
+def is_model_file(path: Path) -> bool:
+    """Whether ``path`` is a model file of ours, whole or not; a state dict of torch is none."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith(f"/extra/{DESCRIPTION_FILE}") for name in archive.namelist())
+
+
+def unfold(net: HornetNet, path: Path) -> None:
+    """Fill ``net`` from a float model file: to train the released model further, on one's own hives say.
+
+    What was folded into the convolutions becomes a batch norm that changes nothing but adds their bias.
+    Raises ModelError if the file is no model of ours, or one in integers.
+    """
+    if read_model_info(path).precision != "float":
+        raise ModelError(f"{path}: computes in integers and cannot be trained; start from the float model")
+    graph: Any = load_graph(path)
+    state = {
+        name.removeprefix("net."): value
+        for name, value in graph.state_dict().items()
+        if name.startswith(("net.body.", "net.classifier."))
+    }
+    body = {name: value for name, value in state.items() if name.startswith("body.")}
+    for name, value in body.items():
+        layer, _, kind = name.rpartition(".")
+        if layer.endswith("downsample"):
+            convolution, norm = f"{layer}.0", f"{layer}.1"
+        else:
+            convolution, norm = layer, layer.replace("conv", "bn")
+        del state[name]
+        state[f"{convolution}.weight" if kind == "weight" else f"{norm}.bias"] = value
+    for name, module in net.named_modules():
+        if isinstance(module, nn.BatchNorm2d):
+            ones = torch.ones(module.num_features)
+            state |= {f"{name}.weight": ones, f"{name}.running_mean": ones * 0}
+            state |= {f"{name}.running_var": ones - module.eps}
+    net.load_state_dict(net.state_dict() | state)
 
 
 def _describe(net: HornetNet, description: Description) -> dict[str, Any]:

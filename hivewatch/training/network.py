@@ -123,6 +123,23 @@ def normalise(x: Tensor) -> Tensor:
     return (x.float() / 255.0 - mean) / std
 
 
+def best_device() -> torch.device:
+    """The GPU where there is one that torch can use, else the processor."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def mixed_precision(device: torch.device, *, wanted: bool) -> torch.autocast:
+    """A context in which convolutions compute in bfloat16, if ``wanted`` and the hardware does it itself.
+
+    Where it is imitated it is no use: on a processor with AVX2 only, a batch of 2.5 seconds took 43.
+    """
+    if device.type == "cuda":
+        itself = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        itself = torch.cpu._is_avx512_bf16_supported()
+    return torch.autocast(device.type, torch.bfloat16, enabled=wanted and itself)
+
+
 def _read_state(weights: Path | str) -> dict[str, Tensor]:
     try:
         if weights == "imagenet":

@@ -2,7 +2,7 @@
 
 A hornet at a hive takes about 5 % of the frame's longer side; the crops show it so, and up to three times
 larger or smaller. Few apiaries have hornets in the data, so hornets are also cut out and laid into frames of
-other hives; bees and empty ground are laid in the same way, so that having been pasted says nothing.
+other hives; bees, shadows and empty ground are laid in the same way, so that having been pasted says nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from hivewatch.domain import Box, Pixels
@@ -26,6 +27,8 @@ LARGEST_SCALE = 2.5
 LOOK_ALIKES = ("crabro", "mandarinia")  # shrunk to a few pixels nobody could tell them from velutina
 LOOK_ALIKE_SHARE = 0.25
 """Of the photographs without Vespa velutina: how often one of another hornet is drawn."""
+PHOTO_GROUND_SHARE = 0.35
+"""Of the pasted crops: how often the ground is a photograph's. The hives' own ground is of few places."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,9 @@ class Sampler:
         self._bees = _by(hive, _camera, lambda p: any(i.species == BEE for i in p.insects) and _known(p))
         self._any = _by(hive, _camera, _known)
         self._photos = _by(shots, lambda p: p.species, lambda p: p.domain != "hive")
+        self._photos_without_hornets = _by(
+            shots, lambda p: p.species, lambda p: p.domain == "photo" and not p.hornet
+        )
         cutouts = cut_out(shots)
         self._hornet_cutouts = [cutout for cutout in cutouts if cutout.hornet]
         self._bee_cutouts = [cutout for cutout in cutouts if not cutout.hornet]
@@ -130,8 +136,8 @@ class Sampler:
         return self._cut(picture, pixels, (x, y), scale, rng)
 
     def _pasted(self, rng: Rng) -> Crop:
-        """A frame without hornets, into which hornets, bees and patches of other frames are laid."""
-        crop = self._anywhere(*_pick(self._empty, rng), rng)
+        """Ground without hornets, into which hornets, bees, shadows and patches of other frames are laid."""
+        crop = self._ground(rng)
         pixels, hornets, doubtful = crop.pixels, list(crop.hornets), list(crop.doubtful)
         for _ in range(int(rng.integers(1, 4))):
             cutout, size_px = self._something(rng)
@@ -141,14 +147,26 @@ class Sampler:
                 (hornets if max(box[2] - box[0], box[3] - box[1]) > 0.7 * size_px else doubtful).append(box)
         return Crop(pixels, tuple(hornets), tuple(doubtful), label(hornets, doubtful))
 
+    def _ground(self, rng: Rng) -> Crop:
+        """A place without hornets: of a hive frame, or now and then of a photograph, for its other plants."""
+        others = self._photos_without_hornets
+        if others and rng.random() < PHOTO_GROUND_SHARE:
+            picture, pixels = _pick(others, rng)
+            height, width = pixels.shape[:2]
+            scale = float(np.exp(rng.uniform(np.log(0.65), np.log(1.6))))
+            return self._cut(picture, pixels, (rng.uniform(0, width), rng.uniform(0, height)), scale, rng)
+        return self._anywhere(*_pick(self._empty, rng), rng)
+
     def _something(self, rng: Rng) -> tuple[Cutout, float]:
-        """What to paste, and how long to show it: a hornet, a bee, or empty ground in a hornet's outline."""
+        """What to paste, and how long to show it: a hornet, or what may be taken for one."""
         size_px, kind = self._insect_px(rng), rng.random()
         hornet = self._hornet_cutouts[rng.integers(len(self._hornet_cutouts))]
         if kind < 0.5:
             return hornet, size_px
-        if kind < 0.75 and self._bee_cutouts:
+        if kind < 0.72 and self._bee_cutouts:
             return self._bee_cutouts[rng.integers(len(self._bee_cutouts))], size_px * rng.uniform(0.5, 1.1)
+        if kind < 0.85:
+            return _shadow(hornet.mask, rng), size_px
         picture, pixels = _pick(self._any, rng)
         return self._empty_ground(picture, pixels, hornet.mask, rng), size_px
 
@@ -227,6 +245,13 @@ class Sampler:
         self, picture: Picture, pixels: Pixels, centre: tuple[float, float], scale: float, rng: Rng
     ) -> Crop:
         return cut(picture, pixels, centre, scale, self.recipe.crop_px, rng)
+
+
+def _shadow(mask: Mask, rng: Rng) -> Cutout:
+    """What an insect of that outline in flight throws on the ground: it dims it and leaves its texture."""
+    depth = rng.uniform(0.3, 0.65)
+    soft = cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.5, 4.0))
+    return Cutout(np.zeros((*mask.shape, 3), np.uint8), np.asarray(soft * depth, np.uint8), hornet=False)
 
 
 def _by(

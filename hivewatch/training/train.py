@@ -24,7 +24,9 @@ from hivewatch.training.catalogue import read_catalogue
 from hivewatch.training.crops import Crop
 from hivewatch.training.dataset import Catalogue, Shot, decode_all
 from hivewatch.training.duplicates import warn_of_copies
-from hivewatch.training.network import HornetNet, normalise
+from hivewatch.training.export import is_model_file, unfold
+from hivewatch.training.footage import footage_shots
+from hivewatch.training.network import HornetNet, best_device, mixed_precision, normalise
 from hivewatch.training.objective import NO_VOTE, map_loss, map_target, pooled_loss
 from hivewatch.training.recipe import Recipe, parse_recipe
 from hivewatch.training.sampling import Place, Sampler
@@ -58,9 +60,9 @@ def train(data: Path, recipe: Recipe, out: Path, *, weights: Path | str, resume:
     """Train by ``recipe`` on the training split of ``data``; return the checkpoint that validated best.
 
     ``out`` gets ``last.ckpt`` and ``best.ckpt`` (network, averaged network, optimiser, recipe, history) and
-    ``history.json``. ``weights``: a ResNet18 state dict, ``imagenet``, or the checkpoint (``.ckpt``) of an
-    earlier run to train further. ``resume`` goes on from ``last.ckpt`` with the recipe in it. Raises
-    DataError for unusable data and ModelError for unusable weights.
+    ``history.json``. ``weights``: a ResNet18 state dict, ``imagenet``, or, to train further, the checkpoint
+    (``.ckpt``) of an earlier run or a model file. ``resume`` goes on from ``last.ckpt`` with the recipe in
+    it. Raises DataError for unusable data and ModelError for unusable weights.
     """
     state = _read_checkpoint(out / LAST) if resume else None
     recipe = parse_recipe(state["recipe"]) if state else recipe
@@ -73,6 +75,7 @@ def train(data: Path, recipe: Recipe, out: Path, *, weights: Path | str, resume:
         )
     warn_of_copies(catalogue.pictures)
     shots = _decode(catalogue, "train", recipe.decode_long_side_px)
+    shots += _decode_footage(catalogue, recipe.decode_long_side_px)
     checks = _thinned(_decode(catalogue, "val", recipe.frame_long_side_px), recipe)
     sampler = Sampler(shots, simulated_shots(recipe.simulated_frames, recipe.seed), recipe)
 
@@ -108,7 +111,8 @@ class Run:
         self.net = HornetNet(recipe.pooling, recipe.layer4_stride, recipe.top_cells)
         if weights is not None:
             _start(self.net, weights, recipe.fresh)
-        self.net.to(memory_format=torch.channels_last)
+        self.device = best_device()
+        self.net.to(self.device).to(memory_format=torch.channels_last)
         for name in recipe.frozen:
             self.net.body.get_submodule(name).requires_grad_(False)
         self.average = AveragedModel(self.net, multi_avg_fn=get_ema_multi_avg_fn(recipe.average_decay))  # type: ignore[no-untyped-call]
@@ -188,10 +192,11 @@ def _one_epoch(run: Run, sampler: Sampler, epoch: int) -> tuple[float, float, fl
     recipe, totals, known = run.recipe, np.zeros(3), 0
     steps = math.ceil(recipe.crops_per_epoch / recipe.batch)
     run.net.eval()  # batch norms keep the statistics they came with: the batches are too small and too alike
-    for pixels, target, label in tqdm(_batches(sampler, run.net, epoch), total=steps, desc=f"epoch {epoch}"):
+    for batch in tqdm(_batches(sampler, run.net, epoch), total=steps, desc=f"epoch {epoch}"):
+        pixels, target, label = (tensor.to(run.device) for tensor in batch)
         for group in run.optimiser.param_groups:
             group["lr"] = group["peak"] * run.rate(run.step / (steps * recipe.epochs))
-        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.mixed_precision):
+        with mixed_precision(run.device, wanted=recipe.mixed_precision):
             cam = run.net.forward_map(normalise(pixels).contiguous(memory_format=torch.channels_last)).float()
         pooled = run.net.pool(cam)
         on_map = map_loss(cam, target, recipe.focal_gamma)
@@ -242,10 +247,13 @@ def _label(crop: Crop) -> float:
 
 
 def _start(net: HornetNet, weights: Path | str, fresh: tuple[str, ...]) -> None:
-    """Fill ``net`` from a checkpoint of an earlier run, or from a ResNet18 that knows no hornets."""
+    """Fill ``net`` from a checkpoint of an earlier run, a model file, or a ResNet18 that knows no hornets."""
     if isinstance(weights, Path) and weights.suffix == CHECKPOINT_SUFFIX:
         earlier, _, _ = load_network(weights)
         net.load_state_dict(earlier.state_dict())
+        return
+    if isinstance(weights, Path) and is_model_file(weights):
+        unfold(net, weights)
         return
     net.load_backbone(weights, fresh)
     nn.init.normal_(net.classifier.weight, std=0.01)
@@ -258,6 +266,15 @@ def _decode(catalogue: Catalogue, split: str, long_side_px: int) -> list[Shot]:
     for problem in problems:
         log.warning("%s", problem)
     log.info("%d pictures to %s on, %d unreadable", len(shots), split, len(problems))
+    return shots
+
+
+def _decode_footage(catalogue: Catalogue, long_side_px: int) -> list[Shot]:
+    shots, problems = footage_shots(catalogue.footage, long_side_px)
+    for problem in problems:
+        log.warning("%s", problem)
+    if catalogue.footage:
+        log.info("%d frames of %d clips without hornets", len(shots), len(catalogue.footage))
     return shots
 
 

@@ -15,7 +15,7 @@ from hivewatch.classifier import fit_to_input
 from hivewatch.domain import Box, Map, Point
 from hivewatch.training.dataset import Picture, Shot
 from hivewatch.training.metrics import auroc, recall_at_fpr
-from hivewatch.training.network import HornetNet, normalise
+from hivewatch.training.network import HornetNet, mixed_precision, normalise
 from hivewatch.training.places import points_at
 from hivewatch.training.recipe import Recipe
 from hivewatch.training.sampling import Place
@@ -77,7 +77,10 @@ def false_alarms(net: HornetNet, shots: Sequence[Shot], recipe: Recipe, round_nu
     maps = frame_maps(net, [shot for _, shot in chosen], recipe, "mine")
     for (index, _), (shot, _, cam) in zip(chosen, maps, strict=True):
         places += [
-            Place(index, x, y) for x, y in _false_peaks(cam, shot[0].hornet_boxes, recipe.mined_per_frame)
+            Place(index, x, y)
+            for x, y in _false_peaks(
+                cam, (*shot[0].hornet_boxes, *shot[0].doubtful_boxes), recipe.mined_per_frame
+            )
         ]
     return places
 
@@ -86,13 +89,15 @@ def frame_maps(
     net: HornetNet, shots: Sequence[Shot], recipe: Recipe, task: str
 ) -> Iterator[tuple[Shot, float, Map]]:
     """Each picture with its pooled logit and its map, seen whole as the daemon sees it."""
+    device = net.scale.device
     for shot in tqdm(shots, desc=task):
         pixels = torch.from_numpy(fit_to_input(shot[1], recipe.frame_long_side_px, STEP_PX)).permute(2, 0, 1)[
             None
         ]
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=recipe.mixed_precision):
+        pixels = pixels.to(device)
+        with torch.inference_mode(), mixed_precision(device, wanted=recipe.mixed_precision):
             cam = net.forward_map(normalise(pixels).contiguous(memory_format=torch.channels_last)).float()
-        yield shot, float(net.pool(cam)), cam[0, 0].numpy()
+        yield shot, float(net.pool(cam)), cam[0, 0].cpu().numpy()
 
 
 def _peak(cam: Map) -> Point:
