@@ -180,6 +180,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     export.add_argument("model", type=Path, metavar="MODEL", help="file to write")
     export.add_argument(
+        "--average-with",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="average the weights with those of another checkpoint or model that began from the same weights",
+    )
+    export.add_argument(
         "--name", default="hivewatch-resnet18", help="name of the model (default: %(default)s)"
     )
     export.add_argument("--version", default="0", help="version of the model")
@@ -452,7 +460,7 @@ def _export(arguments: argparse.Namespace) -> int:
     )
     model: Path = arguments.model
     int8 = model.with_stem(f"{model.stem}-int8") if arguments.int8 else None
-    released = release(arguments.checkpoint, arguments.data, model, description, int8)
+    released = release(arguments.checkpoint, arguments.data, model, description, int8, arguments.average_with)
     files = f"{model}" if int8 is None else f"{model}, {int8}"
     print(f"{files}: {released.name} {released.version}, box level {released.box_level:.2f}")
     return 0

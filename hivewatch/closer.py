@@ -17,7 +17,7 @@ from pydantic import Field
 from hivewatch.domain import Map, Point, View
 
 _LEAST_SCORE = 1e-6
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=-1000.0, le=1000.0)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +34,14 @@ class Closer:
     zoom: Annotated[float, Field(gt=1.0, le=8.0)]
     window_px: Annotated[int, Field(ge=32, le=1024)]
     from_score: Annotated[float, Field(ge=0.0, le=1.0)]
-    first: Finite
-    second: Finite
-    offset: Finite
+    first: Weight
+    second: Weight
+    offset: Weight
 
     def score(self, first: float, closest: float) -> float:
         """Return what the first look's score and the highest of the closer looks' amount to, all 0..1."""
         value = self.offset + self.first * logit(first) + self.second * logit(closest)
-        return 1 / (1 + math.exp(-value))
+        return 0.5 + 0.5 * math.tanh(value / 2)  # the logistic function, without overflow
 
     def windows(self, view: View, cam: Map, factor: float) -> list[View]:
         """Return the parts of ``view`` to look at again, most suspicious first.

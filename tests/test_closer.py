@@ -96,6 +96,12 @@ def info(tiny_model_path: Path) -> ModelInfo:
     return replace(read_model_info(tiny_model_path), input_long_side_px=640, cam_stride_px=32, closer=CLOSER)
 
 
+def test_the_largest_weights_allowed_do_not_overflow() -> None:
+    heavy = replace(CLOSER, first=1000.0, second=1000.0, offset=-1000.0)
+    assert heavy.score(0.0, 0.0) == 0.0
+    assert heavy.score(1.0, 1.0) == 1.0
+
+
 def test_a_suspicious_view_is_looked_at_again_and_told_by_its_best_window(info: ModelInfo) -> None:
     eye = Eye(0.5, 0.6, 0.9)
     prediction = Classifier(eye, info).predict(view_of())  # type: ignore[arg-type]

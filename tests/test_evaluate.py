@@ -1,11 +1,13 @@
 """A trained checkpoint becomes a model file, and the file is measured through the daemon's classifier."""
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from test_clips import write_clip
 from test_train import RECIPE
 from training_pictures import write_data, write_weights
@@ -18,11 +20,12 @@ from hivewatch.localize import locate
 from hivewatch.training.catalogue import read_catalogue
 from hivewatch.training.dataset import HORNET, Insect, Picture, decode
 from hivewatch.training.evaluate import Verdict, evaluate, judge, summarise
-from hivewatch.training.export import Description
+from hivewatch.training.export import Description, export_model
 from hivewatch.training.figures import draw_figures, read_history
-from hivewatch.training.release import release
+from hivewatch.training.network import normalise
+from hivewatch.training.release import mean_network, release
 from hivewatch.training.report import Summary
-from hivewatch.training.train import BEST, HISTORY, train
+from hivewatch.training.train import BEST, HISTORY, load_network, train
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +56,22 @@ def test_releasing_leaves_the_same_model_in_integers_beside_it(run: Path, data: 
     pictures = read_catalogue(data).split("val")
     scores = [[v.prediction.score for v in judge(pictures, model)[0]] for model in (floats, integers)]
     assert np.abs(np.subtract(*scores)).max() < 0.1
+
+
+def test_the_weights_of_several_runs_are_averaged(run: Path, tmp_path: Path) -> None:
+    """Of checkpoints and of model files; their batch norms differ, so what they compute is compared."""
+    net, _, _ = load_network(run / BEST)
+    other = copy.deepcopy(net)
+    with torch.no_grad():
+        other.classifier.bias += torch.tensor([0.0, 3.0])
+    export_model(other, tmp_path / "other.pt", Description("test", "0", 0.5, "drawn pictures", "none"))
+    frames = normalise(torch.randint(0, 256, (1, 3, 64, 96), dtype=torch.uint8))
+    with torch.inference_mode():
+        before = net.forward_map(frames)
+        same = mean_network(net, [run / BEST]).forward_map(frames)
+        mixed = mean_network(net, [run / BEST, tmp_path / "other.pt"]).forward_map(frames)
+    torch.testing.assert_close(same, before, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(mixed, before + 1.0, rtol=0.02, atol=0.02)  # a third of 3; float16 on the way
 
 
 def test_scores_are_calibrated_on_the_validation_frames(run: Path, data: Path) -> None:

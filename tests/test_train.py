@@ -110,6 +110,16 @@ def test_a_run_can_start_from_the_checkpoint_of_an_earlier_one(finished: Path) -
     assert run.step == 0
 
 
+def test_a_run_that_goes_on_from_another_learns_from_its_false_alarms_at_once(
+    data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hivewatch.training.validate.ALARM_LOGIT", -100.0)  # anything alarms it
+    recipe = RECIPE.model_copy(update={"epochs": 1})
+    train(data, recipe, tmp_path / "further", weights=finished / BEST)
+    state = torch.load(tmp_path / "further" / LAST, weights_only=True)
+    assert state["hard"]
+
+
 def test_a_run_can_start_from_a_model_file(data: Path, tiny_model_path: Path, tmp_path: Path) -> None:
     train(data, RECIPE.model_copy(update={"epochs": 1}), tmp_path, weights=tiny_model_path)
     started = HornetNet()

@@ -132,14 +132,23 @@ def unfold(net: HornetNet, path: Path) -> None:
     if read_model_info(path).precision != "float":
         raise ModelError(f"{path}: computes in integers and cannot be trained; start from the float model")
     graph: Any = load_graph(path)
-    state = {
-        name.removeprefix("net."): value
-        for name, value in graph.state_dict().items()
-        if name.startswith(("net.body.", "net.classifier."))
-    }
-    body = {name: value for name, value in state.items() if name.startswith("body.")}
-    for name, value in body.items():
+    fill_folded(
+        net,
+        {
+            name.removeprefix("net."): value
+            for name, value in graph.state_dict().items()
+            if name.startswith(("net.body.", "net.classifier."))
+        },
+    )
+
+
+def fill_folded(net: HornetNet, folded: dict[str, Tensor]) -> None:
+    """Fill ``net`` with the body and classifier of one that ``fold`` folded, so that it computes the same."""
+    state = dict(folded)
+    for name, value in folded.items():
         layer, _, kind = name.rpartition(".")
+        if not layer.startswith("body."):
+            continue
         if layer.endswith("downsample"):
             convolution, norm = f"{layer}.0", f"{layer}.1"
         else:

@@ -19,9 +19,18 @@ from hivewatch.localize import locate
 from hivewatch.training.catalogue import read_catalogue
 from hivewatch.training.dataset import Catalogue, Shot, decode_all
 from hivewatch.training.evaluate import judge, whole_view
-from hivewatch.training.export import Description, export_int8, export_model
+from hivewatch.training.export import (
+    Description,
+    export_int8,
+    export_model,
+    fill_folded,
+    fold,
+    is_model_file,
+    unfold,
+)
 from hivewatch.training.figures import draw_figures
 from hivewatch.training.metrics import logistic, platt
+from hivewatch.training.network import HornetNet
 from hivewatch.training.places import best_iou, box_accuracy
 from hivewatch.training.train import load_network
 from hivewatch.training.validate import frame_maps
@@ -40,9 +49,16 @@ log = logging.getLogger(__name__)
 
 
 def release(
-    checkpoint: Path, data: Path, path: Path, description: Description, int8: Path | None = None
+    checkpoint: Path,
+    data: Path,
+    path: Path,
+    description: Description,
+    int8: Path | None = None,
+    others: Sequence[Path] = (),
 ) -> Description:
     """Write the checkpoint's averaged network as a model file; return what the file says of itself.
+
+    ``others``: checkpoints or model files whose weights are averaged with it, see ``mean_network``.
 
     The score is calibrated on the hive frames of the validation splits, of the first look and of both looks
     together; the box level is chosen on boxed training frames. ``box_level``, ``closer`` and ``recipe`` of
@@ -51,6 +67,7 @@ def release(
     Raises DataError where there is nothing to calibrate on.
     """
     net, recipe, history = load_network(checkpoint)
+    net = mean_network(net, others)
     catalogue = read_catalogue(data)
     hive = [p for p in catalogue.split("val") if p.domain == "hive"]
     shots, _ = decode_all(hive, long_side_px=10_000)
@@ -75,6 +92,29 @@ def release(
     verdicts, _ = judge(some, load_classifier(path, threads=0))
     draw_figures(history, verdicts, checkpoint.parent, DecisionConfig().threshold)
     return description
+
+
+def mean_network(net: HornetNet, others: Sequence[Path]) -> HornetNet:
+    """The network whose weights are the mean of those of ``net`` and of ``others``.
+
+    Runs that went on from the same weights lie in one basin: their mean costs what one network does and
+    holds better elsewhere (Wortsman et al. 2022, "Model soups", section 2). Raises ModelError or DataError
+    for files that hold no network.
+    """
+    networks = [net]
+    for other in others:
+        further = HornetNet(net.pooling, net.cam_stride_px // 16, net.top_cells)
+        if is_model_file(other):
+            unfold(further, other)
+        else:
+            further, _, _ = load_network(other)
+        networks.append(further)
+    # Folded first: batch norms of different statistics cannot be averaged one part at a time.
+    states = [fold(network).state_dict() for network in networks]
+    mean = {name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]}
+    result = HornetNet(net.pooling, net.cam_stride_px // 16, net.top_cells)
+    fill_folded(result, mean)
+    return result.eval()
 
 
 def weigh_looks(classifier: Classifier, shots: Sequence[Shot]) -> Closer:

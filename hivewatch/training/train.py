@@ -80,6 +80,8 @@ def train(data: Path, recipe: Recipe, out: Path, *, weights: Path | str, resume:
     sampler = Sampler(shots, simulated_shots(recipe.simulated_frames, recipe.seed), recipe)
 
     run = Run(recipe, weights) if state is None else Run.restored(state)
+    if run.knows_hornets and recipe.mine_every:
+        run.hard = false_alarms(run.averaged, shots, recipe, len(run.history))
     sampler.hard = run.hard
     out.mkdir(parents=True, exist_ok=True)
     for epoch in range(len(run.history), recipe.epochs):
@@ -106,11 +108,13 @@ class Run:
     """What changes while training, and all that a checkpoint must hold to go on."""
 
     def __init__(self, recipe: Recipe, weights: Path | str | None) -> None:
-        """Start a new run; ``weights`` None leaves the network random, to be filled by ``restored``."""
+        """Start a new run; ``weights`` None leaves the network random, to be filled by ``restored``.
+
+        ``knows_hornets``: it goes on from a network that was trained on them.
+        """
         self.recipe = recipe
         self.net = HornetNet(recipe.pooling, recipe.layer4_stride, recipe.top_cells)
-        if weights is not None:
-            _start(self.net, weights, recipe.fresh)
+        self.knows_hornets = weights is not None and _start(self.net, weights, recipe.fresh)
         self.device = best_device()
         self.net.to(self.device).to(memory_format=torch.channels_last)
         for name in recipe.frozen:
@@ -246,19 +250,23 @@ def _label(crop: Crop) -> float:
     return NO_VOTE if crop.hornet is None else float(crop.hornet)
 
 
-def _start(net: HornetNet, weights: Path | str, fresh: tuple[str, ...]) -> None:
-    """Fill ``net`` from a checkpoint of an earlier run, a model file, or a ResNet18 that knows no hornets."""
+def _start(net: HornetNet, weights: Path | str, fresh: tuple[str, ...]) -> bool:
+    """Fill ``net`` from a checkpoint of an earlier run, a model file, or a ResNet18 that knows no hornets.
+
+    Returns whether it knows hornets already, so that its false alarms are worth a look.
+    """
     if isinstance(weights, Path) and weights.suffix == CHECKPOINT_SUFFIX:
         earlier, _, _ = load_network(weights)
         net.load_state_dict(earlier.state_dict())
-        return
+        return True
     if isinstance(weights, Path) and is_model_file(weights):
         unfold(net, weights)
-        return
+        return True
     net.load_backbone(weights, fresh)
     nn.init.normal_(net.classifier.weight, std=0.01)
     odds = math.log(PRIOR / (1 - PRIOR))
     net.classifier.bias = nn.Parameter(torch.tensor([-odds / 2, odds / 2]))
+    return False
 
 
 def _decode(catalogue: Catalogue, split: str, long_side_px: int) -> list[Shot]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from debian_tree import DebianTree, runtime_requirements
 
 PYTHON = "/opt/venv/bin/python"
+OLDEST_TORCH = "/opt/oldest-torch"
+"""A folder for PYTHONPATH with the oldest torch that setup.cfg allows."""
 
 
 def emulated_pi() -> DebianTree:
@@ -22,5 +24,7 @@ def emulated_pi() -> DebianTree:
         script=f"""
             python3 -m venv /opt/venv
             /opt/venv/bin/pip install --quiet --no-cache-dir --only-binary :all: {requirements}
+            /opt/venv/bin/pip install --quiet --no-cache-dir --only-binary :all: --no-deps \\
+                --target {OLDEST_TORCH} 'torch==2.7.*'
         """,
     )

@@ -17,7 +17,7 @@ import torch
 import yaml
 from brokers import Broker, Subscriber, wait_until
 from debian_tree import PROJECT
-from emulated_pi import PYTHON, emulated_pi
+from emulated_pi import OLDEST_TORCH, PYTHON, emulated_pi
 
 from hivewatch.classifier import RELEASED_MODEL
 from hivewatch.training.export import Description, export_int8
@@ -55,9 +55,10 @@ def models(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*.pt"))
 
 
-@pytest.fixture(scope="module")
-def there(folder: Path) -> Any:
-    """What the emulated Pi says of the frames."""
+@pytest.fixture(scope="module", params=["newest", "oldest"])
+def there(folder: Path, request: pytest.FixtureRequest) -> Any:
+    """What the emulated Pi says of the frames, with the newest and the oldest torch for it."""
+    path = "/opt/hivewatch" if request.param == "newest" else f"/opt/hivewatch:{OLDEST_TORCH}"
     tree = emulated_pi()
     tree.ensure()
     done = tree.run(
@@ -67,11 +68,13 @@ def there(folder: Path) -> Any:
             folder: "/trial",
             PROJECT / "hivewatch": "/opt/hivewatch/hivewatch",
         },
-        environment={"PYTHONPATH": "/opt/hivewatch"},
+        environment={"PYTHONPATH": path},
         timeout_s=EMULATED_LIMIT_S,
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    document = json.loads(done.stdout)
+    assert document["torch"].startswith("2.7.") is (request.param == "oldest")
+    return document
 
 
 @pytest.fixture(scope="module")
