@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hivewatch import __version__
+from hivewatch.cli_training import add_commands
 from hivewatch.errors import ConfigError, HivewatchError
 from hivewatch.systemd import journal_handler
 
@@ -140,65 +141,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_watch(commands.add_parser("watch", help="follow a fleet of hives in the terminal, from MQTT alone"))
 
-    train = commands.add_parser("train", help="fine-tune the network on labelled pictures")
-    train.add_argument("data", type=Path, metavar="DATA", help="folder with train and val, or an index.csv")
-    train.add_argument("--recipe", type=Path, metavar="FILE", help="training recipe (default: the built-in)")
-    train.add_argument(
-        "--weights",
-        default="imagenet",
-        help="'imagenet' (downloaded), or a file to start from: its weights, a checkpoint or a model",
-    )
-    train.add_argument("--out", type=Path, default=Path("runs/latest"), metavar="DIR", help="run folder")
-    train.add_argument("--resume", action="store_true", help="go on where the run in --out was interrupted")
-    train.set_defaults(command=_train)
-
-    evaluate = commands.add_parser("evaluate", help="measure the model on labelled pictures and on clips")
-    evaluate.add_argument("data", nargs="?", type=Path, metavar="DATA", help="pictures, as for train")
-    evaluate.add_argument("--split", default="val", help="which part of DATA (default: %(default)s)")
-    evaluate.add_argument(
-        "--uncorrected", action="store_true", help="with the labels as they came, without corrections.csv"
-    )
-    evaluate.add_argument("--figures", type=Path, metavar="DIR", help="draw figures into this folder")
-    evaluate.add_argument(
-        "--history", type=Path, metavar="FILE", help="history.json of a training run, for its curves"
-    )
-    evaluate.add_argument(
-        "--clips", nargs="+", type=Path, default=[], metavar="CLIP", help="run clips through the whole loop"
-    )
-    evaluate.add_argument(
-        "--truth", type=Path, metavar="FILE", help="CSV file,start_s,end_s: when a hornet is in view"
-    )
-    evaluate.add_argument("--model", type=Path, metavar="FILE", help="model file (default: the configured)")
-    _add_config(evaluate, None)
-    evaluate.add_argument("--json", action="store_true", help="print one JSON document")
-    evaluate.set_defaults(command=_evaluate, usage_error=evaluate.error)
-
-    export = commands.add_parser("export", help="make a model file of a training checkpoint")
-    export.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="best.ckpt of a training run")
-    export.add_argument(
-        "data", type=Path, metavar="DATA", help="what it was trained on: its val part calibrates"
-    )
-    export.add_argument("model", type=Path, metavar="MODEL", help="file to write")
-    export.add_argument(
-        "--average-with",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="average the weights with those of another checkpoint or model that began from the same weights",
-    )
-    export.add_argument(
-        "--name", default="hivewatch-resnet18", help="name of the model (default: %(default)s)"
-    )
-    export.add_argument("--version", default="0", help="version of the model")
-    export.add_argument("--training-data", default="not stated", help="the training data, in words")
-    export.add_argument("--licence", default="not stated", help="licence of the weights")
-    export.add_argument(
-        "--int8",
-        action="store_true",
-        help="also write MODEL-int8.pt: the same network in integers",
-    )
-    export.set_defaults(command=_export)
+    add_commands(commands, _add_config)
     return parser
 
 
@@ -394,73 +337,4 @@ def _bench(arguments: argparse.Namespace) -> int:
     config = load(arguments.config) if arguments.config else Config()
     report = bench.measure(config, frames=arguments.frames)
     print(json.dumps(report.document(), indent=2) if arguments.json else report.table())
-    return 0
-
-
-def _train(arguments: argparse.Namespace) -> int:
-    from hivewatch.training.recipe import Recipe, read_recipe
-    from hivewatch.training.train import train
-
-    recipe = read_recipe(arguments.recipe) if arguments.recipe else Recipe()
-    weights = arguments.weights if arguments.weights == "imagenet" else Path(arguments.weights)
-    checkpoint = train(arguments.data, recipe, arguments.out, weights=weights, resume=arguments.resume)
-    print(f"best checkpoint: {checkpoint}")
-    return 0
-
-
-def _evaluate(arguments: argparse.Namespace) -> int:
-    from hivewatch.classifier import load_classifier
-    from hivewatch.config import Config
-    from hivewatch.config_reader import load
-    from hivewatch.training.clips import measure_clips, read_truth
-    from hivewatch.training.evaluate import evaluate
-    from hivewatch.training.figures import draw_figures, read_history
-
-    if arguments.data is None and not arguments.clips:
-        arguments.usage_error("evaluate needs DATA, --clips, or both")
-    if arguments.data is None and (arguments.figures or arguments.history):
-        arguments.usage_error("figures are drawn of pictures: evaluate needs DATA for them")
-    config = load(arguments.config) if arguments.config else Config()
-    truth = read_truth(arguments.truth) if arguments.truth else None
-    history = read_history(arguments.history) if arguments.history else []
-    chosen = config.classifier
-    file = arguments.model or chosen.model
-    classifier = load_classifier(file, chosen.threads, precision=chosen.precision)
-    model = classifier.model
-    document = {"model": {"name": model.name, "version": model.version, "sha256": model.sha256}}
-    tables = []
-    if arguments.data is not None:
-        corrected, threshold = not arguments.uncorrected, config.decision.threshold
-        summary, verdicts = evaluate(
-            arguments.data, classifier, split=arguments.split, threshold=threshold, corrected=corrected
-        )
-        tables.append(summary.table())
-        document |= {"split": arguments.split, "corrected": corrected} | summary.document()
-        if arguments.figures:
-            drawn = draw_figures(history, verdicts, arguments.figures, threshold)
-            tables.append("\n".join(f"figure: {path}" for path in drawn))
-    if arguments.clips:
-        clips = measure_clips(arguments.clips, config, classifier, truth)
-        tables.append(clips.table())
-        document |= {"clips": clips.document()}
-    print(json.dumps(document, indent=2) if arguments.json else "\n\n".join(tables))
-    return 0
-
-
-def _export(arguments: argparse.Namespace) -> int:
-    from hivewatch.training.export import Description
-    from hivewatch.training.release import release
-
-    description = Description(
-        name=arguments.name,
-        version=arguments.version,
-        box_level=1.0,
-        training_data=arguments.training_data,
-        licence=arguments.licence,
-    )
-    model: Path = arguments.model
-    int8 = model.with_stem(f"{model.stem}-int8") if arguments.int8 else None
-    released = release(arguments.checkpoint, arguments.data, model, description, int8, arguments.average_with)
-    files = f"{model}" if int8 is None else f"{model}, {int8}"
-    print(f"{files}: {released.name} {released.version}, box level {released.box_level:.2f}")
     return 0
