@@ -121,7 +121,7 @@ def test_a_flat_positive_map_is_the_whole_extent() -> None:
     assert location.box == WHOLE
 
 
-@pytest.mark.parametrize("value", [0.0, -1.0])
+@pytest.mark.parametrize("value", [0.0, -1.0, -1e30])
 def test_a_map_without_evidence_has_a_peak_but_no_box(value: float) -> None:
     location = locate(np.full((5, 7), value, np.float32), WHOLE, 0.2)
     assert location.box is None
