@@ -51,7 +51,8 @@ class BootedDebian:
             (self._folder / name).mkdir()
         mounts = {path: str(path) for path in (*pip_folders(), HOST_CERTIFICATES) if path.exists()}
         binds = [f"--bind-ro={here}:{there}" for here, there in (mounts | dict(self.shared)).items()]
-        name = f"--machine={self._folder.name.replace('_', '-')}"
+        # A host's name has neither "_" nor "-" at its end, which mkdtemp's names may have.
+        name = f"--machine={self._folder.name.replace('_', '0')}"
         with (self._folder / "boot.log").open("w") as log:
             self._nspawn = subprocess.Popen(
                 [*NAMESPACE, "sh", "-c", _BOOT, "sh", str(self.tree.path), str(self._folder), name, *binds],
