@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -120,20 +121,32 @@ def test_a_torch_without_a_fitting_engine_is_told_with_what_to_do(
         load_classifier(files[1], threads=1)
 
 
-def test_a_raspberry_pi_takes_qnnpack(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def engine() -> Iterator[None]:
+    """The engine of before comes back after the test."""
     before = torch.backends.quantized.engine
-    monkeypatch.setattr("platform.machine", lambda: "aarch64")
-    try:
-        assert use_quantised_engine() == "qnnpack"
-    finally:
-        torch.backends.quantized.engine = before
+    yield
+    torch.backends.quantized.engine = before
 
 
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize(
+    ("machine", "vnni", "expected"),
+    [("aarch64", False, "qnnpack"), ("x86_64", False, "qnnpack"), ("x86_64", True, "x86")],
+)
+def test_a_processor_runs_integers_in_its_fastest_exact_engine(
+    machine: str, vnni: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without VNNI the x86 engines saturate: scores would be wrong, and nobody would be told."""
+    monkeypatch.setattr(type(torch.backends.quantized), "supported_engines", ["qnnpack", "onednn", "x86"])
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr("torch.cpu._is_vnni_supported", lambda: vnni)
+    assert use_quantised_engine() == expected
+
+
+@pytest.mark.usefixtures("engine")
 def test_an_engine_that_is_not_there_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = torch.backends.quantized.engine
     monkeypatch.setattr(type(torch.backends.quantized), "supported_engines", ["qnnpack"])
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
-    try:
-        assert use_quantised_engine() == "qnnpack"
-    finally:
-        torch.backends.quantized.engine = before
+    monkeypatch.setattr("torch.cpu._is_vnni_supported", lambda: True)
+    assert use_quantised_engine() == "qnnpack"
