@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from test_train import RECIPE
 from training_pictures import write_data, write_weights
 
 from hivewatch.training import footage
 from hivewatch.training.catalogue import read_catalogue
 from hivewatch.training.footage import footage_shots
-from hivewatch.training.recipe import Recipe, Shares
 from hivewatch.training.train import LAST, Run, train
 
 
@@ -86,17 +86,7 @@ def test_false_alarms_in_footage_become_hard_negatives(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("hivewatch.training.validate.ALARM_LOGIT", -100.0)  # anything alarms it
-    recipe = Recipe(
-        crop_px=64,
-        frame_long_side_px=160,
-        shares=Shares(simulated=0, photo=0),
-        simulated_frames=0,
-        epochs=2,
-        crops_per_epoch=8,
-        batch=8,
-        mine_every=1,
-        mined_frames=100,
-    )
+    recipe = RECIPE.model_copy(update={"mined_frames": 100})
     with caplog.at_level(logging.INFO):
         train(data, recipe, tmp_path / "run", weights=write_weights(tmp_path / "weights.pt"))
     hard = Run.restored(torch.load(tmp_path / "run" / LAST, weights_only=True)).hard
