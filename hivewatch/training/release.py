@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -103,7 +104,7 @@ def mean_network(net: HornetNet, others: Sequence[Path]) -> HornetNet:
     """
     networks = [net]
     for other in others:
-        further = HornetNet(net.pooling, net.cam_stride_px // 16, net.top_cells)
+        further = copy.deepcopy(net)
         if is_model_file(other):
             unfold(further, other)
         else:
@@ -112,7 +113,7 @@ def mean_network(net: HornetNet, others: Sequence[Path]) -> HornetNet:
     # Folded first: batch norms of different statistics cannot be averaged one part at a time.
     states = [fold(network).state_dict() for network in networks]
     mean = {name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]}
-    result = HornetNet(net.pooling, net.cam_stride_px // 16, net.top_cells)
+    result = copy.deepcopy(net)
     fill_folded(result, mean)
     return result.eval()
 
