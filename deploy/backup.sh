@@ -63,7 +63,7 @@ warn_of_other_stores() {
     local file folder
     for file in "$config_folder"/*.yaml; do
         folder=$("$current/bin/python" -I -c 'import sys; from pathlib import Path
-from hivewatch.config_reader import load
+from hivewatch.config.reader import load
 print(load(Path(sys.argv[1])).store.directory)' "$file" 2>/dev/null) || continue
         [[ "$folder/" == "$data_folder"/* ]] || say "Not in the backup: $folder, where $file keeps its sightings"
     done

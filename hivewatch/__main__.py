@@ -2,6 +2,6 @@
 
 import sys
 
-from hivewatch.cli import main
+from hivewatch.cli.main import main
 
 sys.exit(main())

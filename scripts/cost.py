@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from hivewatch.training.export import FrameGraph, fold
-from hivewatch.training.network import HornetNet
+from hivewatch.training.model.network import HornetNet
 
 WIDTHS_PX = (448, 512, 640, 896)
 YOLO_PARAMETERS = 7_235_389

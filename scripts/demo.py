@@ -29,7 +29,7 @@ import paho.mqtt.client as mqtt
 import yaml
 from paho.mqtt.enums import CallbackAPIVersion
 
-from hivewatch.camera.clip import CLIP_SUFFIXES
+from hivewatch.camera.sources.clip import CLIP_SUFFIXES
 from hivewatch.messages.contract import TOPICS
 
 HIVE = "demo"

@@ -18,19 +18,21 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parent.parent
 TESTS = PROJECT / "tests"
+SUPPORT = TESTS / "support"
 sys.path[:0] = [str(PROJECT), str(TESTS)]
 
-import broker_trials  # noqa: E402
-import camera_trials  # noqa: E402
-import clock_trials  # noqa: E402
-import disk_trials  # noqa: E402
-import disks  # noqa: E402
-import fuzz_trials  # noqa: E402
-import kill_trials  # noqa: E402
-import soak_trials  # noqa: E402
-from brokers import Broker  # noqa: E402
-from models import make_untrained_model  # noqa: E402
-from trials import Outcome, table  # noqa: E402
+from support import broker_trials  # noqa: E402
+from support import camera_trials  # noqa: E402
+from support import clock_trials  # noqa: E402
+from support import disk_trials  # noqa: E402
+from support import disks  # noqa: E402
+from support import fuzz_trials  # noqa: E402
+from support import kill_trials  # noqa: E402
+from support import soak_trials  # noqa: E402
+from support.brokers import Broker  # noqa: E402
+from support.models import make_untrained_model  # noqa: E402
+from support.paths import python_path  # noqa: E402
+from support.trials import Outcome, table  # noqa: E402
 
 Trial = Callable[[Path], Outcome]
 SIGHTINGS_A_DAY = (0, 10, 600)
@@ -131,10 +133,10 @@ def _write_day(directory: Path, sightings: int) -> tuple[int, int, int]:
     directory.mkdir()
     counts = directory / "counts"
     with _broker(directory) as broker:
-        day = [sys.executable, str(TESTS / "write_day.py"), str(directory / "store"), str(broker.port)]
+        day = [sys.executable, str(SUPPORT / "write_day.py"), str(directory / "store"), str(broker.port)]
         strace = shutil.which("strace") or "strace"
         command = [strace, "-f", "-c", "-e", "trace=fsync,fdatasync", "-o", str(counts), *day, str(sightings)]
-        environment = os.environ | {"PYTHONPATH": str(PROJECT)}
+        environment = os.environ | {"PYTHONPATH": python_path()}
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     written = json.loads(done.stdout)
     rows = [line.split() for line in counts.read_text().splitlines()]

@@ -38,9 +38,9 @@ import numpy as np
 import paho.mqtt.client as mqtt
 import psutil
 
-from hivewatch.camera.simulator import SimulatorCamera
-from hivewatch.config import HiveConfig, SimulatorConfig
-from hivewatch.domain import (
+from hivewatch.camera.simulator.camera import SimulatorCamera
+from hivewatch.config.sections import HiveConfig, SimulatorConfig
+from hivewatch.domain.frames import (
     WHOLE,
     Box,
     Location,
@@ -52,7 +52,7 @@ from hivewatch.domain import (
     Sighting,
 )
 from hivewatch.messages.alert import availability, compose
-from hivewatch.messages.wire import compact, head, topic
+from hivewatch.messages.documents import compact, head, topic
 
 BASE = "hivewatch"
 HEALTH_EVERY_S = 60.0

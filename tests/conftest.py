@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from brokers import Broker
+from support.brokers import Broker
 from hypothesis import settings
-from models import make_untrained_model
+from support.models import make_untrained_model
 
 # A machine with other work is slow, not wrong.
 settings.register_profile("patient", deadline=None)

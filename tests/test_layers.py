@@ -90,7 +90,7 @@ def test_a_library_is_imported_in_one_place_of_the_runtime_only(library: str, ho
 
 def test_help_imports_nothing_expensive() -> None:
     code = (
-        "import sys; from hivewatch.cli import _parser; _parser().format_help();"
+        "import sys; from hivewatch.cli.main import _parser; _parser().format_help();"
         "print(*{'torch', 'cv2', 'numpy', 'pydantic', 'paho', 'yaml'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

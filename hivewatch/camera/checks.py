@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hivewatch.camera.scenery import Scenery
-from hivewatch.config import CameraConfig
-from hivewatch.domain import CameraFault, CameraState, CameraStatus, Frame, Pixels
+from hivewatch.config.sections import CameraConfig
+from hivewatch.domain.frames import CameraFault, CameraState, CameraStatus, Frame, Pixels
 
 NOTHING_NEW = frozenset({CameraFault.NO_FRAMES, CameraFault.REPEATING, CameraFault.FROZEN})
 """With one of these the camera is offline: what it gives, if anything, is not the hive as it is now."""

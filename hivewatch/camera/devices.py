@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hivewatch.config import CameraConfig
+from hivewatch.config.sections import CameraConfig
 
 
 def camera_devices(config: CameraConfig) -> list[Path]:

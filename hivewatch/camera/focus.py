@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from hivewatch.domain import Map, Pixels
+from hivewatch.domain.frames import Map, Pixels
 
 SHARP = 0.48
 """From here on a picture is sharp enough. Forty hive pictures in focus had 0.57 to 0.83; blurred by 2 pixels

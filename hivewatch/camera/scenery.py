@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from hivewatch.config import CameraChecksConfig
-from hivewatch.domain import Map, Pixels
+from hivewatch.config.sections import CameraChecksConfig
+from hivewatch.domain.frames import Map, Pixels
 
 # The sun moves shadows at about this pace; what stays for less is no part of the scenery.
 _MEMORY_S = 600.0

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 
-from hivewatch.camera import Camera, Meanwhile, open_camera
+from hivewatch.camera.base import Camera, Meanwhile, open_camera
 from hivewatch.camera.checks import CameraChecks
-from hivewatch.config import CameraChecksConfig, CameraConfig
-from hivewatch.domain import CameraFault, CameraState, CameraStatus, Frame
+from hivewatch.config.sections import CameraChecksConfig, CameraConfig
+from hivewatch.domain.frames import CameraFault, CameraState, CameraStatus, Frame
 from hivewatch.errors import CameraError, HivewatchError
 
 log = logging.getLogger(__name__)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from hivewatch.config import Config
+from hivewatch.config.sections import Config
 from hivewatch.doctor.finding import Finding, fail, ok, warn
 from hivewatch.errors import ConfigError
-from hivewatch.messages.wire import topic
+from hivewatch.messages.documents import topic
 from hivewatch.mqtt.probe import Outcome, Probed, probe
 
 # Under the hive's own topics, so that it may go wherever alerts go, and nobody takes it for one.

@@ -12,12 +12,12 @@ from contextlib import closing
 import cv2
 import numpy as np
 
-from hivewatch.camera import open_camera
+from hivewatch.camera.base import open_camera
 from hivewatch.camera.devices import camera_devices, holders
 from hivewatch.camera.focus import BRIGHT, DARK, SHARP, light, sharpness
-from hivewatch.config import CameraConfig, Config
+from hivewatch.config.sections import CameraConfig, Config
 from hivewatch.doctor.finding import Finding, fail, ok, warn
-from hivewatch.domain import Frame
+from hivewatch.domain.frames import Frame
 from hivewatch.errors import CameraError
 
 # A camera needs some frames to find exposure and white balance.

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from hivewatch.clock import synchronised, utc_now
-from hivewatch.config import ClockConfig, Config
-from hivewatch.config_reader import load
-from hivewatch.doctor import machine
+from hivewatch.system.clock import synchronised, utc_now
+from hivewatch.config.sections import ClockConfig, Config
+from hivewatch.config.reader import load
+from hivewatch.doctor import host
 from hivewatch.doctor.finding import Finding, fail, ok
 from hivewatch.doctor.permissions import permissions, who_runs_it
 from hivewatch.errors import ConfigError
-from hivewatch.machine import cpu_temperature_c, throttling
+from hivewatch.system.sensors import cpu_temperature_c, throttling
 from hivewatch.store.disk import is_locked
 
 
@@ -37,8 +37,8 @@ def _configured(path: Path, config: Config) -> Iterator[Finding]:
     runs = is_locked(config.store.directory)
     yield _daemon(config, runs)
     yield from _safely("permissions", lambda: permissions(path, config, who_runs_it(config)))
-    yield from _safely("disk", lambda: [machine.disk(config.store)])
-    yield from _safely("wear", lambda: [machine.wear(config.store.directory)])
+    yield from _safely("disk", lambda: [host.disk(config.store)])
+    yield from _safely("wear", lambda: [host.wear(config.store.directory)])
     yield from _machine(config.clock)
     yield from _safely("model", partial(_model, config, runs=bool(runs)))
     yield from _safely("camera", partial(_camera, config, runs=bool(runs)))
@@ -47,9 +47,9 @@ def _configured(path: Path, config: Config) -> Iterator[Finding]:
 
 def _machine(clock: ClockConfig) -> Iterator[Finding]:
     is_kept = synchronised()
-    yield from _safely("clock", lambda: [machine.clock(clock, utc_now(), synchronised=is_kept)])
-    yield from _safely("temperature", lambda: [machine.temperature(cpu_temperature_c())])
-    yield from _safely("power", lambda: [machine.power(throttling())])
+    yield from _safely("clock", lambda: [host.clock(clock, utc_now(), synchronised=is_kept)])
+    yield from _safely("temperature", lambda: [host.temperature(cpu_temperature_c())])
+    yield from _safely("power", lambda: [host.power(throttling())])
 
 
 def _daemon(config: Config, runs: bool | None) -> Finding:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import statistics
 
-from hivewatch.app import make_classifier
-from hivewatch.config import Config
+from hivewatch.daemon.app import make_classifier
+from hivewatch.config.sections import Config
 from hivewatch.doctor.finding import Finding, fail, ok, warn
 from hivewatch.errors import ModelError
-from hivewatch.timing import Stopwatch
+from hivewatch.system.stopwatch import Stopwatch
 
 _STAGES = ("preprocess", "forward", "localize")
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hivewatch.camera.devices import camera_devices
-from hivewatch.config import Config
+from hivewatch.config.sections import Config
 from hivewatch.doctor.finding import Finding, fail, ok, warn
-from hivewatch.doctor.machine import nearest
+from hivewatch.doctor.host import nearest
 
 _READ, _WRITE = os.R_OK, os.W_OK | os.R_OK
 

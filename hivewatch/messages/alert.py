@@ -11,8 +11,8 @@ from typing import Any
 
 import cv2
 
-from hivewatch.config import HiveConfig
-from hivewatch.domain import (
+from hivewatch.config.sections import HiveConfig
+from hivewatch.domain.frames import (
     Alert,
     Backlog,
     Frame,
@@ -27,7 +27,7 @@ from hivewatch.domain import (
 from hivewatch.errors import StoreError
 from hivewatch.messages.annotate import annotate
 from hivewatch.messages.contract import AVAILABILITY, BACKLOG, EVENT, JPEG, SIGHTING_SNAPSHOT, SNAPSHOT
-from hivewatch.messages.wire import compact, head, iso
+from hivewatch.messages.documents import compact, head, iso
 
 _TIMES = {"at", "started_at", "last_seen_at", "ended_at", "taken_at"}
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from hivewatch.domain import Frame, Pixels, Point, Prediction
+from hivewatch.domain.frames import Frame, Pixels, Point, Prediction
 
 Colour = tuple[int, int, int]
 Area = tuple[int, int, int, int]

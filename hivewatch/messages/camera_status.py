@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from hivewatch.config import HiveConfig
-from hivewatch.domain import CameraFault, CameraStatus, Message
+from hivewatch.config.sections import HiveConfig
+from hivewatch.domain.frames import CameraFault, CameraStatus, Message
 from hivewatch.messages.contract import CAMERA_STATUS
-from hivewatch.messages.wire import head
+from hivewatch.messages.documents import head
 
 
 def camera_message(

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hivewatch.domain import Envelope, Message
-from hivewatch.messages.wire import SCHEMA_VERSION, compact, schema_file, topic
+from hivewatch.domain.frames import Envelope, Message
+from hivewatch.messages.documents import SCHEMA_VERSION, compact, schema_file, topic
 
 QOS = 1
 TEXT = "text/plain"
@@ -229,5 +229,5 @@ def _row(entry: Topic) -> str:
     arrow = "→ " if entry.incoming else ""
     payload = entry.payload
     if entry.schema is not None:
-        payload += f" ([schema](hivewatch/schema/{schema_file(entry.schema)}))"
+        payload += f" ([schema](hivewatch/messages/schemas/{schema_file(entry.schema)}))"
     return f"| {arrow}`{entry.leaf}` | {retained} | {QOS} | {payload} | {entry.when} |"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from hivewatch.config import HiveConfig
-from hivewatch.domain import Message, Presence, PressureLevel
+from hivewatch.config.sections import HiveConfig
+from hivewatch.domain.frames import Message, Presence, PressureLevel
 from hivewatch.messages.contract import HORNET_STATE, PRESSURE
-from hivewatch.messages.wire import head
+from hivewatch.messages.documents import head
 
 
 def hornet_message(hive: HiveConfig, base_topic: str, *, present: bool) -> Message:

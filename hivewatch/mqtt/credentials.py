@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hivewatch.config import MqttConfig
+from hivewatch.config.sections import MqttConfig
 from hivewatch.errors import ConfigError
 
 CREDENTIAL = "mqtt_password"

@@ -7,9 +7,9 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from hivewatch.config import MqttConfig
+from hivewatch.config.sections import MqttConfig
 from hivewatch.errors import PublishError
-from hivewatch.mqtt.broker import CONNECT_TIMEOUT_S, Connection, Hear, Sending
+from hivewatch.mqtt.connection import CONNECT_TIMEOUT_S, Connection, Hear, Sending
 from hivewatch.mqtt.credentials import read_password
 from hivewatch.mqtt.tls import make_context
 

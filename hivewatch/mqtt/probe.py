@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 
-from hivewatch.config import MqttConfig
-from hivewatch.domain import Envelope, Message
+from hivewatch.config.sections import MqttConfig
+from hivewatch.domain.frames import Envelope, Message
 from hivewatch.errors import PublishError
-from hivewatch.mqtt.broker import Connection
+from hivewatch.mqtt.connection import Connection
 from hivewatch.mqtt.credentials import read_password
 from hivewatch.mqtt.tls import make_context
 

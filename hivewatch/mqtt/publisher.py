@@ -20,10 +20,10 @@ from typing import Protocol, TypeVar
 
 from paho.mqtt.client import topic_matches_sub
 
-from hivewatch.config import MqttConfig
-from hivewatch.domain import Envelope, Message, OutboxEntry
+from hivewatch.config.sections import MqttConfig
+from hivewatch.domain.frames import Envelope, Message, OutboxEntry
 from hivewatch.errors import DiskFullError, HivewatchError, PublishError
-from hivewatch.mqtt.broker import CONNECT_TIMEOUT_S, Connection, Hear
+from hivewatch.mqtt.connection import CONNECT_TIMEOUT_S, Connection, Hear
 from hivewatch.mqtt.credentials import read_password
 from hivewatch.mqtt.refusals import Refusals
 from hivewatch.mqtt.tls import make_context

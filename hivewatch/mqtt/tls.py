@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from hivewatch.config import TlsConfig
+from hivewatch.config.sections import TlsConfig
 from hivewatch.errors import ConfigError
 
 # X509_V_ERR_... of OpenSSL.

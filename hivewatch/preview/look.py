@@ -9,15 +9,15 @@ import cv2
 import numpy as np
 
 from hivewatch.camera.focus import BRIGHT, DARK, SHARP, light, sharpness
-from hivewatch.classifier import Classifier
-from hivewatch.config import Config
-from hivewatch.domain import Frame, Pixels, Prediction, View
+from hivewatch.vision.classifier import Classifier
+from hivewatch.config.sections import Config
+from hivewatch.domain.frames import Frame, Pixels, Prediction, View
 from hivewatch.errors import CameraError
-from hivewatch.messages.wire import iso
-from hivewatch.motion import MotionGate
+from hivewatch.messages.documents import iso
+from hivewatch.vision.motion import MotionGate
 from hivewatch.preview.board import Look
-from hivewatch.region import Region
-from hivewatch.timing import Stopwatch
+from hivewatch.vision.region import Region
+from hivewatch.system.stopwatch import Stopwatch
 
 # A phone shows no more, and a Raspberry Pi encodes it in some 5 ms.
 _WIDTH_PX = 1280

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass, field
 from datetime import datetime, timedelta
 
-from hivewatch.domain import Backlog, Message
+from hivewatch.domain.frames import Backlog, Message
 from hivewatch.store.database import Lane, iso, queue_message, transaction
 
 MOST_IDS = 20

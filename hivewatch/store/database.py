@@ -14,7 +14,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Literal
 
-from hivewatch.domain import Message, Phase, Sighting
+from hivewatch.domain.frames import Message, Phase, Sighting
 from hivewatch.errors import StoreError
 from hivewatch.store.pictures import Pictures
 

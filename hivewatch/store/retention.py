@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from hivewatch.config import StoreConfig
+from hivewatch.config.sections import StoreConfig
 from hivewatch.store.backlog import drop_pictures_of
 from hivewatch.store.database import DATABASE, iso, transaction
 from hivewatch.store.disk import free_bytes

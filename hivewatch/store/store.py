@@ -19,8 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from hivewatch.config import OutboxConfig, StoreConfig
-from hivewatch.domain import Alert, Backlog, Message, OutboxEntry, Presence, Sighting, StoreStatus
+from hivewatch.config.sections import OutboxConfig, StoreConfig
+from hivewatch.domain.frames import Alert, Backlog, Message, OutboxEntry, Presence, Sighting, StoreStatus
 from hivewatch.errors import DiskFullError
 from hivewatch.store import backlog
 from hivewatch.store.database import (
@@ -38,7 +38,7 @@ from hivewatch.store.disk import LOCK, disk_errors, free_bytes, locked, make_fol
 from hivewatch.store.outbox import Outbox
 from hivewatch.store.pictures import NO_PICTURES, Album, Pictures, name_pictures
 from hivewatch.store.records import StoredSighting, moment, presence, select
-from hivewatch.store.redating import redate
+from hivewatch.store.time_correction import redate
 from hivewatch.store.retention import MEGABYTE, Retention
 from hivewatch.store.salvage import list_again, open_or_begin_anew
 

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from hivewatch.classifier import DESCRIPTION_FILE, FORMAT, FORMAT_VERSION, load_graph, read_model_info
-from hivewatch.closer import Closer
-from hivewatch.domain import Pixels
+from hivewatch.vision.classifier import DESCRIPTION_FILE, FORMAT, FORMAT_VERSION, load_graph, read_model_info
+from hivewatch.vision.second_look import Closer
+from hivewatch.domain.frames import Pixels
 from hivewatch.errors import ModelError
-from hivewatch.training.network import LABELS, MEAN, STD, HornetNet
-from hivewatch.training.quantise import quantise
+from hivewatch.training.model.network import LABELS, MEAN, STD, HornetNet
+from hivewatch.training.model.quantise import quantise
 
 PARITY = 1e-4
 PARITY_SIZES = ((160, 224), (64, 96), (33, 47))

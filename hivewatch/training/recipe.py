@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field, ValidationError
 
-from hivewatch.config import Section
+from hivewatch.config.sections import Section
 from hivewatch.errors import DataError
 
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -19,18 +19,18 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from hivewatch.errors import DataError
-from hivewatch.training.augment import photograph
-from hivewatch.training.catalogue import read_catalogue
-from hivewatch.training.crops import Crop
-from hivewatch.training.dataset import Catalogue, Shot, decode_all
-from hivewatch.training.duplicates import warn_of_copies
+from hivewatch.training.data.augment import photograph
+from hivewatch.training.data.catalogue import read_catalogue
+from hivewatch.training.data.crops import Crop
+from hivewatch.training.data.dataset import Catalogue, Shot, decode_all
+from hivewatch.training.data.duplicates import warn_of_copies
 from hivewatch.training.export import is_model_file, unfold
-from hivewatch.training.footage import footage_shots
-from hivewatch.training.network import HornetNet, best_device, mixed_precision, normalise
-from hivewatch.training.objective import NO_VOTE, map_loss, map_target, pooled_loss
+from hivewatch.training.data.footage import footage_shots
+from hivewatch.training.model.network import HornetNet, best_device, mixed_precision, normalise
+from hivewatch.training.model.objective import NO_VOTE, map_loss, map_target, pooled_loss
 from hivewatch.training.recipe import Recipe, parse_recipe
-from hivewatch.training.sampling import Place, Sampler
-from hivewatch.training.simulated import simulated_shots
+from hivewatch.training.data.sampling import Place, Sampler
+from hivewatch.training.data.simulated import simulated_shots
 from hivewatch.training.validate import Validation, false_alarms, validate
 
 LAST, BEST, HISTORY = "last.ckpt", "best.ckpt", "history.json"

@@ -1,0 +1,1 @@
+"""Measurements of every stage on this machine."""

@@ -1,0 +1,72 @@
+"""Cameras: each gives Frames until told to stop, and says so loudly when it cannot."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Protocol
+
+from hivewatch.config.sections import CameraConfig
+from hivewatch.domain.frames import Frame
+
+Meanwhile = Callable[[], None]
+"""What a camera calls several times a second, from the thread that asked for a frame, while there is none."""
+
+
+@dataclass(slots=True)
+class CameraCounts:
+    """What a camera did not hand over: frames dropped for newer ones, and files or frames that were bad."""
+
+    dropped: int = 0
+    bad: int = 0
+    reconnects: int = 0
+
+
+class Camera(Protocol):
+    """A source of frames."""
+
+    @property
+    def name(self) -> str:
+        """The source in words, as in logs and documents: ``/dev/video0``, ``simulator``."""
+
+    @property
+    def counts(self) -> CameraCounts:
+        """What was not handed over so far."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it shows what is now: only then are silence and sameness faults, and may reopening help."""
+
+    def frames(self, stop: threading.Event) -> Generator[Frame]:
+        """Yield frames until ``stop`` is set or the source ends; raises CameraError when it cannot go on.
+
+        Closing the generator closes the camera; asking for frames again then opens it afresh.
+        """
+
+
+def open_camera(config: CameraConfig, meanwhile: Meanwhile = lambda: None) -> Camera:
+    """Return the camera that the configuration names, at its own pace.
+
+    A camera's libraries are imported only where it is chosen; devices are opened at the first frame. A camera
+    that itself tries to get a lost source back calls ``meanwhile``; the others raise CameraError in time.
+    """
+    match config.kind:
+        case "picamera2":
+            from hivewatch.camera.sources.picamera2 import Picamera2Camera
+
+            return Picamera2Camera(config)
+        case "video":
+            from hivewatch.camera.sources.video import video_camera
+
+            return video_camera(config, paced=True, meanwhile=meanwhile)
+        case "folder":
+            from hivewatch.camera.sources.folder import FolderCamera
+
+            return FolderCamera([config.folder.path], rate_hz=config.rate_hz, paced=True)
+        case "simulator":
+            from hivewatch.camera.simulator.camera import SimulatorCamera
+
+            return SimulatorCamera(
+                config.simulator, config.width_px, config.height_px, config.rate_hz, paced=True
+            )

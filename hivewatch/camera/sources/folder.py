@@ -1,0 +1,95 @@
+"""Pictures from files, in the order of their names."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import threading
+import time
+from collections.abc import Generator, Sequence
+from pathlib import Path
+
+from hivewatch.camera.base import CameraCounts
+from hivewatch.camera.sources.opencv import prepare_opencv
+from hivewatch.camera.sources.picture import PictureError, modified_at, read_picture
+from hivewatch.domain.frames import Frame
+from hivewatch.errors import CameraError
+
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+
+logger = logging.getLogger(__name__)
+
+
+def natural_order(path: Path) -> tuple[list[tuple[int, str]], str]:
+    """Return the key that sorts ``img2`` before ``img10``, whatever the case."""
+    parts = re.split(r"(\d+)", str(path).lower())
+    return [(int(part), part) if part.isdecimal() else (-1, part) for part in parts], str(path)
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """Return the pictures in a folder and below it, in natural order; hidden ones are passed over.
+
+    Raises CameraError where the folder, or one below it, cannot be listed, or there is no picture.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise CameraError(f"folder {error.filename} cannot be listed: {error.strerror}") from error
+
+    found = []
+    for parent, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths = [Path(parent, name) for name in names if not name.startswith(".")]
+        found += [path for path in paths if path.suffix.lower() in PICTURE_SUFFIXES]
+    if not found:
+        raise CameraError(f"folder {folder} holds no picture (jpg, png or webp)")
+    return sorted(found, key=natural_order)
+
+
+def _pictures(path: Path) -> list[Path]:
+    if not path.exists():
+        raise CameraError(f"{path} does not exist: name a picture or a folder of pictures")
+    return find_pictures(path) if path.is_dir() else [path]
+
+
+class FolderCamera:
+    """Gives pictures from files, once each.
+
+    Each of ``paths`` is a picture, taken as it is, or a folder, searched below. ``monotonic_s`` is the number
+    of pictures given so far over ``rate_hz``, paced or not, and ``taken_at`` the time of the file's last
+    change. Paced, a picture comes no sooner than its ``monotonic_s`` after the first; none is ever dropped.
+    """
+
+    def __init__(self, paths: Sequence[Path], *, rate_hz: float, paced: bool) -> None:
+        """``rate_hz``: pictures a second, in the frames' times and, if ``paced``, in real time."""
+        prepare_opencv()
+        self._paths = paths
+        self._rate_hz = rate_hz
+        self._paced = paced
+        self.name = str(paths[0]) if len(paths) == 1 else f"{len(paths)} paths"
+        self.counts = CameraCounts()
+        self.is_live = False
+
+    def frames(self, stop: threading.Event) -> Generator[Frame]:
+        """Yield each picture; a bad one is named in a warning, counted and passed over.
+
+        Raises CameraError if there is none, or not one that can be read.
+        """
+        pictures = [
+            found for path in self._paths for found in (find_pictures(path) if path.is_dir() else [path])
+        ]
+        started_s, given = time.monotonic(), 0
+        for path in pictures:
+            due_s = given / self._rate_hz
+            if stop.wait(max(0.0, started_s + due_s - time.monotonic()) if self._paced else 0.0):
+                return
+            try:
+                frame = Frame(read_picture(path), modified_at(path), due_s, given, str(path))
+            except PictureError as error:
+                self.counts.bad += 1
+                logger.warning("passed over a picture: %s", error)
+                continue
+            yield frame
+            given += 1
+        if not given:
+            raise CameraError(f"not one of {len(pictures)} pictures in {self.name} can be read")

@@ -1,0 +1,56 @@
+"""Video through OpenCV: tells a device or a network stream from a file, and opens the first two."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+
+import cv2
+
+from hivewatch.camera.base import Camera, Meanwhile
+from hivewatch.camera.sources.clip import ClipCamera
+from hivewatch.camera.sources.stream import StreamCamera
+from hivewatch.config.sections import CameraConfig
+
+
+def video_camera(config: CameraConfig, *, paced: bool, meanwhile: Meanwhile = lambda: None) -> Camera:
+    """Return the camera for ``camera.video.source``; nothing is opened before its frames are asked for.
+
+    ``/dev/...`` or a bare number is a V4L2 device, ``scheme://...`` a network stream (both: StreamCamera),
+    anything else a file (ClipCamera), for which ``paced`` means its own pace instead of as fast as consumed.
+    """
+    source = config.video.source
+    if source.isdecimal() or source.startswith("/dev/"):
+        device = int(source) if source.isdecimal() else source
+        name = f"/dev/video{source}" if source.isdecimal() else source
+        return StreamCamera(partial(_open_device, device, config), name, config, meanwhile)
+    if "://" in source:
+        return StreamCamera(partial(_open_url, source, config), public_name(source), config, meanwhile)
+    return ClipCamera(Path(source), fallback_rate_hz=config.rate_hz, paced=paced)
+
+
+def public_name(url: str) -> str:
+    """Return scheme, host and port of a URL: user, password, path and query may all hold secrets."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{re.split('[/?#]', rest.rpartition('@')[2])[0]}"
+
+
+def _open_url(url: str, config: CameraConfig) -> cv2.VideoCapture:
+    timeout_ms = max(1, round(config.timeout_s * 1000))
+    limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, timeout_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout_ms]
+    return cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
+
+
+def _open_device(device: int | str, config: CameraConfig) -> cv2.VideoCapture:
+    """Ask for what is configured; a device that has something else gives that, which is not a fault."""
+    capture = cv2.VideoCapture(device, cv2.CAP_V4L2)
+    if capture.isOpened():
+        # MJPG first: USB 2 carries raw pictures of this size only a few times a second.
+        capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, config.width_px)
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, config.height_px)
+        capture.set(cv2.CAP_PROP_FPS, config.rate_hz)
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        capture.set(cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(config.timeout_s * 1000))
+    return capture

@@ -1,0 +1,154 @@
+"""The commands that make and measure a model: train, evaluate, export. Each imports what it needs itself."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+AddConfig = Callable[[argparse.ArgumentParser, Path | None], None]
+"""Gives a command the option --config, with that default."""
+
+
+def add_commands(commands: Any, add_config: AddConfig) -> None:
+    """Add the three to ``commands``, what argparse's ``add_subparsers`` returns."""
+    _add_train(commands.add_parser("train", help="fine-tune the network on labelled pictures"))
+    _add_evaluate(
+        commands.add_parser("evaluate", help="measure the model on labelled pictures and on clips"),
+        add_config,
+    )
+    _add_export(commands.add_parser("export", help="make a model file of a training checkpoint"))
+
+
+def _add_train(train: argparse.ArgumentParser) -> None:
+    train.add_argument("data", type=Path, metavar="DATA", help="folder with train and val, or an index.csv")
+    train.add_argument("--recipe", type=Path, metavar="FILE", help="training recipe (default: the built-in)")
+    train.add_argument(
+        "--weights",
+        default="imagenet",
+        help="'imagenet' (downloaded), or a file to start from: its weights, a checkpoint or a model",
+    )
+    train.add_argument("--out", type=Path, default=Path("runs/latest"), metavar="DIR", help="run folder")
+    train.add_argument("--resume", action="store_true", help="go on where the run in --out was interrupted")
+    train.set_defaults(command=_train)
+
+
+def _add_evaluate(evaluate: argparse.ArgumentParser, add_config: AddConfig) -> None:
+    evaluate.add_argument("data", nargs="?", type=Path, metavar="DATA", help="pictures, as for train")
+    evaluate.add_argument("--split", default="val", help="which part of DATA (default: %(default)s)")
+    evaluate.add_argument(
+        "--uncorrected", action="store_true", help="with the labels as they came, without corrections.csv"
+    )
+    evaluate.add_argument("--figures", type=Path, metavar="DIR", help="draw figures into this folder")
+    evaluate.add_argument(
+        "--history", type=Path, metavar="FILE", help="history.json of a training run, for its curves"
+    )
+    evaluate.add_argument(
+        "--clips", nargs="+", type=Path, default=[], metavar="CLIP", help="run clips through the whole loop"
+    )
+    evaluate.add_argument(
+        "--truth", type=Path, metavar="FILE", help="CSV file,start_s,end_s: when a hornet is in view"
+    )
+    evaluate.add_argument("--model", type=Path, metavar="FILE", help="model file (default: the configured)")
+    add_config(evaluate, None)
+    evaluate.add_argument("--json", action="store_true", help="print one JSON document")
+    evaluate.set_defaults(command=_evaluate, usage_error=evaluate.error)
+
+
+def _add_export(export: argparse.ArgumentParser) -> None:
+    export.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="best.ckpt of a training run")
+    export.add_argument(
+        "data", type=Path, metavar="DATA", help="what it was trained on: its val part calibrates"
+    )
+    export.add_argument("model", type=Path, metavar="MODEL", help="file to write")
+    export.add_argument(
+        "--average-with",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="average the weights with those of another checkpoint or model that began from the same weights",
+    )
+    export.add_argument(
+        "--name", default="hivewatch-resnet18", help="name of the model (default: %(default)s)"
+    )
+    export.add_argument("--version", default="0", help="version of the model")
+    export.add_argument("--training-data", default="not stated", help="the training data, in words")
+    export.add_argument("--licence", default="not stated", help="licence of the weights")
+    export.add_argument(
+        "--int8",
+        action="store_true",
+        help="also write MODEL-int8.pt: the same network in integers",
+    )
+    export.set_defaults(command=_export)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from hivewatch.training.recipe import Recipe, read_recipe
+    from hivewatch.training.train import train
+
+    recipe = read_recipe(arguments.recipe) if arguments.recipe else Recipe()
+    weights = arguments.weights if arguments.weights == "imagenet" else Path(arguments.weights)
+    checkpoint = train(arguments.data, recipe, arguments.out, weights=weights, resume=arguments.resume)
+    print(f"best checkpoint: {checkpoint}")
+    return 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from hivewatch.vision.classifier import load_classifier
+    from hivewatch.config.sections import Config
+    from hivewatch.config.reader import load
+    from hivewatch.training.evaluation.clips import measure_clips, read_truth
+    from hivewatch.training.evaluation.evaluate import evaluate
+    from hivewatch.training.evaluation.figures import draw_figures, read_history
+
+    if arguments.data is None and not arguments.clips:
+        arguments.usage_error("evaluate needs DATA, --clips, or both")
+    if arguments.data is None and (arguments.figures or arguments.history):
+        arguments.usage_error("figures are drawn of pictures: evaluate needs DATA for them")
+    config = load(arguments.config) if arguments.config else Config()
+    truth = read_truth(arguments.truth) if arguments.truth else None
+    history = read_history(arguments.history) if arguments.history else []
+    chosen = config.classifier
+    file = arguments.model or chosen.model
+    classifier = load_classifier(file, chosen.threads, precision=chosen.precision)
+    model = classifier.model
+    document = {"model": {"name": model.name, "version": model.version, "sha256": model.sha256}}
+    tables = []
+    if arguments.data is not None:
+        corrected, threshold = not arguments.uncorrected, config.decision.threshold
+        summary, verdicts = evaluate(
+            arguments.data, classifier, split=arguments.split, threshold=threshold, corrected=corrected
+        )
+        tables.append(summary.table())
+        document |= {"split": arguments.split, "corrected": corrected} | summary.document()
+        if arguments.figures:
+            drawn = draw_figures(history, verdicts, arguments.figures, threshold)
+            tables.append("\n".join(f"figure: {path}" for path in drawn))
+    if arguments.clips:
+        clips = measure_clips(arguments.clips, config, classifier, truth)
+        tables.append(clips.table())
+        document |= {"clips": clips.document()}
+    print(json.dumps(document, indent=2) if arguments.json else "\n\n".join(tables))
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from hivewatch.training.export import Description
+    from hivewatch.training.release import release
+
+    description = Description(
+        name=arguments.name,
+        version=arguments.version,
+        box_level=1.0,
+        training_data=arguments.training_data,
+        licence=arguments.licence,
+    )
+    model: Path = arguments.model
+    int8 = model.with_stem(f"{model.stem}-int8") if arguments.int8 else None
+    released = release(arguments.checkpoint, arguments.data, model, description, int8, arguments.average_with)
+    files = f"{model}" if int8 is None else f"{model}, {int8}"
+    print(f"{files}: {released.name} {released.version}, box level {released.box_level:.2f}")
+    return 0

@@ -1,0 +1,1 @@
+"""Many hives at once, followed over MQTT."""

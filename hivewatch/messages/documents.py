@@ -1,0 +1,57 @@
+"""What all messages have in common: topics, compact JSON, times in UTC, and the schemas in the package."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from importlib.resources import files
+from typing import Any
+
+from hivewatch.config.sections import HiveConfig
+
+SCHEMA_VERSION = 1
+
+
+def topic(base_topic: str, hive_id: str, leaf: str) -> str:
+    """Return the topic of a hive's ``leaf``."""
+    return f"{base_topic}/{hive_id}/{leaf}"
+
+
+def head(name: str, hive: HiveConfig) -> dict[str, Any]:
+    """Return what every document of schema ``name`` begins with."""
+    return {
+        "schema": f"hivewatch.{name}",
+        "schema_version": SCHEMA_VERSION,
+        "hive": {"id": hive.id, "name": hive.name},
+    }
+
+
+def compact(document: Mapping[str, Any]) -> str:
+    """Return ``document`` as JSON; dates and times in it become text. Raises ValueError for a NaN."""
+    return json.dumps(document, default=_text, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def iso(moment: datetime) -> str:
+    """Return ``moment`` in UTC, ISO 8601 with milliseconds and a Z."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def schema(name: str) -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) that every document of schema ``name`` fulfils."""
+    path = files("hivewatch.messages").joinpath("schemas", schema_file(name))
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return document
+
+
+def schema_file(name: str) -> str:
+    """Return the name of the file that holds schema ``name``."""
+    return f"{name.replace('_', '-')}-{SCHEMA_VERSION}.json"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, datetime):
+        return iso(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    raise TypeError(f"no JSON can be made of {type(value).__name__}")

@@ -1,0 +1,105 @@
+"""The documents that prove that somebody watches: health, renewed all the time, and a summary once a day.
+
+The values below are the documents' parts, named as in the JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+
+from hivewatch.config.sections import HiveConfig
+from hivewatch.domain.frames import Message, ModelIdentity
+from hivewatch.system.sensors import Throttling, Versions
+from hivewatch.messages.contract import HEALTH, SUMMARY
+from hivewatch.messages.documents import head
+
+
+@dataclass(frozen=True, slots=True)
+class FrameFigures:
+    """What became of the frames since the start; rate and last age are those of now, the share the hour's."""
+
+    seen: int
+    classified: int
+    held_back: int
+    dropped: int
+    bad: int
+    rate_hz: float
+    classified_share: float | None
+    last_age_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Median and 95th percentile of a stage, over its last runs."""
+
+    p50_ms: float
+    p95_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFigures:
+    """What lies on disk and what waits for the broker; the ages and rooms of StoreStatus, as of now."""
+
+    sightings_today: int
+    outbox_depth: int
+    outbox_oldest_age_s: float | None
+    disk_free_bytes: int
+    store_bytes: int
+    pictures_lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the daemon is at one moment. ``scores_last_hour`` counts them by tenths of 0..1."""
+
+    at: datetime
+    clock_trusted: bool
+    paused: bool
+    uptime_s: float
+    source: str
+    frames: FrameFigures
+    latencies: Mapping[str, Latency]
+    scores_last_hour: tuple[int, ...]
+    store: StoreFigures
+    cpu_temperature_c: float | None
+    throttling: Throttling | None
+    versions: Versions
+    config_sha256: str
+    model: ModelIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A local ``day`` in a few figures: since this time of the day before; frames since the start at most.
+
+    ``paused``: nobody watches just now, by command.
+    """
+
+    day: date
+    at: datetime
+    sightings: int
+    frames_seen: int
+    frames_classified: int
+    uptime_s: float
+    outbox_depth: int
+    paused: bool
+
+    @property
+    def text(self) -> str:
+        """The summary as a person wants to read it."""
+        count = f"{self.sightings} hornet sighting{'' if self.sightings == 1 else 's'} since yesterday"
+        state = "paused by a command" if self.paused else "still watching"
+        return f"{state}: {count}, {self.frames_seen} frames seen"
+
+
+def health_message(health: Health, hive: HiveConfig, base_topic: str) -> Message:
+    """Return the retained message that says how the daemon is."""
+    return HEALTH.message(base_topic, hive.id, {**head("health", hive), **asdict(health)})
+
+
+def summary_message(summary: Summary, hive: HiveConfig, base_topic: str) -> Message:
+    """Return the retained message of the day."""
+    document = {**head("summary", hive), **asdict(summary), "text": summary.text}
+    return SUMMARY.message(base_topic, hive.id, document)

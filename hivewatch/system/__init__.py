@@ -1,0 +1,1 @@
+"""The machine underneath: clock, signals, systemd, sensors, stopwatch."""

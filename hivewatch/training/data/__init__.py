@@ -1,0 +1,1 @@
+"""Training data: catalogue, corrections, crops and sampling."""

@@ -1,0 +1,173 @@
+"""Which labelled pictures there are on disk, what is on them, which split each belongs to.
+
+Two layouts are read. The one people have: ``train|val|test/presence|absence/*.jpg``, each picture with an
+optional ``.txt`` of YOLO boxes beside it (class 0 is the hornet, every other number another insect). And the
+catalogue: ``index.csv`` and ``boxes.csv`` with a split per picture. Splits are taken as given, never drawn:
+frames of one camera and day are near-copies, and a random split would measure memory. Folders below the class
+(``val/absence/garden_2026-09-03/*.jpg``) name such scenes; the figures' intervals then take them as wholes.
+Clips in ``train/absence`` are footage of bees to mine false alarms from.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from hivewatch.camera.sources.clip import CLIP_SUFFIXES
+from hivewatch.errors import DataError
+from hivewatch.training.data.corrections import correct, read_corrections
+from hivewatch.training.data.dataset import HORNET, Catalogue, Insect, Picture, box_from_centre
+
+SPLITS = ("train", "val", "test")
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+YOLO_HORNET = 0
+USELESS_CLIP = "a clip is of use without hornets and for training only; cut others into frames"
+
+log = logging.getLogger(__name__)
+
+
+def read_catalogue(data: Path, *, corrected: bool = True) -> Catalogue:
+    """List the labelled pictures under ``data``, in either layout, without decoding them.
+
+    ``corrected``: with the labels that ``corrections.csv`` puts right, instead of as they came.
+
+    Raises DataError where the folder is missing, is of neither layout, or one of the two classes is empty
+    in the training split.
+    """
+    if not data.is_dir():
+        raise DataError(f"{data}: there is no such folder; name the folder that holds the training pictures")
+    catalogue = _read_index(data) if (data / "index.csv").is_file() else _read_folders(data)
+    if corrected:
+        pictures = correct(catalogue.pictures, data, read_corrections())
+        catalogue = replace(catalogue, pictures=pictures)
+    training = catalogue.split("train")
+    for hornet, name in ((True, "presence"), (False, "absence")):
+        if not any(picture.hornet is hornet for picture in training):
+            raise DataError(
+                f"{data}: no picture of the class '{name}' in the split 'train'; both classes are needed"
+            )
+    for problem in catalogue.problems:
+        log.warning("%s", problem)
+    return catalogue
+
+
+# --- the catalogue layout -------------------------------------------------------------------------------
+
+
+def _read_index(data: Path) -> Catalogue:
+    """Read ``index.csv`` and, where there is one, ``boxes.csv``."""
+    insects, problems = _read_box_table(data / "boxes.csv")
+    pictures: list[Picture] = []
+    footage: list[Path] = []
+    for line, row in _rows(data / "index.csv"):
+        try:
+            picture = Picture(
+                path=data / row["file"],
+                hornet=row["presence"] == "1",
+                species=row["species"],
+                domain=row["domain"],
+                scene=row["scene"],
+                split=row["split"],
+                insects=tuple(insects.get(row["file"], ())),
+                source=row["source"],
+            )
+        except KeyError as error:
+            raise DataError(f"{data / 'index.csv'}, line {line}: the column {error} is missing") from error
+        if not picture.path.is_file():
+            problems.append(f"{picture.path}: named in index.csv but not there")
+        elif picture.path.suffix.lower() not in CLIP_SUFFIXES:
+            pictures.append(picture)
+        elif picture.split == "train" and not picture.hornet:
+            footage.append(picture.path)
+        else:
+            problems.append(f"{picture.path}: {USELESS_CLIP}")
+    return Catalogue(tuple(pictures), tuple(problems), tuple(footage))
+
+
+def _read_box_table(path: Path) -> tuple[dict[str, list[Insect]], list[str]]:
+    """The insects per file of ``boxes.csv``, and what in it is wrong."""
+    insects: dict[str, list[Insect]] = defaultdict(list)
+    problems: list[str] = []
+    if not path.is_file():
+        return insects, problems
+    for line, row in _rows(path):
+        try:
+            box = box_from_centre(*(float(row[key]) for key in "xywh"))
+            insects[row["file"]].append(Insect(row["class"], box))
+        except (KeyError, TypeError, ValueError) as error:
+            problems.append(f"{path}, line {line}: not a box ({error})")
+    return insects, problems
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number and fields of each row of a CSV file with a header."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            yield from enumerate(csv.DictReader(file), start=2)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read ({error})") from error
+
+
+# --- the layout of folders ------------------------------------------------------------------------------
+
+
+def _read_folders(data: Path) -> Catalogue:
+    """Read ``train|val|test/presence|absence``."""
+    if not (data / "train").is_dir():
+        raise DataError(
+            f"{data}: neither index.csv nor the folders train/presence and train/absence are there"
+        )
+    pictures: list[Picture] = []
+    problems: list[str] = []
+    footage: list[Path] = []
+    for split in SPLITS:
+        for label in ("presence", "absence"):
+            folder = data / split / label
+            if not folder.is_dir():
+                if (data / split).is_dir():
+                    raise DataError(f"{folder}: there is no such folder, and {data / split} needs it")
+                continue
+            clips = _below(folder, CLIP_SUFFIXES)
+            if (split, label) == ("train", "absence"):
+                footage = clips
+            else:
+                problems += [f"{clip}: {USELESS_CLIP}" for clip in clips]
+            for path in _below(folder, SUFFIXES):
+                scene = path.parent.relative_to(folder).as_posix().removeprefix(".")
+                picture = _folder_picture(path, split, scene, hornet=label == "presence")
+                try:
+                    pictures.append(replace(picture, insects=_read_yolo(path.with_suffix(".txt"))))
+                except DataError as error:
+                    problems.append(str(error))
+                    pictures.append(picture)
+    return Catalogue(tuple(pictures), tuple(problems), tuple(footage))
+
+
+def _below(folder: Path, suffixes: frozenset[str]) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
+
+
+def _folder_picture(path: Path, split: str, scene: str, *, hornet: bool) -> Picture:
+    return Picture(path, hornet, HORNET if hornet else "none", domain="hive", scene=scene, split=split)
+
+
+def _read_yolo(path: Path) -> tuple[Insect, ...]:
+    """The insects of a YOLO label file, none where there is no file; raises DataError with file and line."""
+    if not path.is_file():
+        return ()
+    insects = []
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        fields = line.split()
+        if not fields:
+            continue
+        try:
+            kind, x, y, width, height = int(fields[0]), *(float(field) for field in fields[1:5])
+            box = box_from_centre(x, y, width, height)
+        except ValueError as error:
+            raise DataError(f"{path}, line {number}: not 'class x y width height' ({error})") from error
+        insects.append(Insect(HORNET if kind == YOLO_HORNET else "other", box))
+    return tuple(insects)

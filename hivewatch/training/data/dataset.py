@@ -1,0 +1,145 @@
+"""Labelled pictures: what is known of each, and its pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from hivewatch.domain.frames import Box, Pixels
+from hivewatch.errors import DataError
+
+HORNET = "velutina"
+DOUBTFUL = "doubtful"
+"""The species of what nobody can tell from a hornet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Insect:
+    """One boxed insect: its species and its box, normalised to the picture."""
+
+    species: str
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One labelled picture.
+
+    ``hornet`` says whether Vespa velutina is on it. ``domain`` is "hive" (seen from a hive camera), "photo"
+    (a close-up) or "crop" (a cut-out of one insect). ``scene`` names camera and day, or the folder below the
+    class; it is empty where a picture stands alone. ``source`` says who gathered it, if that is known.
+    ``insects`` need not be complete: a hornet picture without a hornet box is one nobody boxed.
+    """
+
+    path: Path
+    hornet: bool
+    species: str
+    domain: str
+    scene: str
+    split: str
+    insects: tuple[Insect, ...] = ()
+    source: str = ""
+
+    @property
+    def place(self) -> str:
+        """What pictures of one kind have in common: scene, else source, else folder."""
+        return self.scene or self.source or self.path.parent.name
+
+    @property
+    def hornet_boxes(self) -> tuple[Box, ...]:
+        """The boxes of the hornets, normalised."""
+        return self._boxes_of(HORNET)
+
+    @property
+    def doubtful_boxes(self) -> tuple[Box, ...]:
+        """The boxes of what nobody can tell, normalised."""
+        return self._boxes_of(DOUBTFUL)
+
+    def _boxes_of(self, species: str) -> tuple[Box, ...]:
+        return tuple(insect.box for insect in self.insects if insect.species == species)
+
+    @property
+    def name(self) -> str:
+        """Folder and file name: what reports call the picture."""
+        return f"{self.path.parent.name}/{self.path.name}"
+
+
+def box_from_centre(x: float, y: float, width: float, height: float) -> Box:
+    """A box from centre and size, clipped to the picture; raises ValueError where nothing is left of it."""
+    box = Box(
+        max(0.0, x - width / 2), max(0.0, y - height / 2), min(1.0, x + width / 2), min(1.0, y + height / 2)
+    )
+    if not (box.x0 < box.x1 and box.y0 < box.y1):
+        raise ValueError("it has no area inside the picture")
+    return box
+
+
+Shot = tuple[Picture, Pixels]
+"""A picture and its pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """All pictures of a data folder, and a sentence about each thing in it that could not be used.
+
+    ``footage``: clips of hives without hornets, to train on.
+    """
+
+    pictures: tuple[Picture, ...]
+    problems: tuple[str, ...] = ()
+    footage: tuple[Path, ...] = ()
+
+    def split(self, *names: str) -> tuple[Picture, ...]:
+        """The pictures of the splits called ``names``; ``val`` also means every ``val_...``."""
+        prefixes = tuple(f"{name}_" for name in names)
+        return tuple(p for p in self.pictures if p.split in names or p.split.startswith(prefixes))
+
+
+def decode(path: Path) -> Pixels:
+    """Read one picture as RGB, uint8, height x width x 3; raises DataError with the file's name."""
+    try:
+        bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise DataError(f"{path}: cannot be decoded ({error.err}); remove or replace it") from error
+    if bgr is None:
+        raise DataError(f"{path}: not a readable picture; remove or replace it")
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+
+
+def decode_all(
+    pictures: Iterable[Picture], *, long_side_px: int, threads: int = 2
+) -> tuple[list[Shot], list[str]]:
+    """Decode every picture once, none larger than ``long_side_px``, and name those that cannot be.
+
+    Returns the readable pictures with their pixels, in the order given, and a sentence for each bad file.
+    """
+
+    def attempt(picture: Picture) -> tuple[Picture, Pixels | str]:
+        try:
+            return picture, shrink(decode(picture.path), long_side_px)
+        except DataError as error:
+            return picture, str(error)
+
+    good: list[Shot] = []
+    problems: list[str] = []
+    with ThreadPoolExecutor(threads) as pool:
+        for picture, result in pool.map(attempt, pictures):
+            if isinstance(result, str):
+                problems.append(result)
+            else:
+                good.append((picture, result))
+    return good, problems
+
+
+def shrink(pixels: Pixels, long_side_px: int) -> Pixels:
+    """Scale a picture down, never up, so that its longer side is at most ``long_side_px``."""
+    height, width = pixels.shape[:2]
+    scale = long_side_px / max(height, width)
+    if scale >= 1:
+        return pixels
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]

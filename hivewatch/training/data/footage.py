@@ -1,0 +1,48 @@
+"""Clips of hives without hornets, as pictures to train on: what looks like a hornet in them is mined."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hivewatch.camera.sources.clip import ClipCamera
+from hivewatch.domain.frames import Frame
+from hivewatch.errors import CameraError
+from hivewatch.training.data.dataset import Picture, Shot, shrink
+
+STEP_S = 1.0
+"""From one frame taken to the next: sooner the same bees are still there."""
+MOST_FRAMES = 300
+USUAL_RATE_HZ = 25.0
+
+
+def footage_shots(clips: Sequence[Path], long_side_px: int) -> tuple[list[Shot], list[str]]:
+    """A frame a second of each clip, the first ``MOST_FRAMES``, and a sentence for each bad clip."""
+    shots: list[Shot] = []
+    problems = []
+    for clip in clips:
+        try:
+            shots += [_shot(clip, frame, long_side_px) for frame in _some_frames(clip)]
+        except CameraError as error:
+            problems.append(str(error))
+    return shots, problems
+
+
+def _some_frames(clip: Path) -> Iterator[Frame]:
+    next_s, taken = 0.0, 0
+    frames = ClipCamera(clip, fallback_rate_hz=USUAL_RATE_HZ, paced=False).frames(threading.Event())
+    try:
+        for frame in frames:
+            if frame.monotonic_s >= next_s:
+                yield frame
+                next_s, taken = frame.monotonic_s + STEP_S, taken + 1
+            if taken == MOST_FRAMES:
+                break
+    finally:
+        frames.close()
+
+
+def _shot(clip: Path, frame: Frame, long_side_px: int) -> Shot:
+    path = clip.with_name(f"{clip.name}, {frame.monotonic_s:.1f} s")
+    return Picture(path, False, "none", "hive", clip.stem, "train"), shrink(frame.pixels, long_side_px)

@@ -1,0 +1,238 @@
+"""Figures as PNG files to look at: of a training run, of predictions and truth, of what scores are worth."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from hivewatch.domain.frames import Box, Pixels
+from hivewatch.errors import DataError
+from hivewatch.training.evaluation import metrics
+from hivewatch.training.data.dataset import decode, shrink
+from hivewatch.training.evaluation.evaluate import Verdict, part_of
+from hivewatch.training.evaluation.metrics import Flags, Floats
+
+COLUMNS, ROWS = 4, 4
+THUMB_PX = 480
+TRUTH, FOUND, WRONG = "cyan", "red", "tab:red"
+BINS = 20
+HOT_LOGIT = 4.0
+
+Scores = Mapping[str, tuple[Floats, Flags]]
+"""Of each group of pictures the scores, 0..1, and whether each shows a hornet."""
+
+
+def draw_figures(
+    history: Sequence[Mapping[str, Any]], verdicts: Sequence[Verdict], folder: Path, threshold: float
+) -> list[Path]:
+    """Write all figures to ``folder`` and return their paths.
+
+    ``history``, an entry per epoch, is that of a checkpoint or of ``history.json``; without it there are no
+    curves. The grids show pictures of ``verdicts``: some of each group, evenly spread; maps of those whose
+    hornets are boxed; and the worst errors, which are where to look for wrong labels.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    scores = _by_group(verdicts)
+    boxed = [verdict for verdict in verdicts if verdict.picture.hornet_boxes]
+    by_score = sorted(verdicts, key=lambda verdict: verdict.prediction.score)
+    misses = [verdict for verdict in by_score if verdict.picture.hornet]
+    alarms = [verdict for verdict in reversed(by_score) if not verdict.picture.hornet]
+
+    def prediction(axes: Axes, verdict: Verdict, pixels: Pixels) -> None:
+        _draw_prediction(axes, verdict, pixels, threshold)
+
+    paths = [draw_curves(history, folder / "curves.png")] if history else []
+    return [
+        *paths,
+        _grid(_some_of_each(verdicts), prediction, folder / "predictions.png"),
+        _grid(_spread(boxed, ROWS * COLUMNS), _draw_map, folder / "maps.png"),
+        _grid(alarms, _draw_map, folder / "highest-without-hornet.png"),
+        _grid(misses, _draw_map, folder / "lowest-with-hornet.png"),
+        draw_precision_recall(scores, threshold, folder / "precision-recall.png"),
+        draw_histograms(scores, threshold, folder / "scores.png"),
+        draw_reliability(scores, folder / "reliability.png"),
+    ]
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """Read the ``history.json`` of a training run; raises DataError where it is none."""
+    try:
+        history = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as the history of a training run ({error})") from error
+    needed = {"number", "map_loss", "pooled_loss", "crop_accuracy", "validation"}
+    if not (isinstance(history, list) and all(isinstance(e, dict) and needed <= e.keys() for e in history)):
+        raise DataError(f"{path}: not the history.json that a training run leaves in its folder")
+    return history
+
+
+def draw_curves(history: Sequence[Mapping[str, Any]], path: Path) -> Path:
+    """Loss and accuracy of the training crops per epoch, and each validation measure where it was taken."""
+    figure = Figure(figsize=(16, 4.5), layout="constrained")
+    losses, accuracy, validation = figure.subplots(1, 3)
+    epochs = [entry["number"] for entry in history]
+    for key, label in (("map_loss", "map"), ("pooled_loss", "pooled logit")):
+        losses.plot(epochs, [entry[key] for entry in history], marker=".", label=label)
+    accuracy.plot(epochs, [entry["crop_accuracy"] for entry in history], marker=".", label="training crops")
+    measured = [entry for entry in history if entry["validation"]]
+    for split, measures in measured[-1]["validation"]["splits"].items() if measured else ():
+        for name in measures:
+            values = [entry["validation"]["splits"][split][name] for entry in measured]
+            validation.plot(
+                [entry["number"] for entry in measured], values, marker=".", label=f"{split} {name}"
+            )
+    for axes, title in ((losses, "loss"), (accuracy, "accuracy"), (validation, "validation")):
+        axes.set(xlabel="epoch", title=title)
+        axes.grid(alpha=0.3)
+        if axes.has_data():
+            axes.legend(fontsize="small")
+    if measured:
+        validation.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
+    return _save(figure, path)
+
+
+def draw_precision_recall(scores: Scores, threshold: float, path: Path) -> Path:
+    """Precision against recall of each group over all thresholds; a dot marks the configured one."""
+    figure = Figure(figsize=(7, 6), layout="constrained")
+    axes = figure.subplots()
+    for group, (values, hornet) in scores.items():
+        if not hornet.any() or hornet.all():
+            continue
+        hits = np.cumsum(hornet[np.argsort(-values, kind="stable")])
+        label = f"{group}: AP {metrics.average_precision(values, hornet):.3f}, hornets {hornet.mean():.0%}"
+        (line,) = axes.plot(hits / hits[-1], hits / np.arange(1, len(hits) + 1), label=label)
+        alarm = values >= threshold
+        at = metrics.share(alarm[hornet]), metrics.share(hornet[alarm])
+        axes.plot(*at, "o", color=line.get_color(), markersize=9)
+    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.02))
+    axes.set_title(f"dots: the threshold {threshold:g}")
+    axes.grid(alpha=0.3)
+    if axes.has_data():
+        axes.legend(loc="lower left", fontsize="small")
+    return _save(figure, path)
+
+
+def draw_histograms(scores: Scores, threshold: float, path: Path) -> Path:
+    """How the scores of each group lie, with and without a hornet, and where the threshold cuts them."""
+    figure = Figure(figsize=(5 * len(scores), 4), layout="constrained")
+    edges = np.linspace(0, 1, BINS + 1).tolist()
+    for axes, (group, (values, hornet)) in zip(_row(figure, len(scores)), scores.items(), strict=True):
+        for label, those, colour in (("no hornet", ~hornet, "tab:blue"), ("hornet", hornet, "tab:orange")):
+            axes.hist(values[those], edges, alpha=0.6, label=f"{label} ({those.sum()})", color=colour)
+        axes.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:g}")
+        axes.set(xlabel="score", ylabel="pictures", title=group)
+        axes.legend(fontsize="small")
+    return _save(figure, path)
+
+
+def draw_reliability(scores: Scores, path: Path) -> Path:
+    """For each group: of the pictures that score about so much, what share shows a hornet."""
+    figure = Figure(figsize=(5 * len(scores), 5), layout="constrained")
+    for axes, (group, (values, hornet)) in zip(_row(figure, len(scores)), scores.items(), strict=True):
+        bins = metrics.calibration_bins(values, hornet)
+        axes.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1)
+        axes.plot([b.score for b in bins], [b.hornets for b in bins], color="tab:blue", linewidth=1)
+        sizes = [20 + 400 * b.pictures / len(values) for b in bins]
+        axes.scatter([b.score for b in bins], [b.hornets for b in bins], sizes, color="tab:blue", alpha=0.6)
+        for b in bins:
+            axes.annotate(str(b.pictures), (b.score, b.hornets), fontsize="x-small", ha="center", va="center")
+        error = metrics.expected_calibration_error(values, hornet)
+        axes.set(xlabel="mean score", ylabel="share with a hornet", xlim=(-0.03, 1.03), ylim=(-0.05, 1.05))
+        axes.set_title(f"{group}: calibration error {error:.3f}")
+        axes.grid(alpha=0.3)
+    return _save(figure, path)
+
+
+def _grid(verdicts: Sequence[Verdict], draw: Callable[[Axes, Verdict, Pixels], None], path: Path) -> Path:
+    """As many of the verdicts as there are places, the first ones first."""
+    figure = Figure(figsize=(4 * COLUMNS, 2.8 * ROWS))
+    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=0.93, wspace=0.03, hspace=0.2)
+    figure.suptitle(f"boxes: {TRUTH} where a hornet is, {FOUND} where the model sees one", fontsize="medium")
+    places = list(figure.subplots(ROWS, COLUMNS).flat)
+    for axes in places:
+        axes.set_axis_off()
+    for axes, verdict in zip(places, verdicts, strict=False):
+        draw(axes, verdict, shrink(decode(verdict.picture.path), THUMB_PX))
+    return _save(figure, path)
+
+
+def _draw_prediction(axes: Axes, verdict: Verdict, pixels: Pixels, threshold: float) -> None:
+    picture, score = verdict.picture, verdict.prediction.score
+    height, width = pixels.shape[:2]
+    axes.imshow(pixels)
+    for box in picture.hornet_boxes:
+        _outline(axes, box, width, height, TRUTH)
+    right = (score >= threshold) == picture.hornet
+    said = "hornet" if score >= threshold else "none"
+    title = f"{'hornet' if picture.hornet else picture.species}; said {said}, {score:.2f}"
+    axes.set_title(title, fontsize="medium", color="green" if right else WRONG)
+
+
+def _draw_map(axes: Axes, verdict: Verdict, pixels: Pixels) -> None:
+    height, width = pixels.shape[:2]
+    axes.imshow(pixels)
+    heat = np.zeros((height, width), np.float32)
+    x0, y0, x1, y1 = verdict.prediction.extent.pixels(width, height)
+    if x1 > x0 and y1 > y0:
+        heat[y0:y1, x0:x1] = np.clip(cv2.resize(verdict.prediction.cam, (x1 - x0, y1 - y0)), 0, HOT_LOGIT)
+    axes.imshow(heat, alpha=0.6 * heat / HOT_LOGIT, cmap="autumn_r", vmin=0, vmax=HOT_LOGIT)
+    for box in verdict.picture.hornet_boxes:
+        _outline(axes, box, width, height, TRUTH)
+    if verdict.prediction.location.box is not None:
+        _outline(axes, verdict.prediction.location.box, width, height, FOUND)
+    picture = verdict.picture
+    axes.set_title(
+        f"{verdict.prediction.score:.2f} {picture.species}\n{picture.name[-44:]}", fontsize="small"
+    )
+
+
+def _outline(axes: Axes, box: Box, width: int, height: int, colour: str) -> None:
+    x0, y0, x1, y1 = box.pixels(width, height)
+    axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=colour, linewidth=1.5))
+
+
+def _by_group(verdicts: Sequence[Verdict]) -> Scores:
+    groups: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        groups.setdefault(part_of(verdict.picture), []).append(verdict)
+    return {
+        group: (
+            np.array([v.prediction.score for v in members]),
+            np.array([v.picture.hornet for v in members]),
+        )
+        for group, members in sorted(groups.items())
+    }
+
+
+def _some_of_each(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """As many as the grid holds: of each group and label about as many, evenly spread over it."""
+    groups: dict[tuple[str, bool], list[Verdict]] = {}
+    for verdict in verdicts:
+        groups.setdefault((part_of(verdict.picture), verdict.picture.hornet), []).append(verdict)
+    count = -(-ROWS * COLUMNS // max(1, len(groups)))
+    return [v for _, members in sorted(groups.items(), key=lambda g: g[0]) for v in _spread(members, count)]
+
+
+def _spread(verdicts: Sequence[Verdict], count: int) -> Sequence[Verdict]:
+    """``count`` of the verdicts, evenly spread over all; all of them where there are no more."""
+    if len(verdicts) <= count:
+        return verdicts
+    return [verdicts[i * len(verdicts) // count] for i in range(count)]
+
+
+def _row(figure: Figure, count: int) -> list[Axes]:
+    return list(figure.subplots(1, count, squeeze=False)[0])
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    FigureCanvasAgg(figure).print_png(path)  # type: ignore[no-untyped-call]
+    return path

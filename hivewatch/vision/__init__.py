@@ -1,0 +1,1 @@
+"""From a frame to a decision: region, motion gate, network, localisation, votes."""

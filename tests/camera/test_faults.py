@@ -1,0 +1,65 @@
+"""The whole daemon with a real network camera that fails in every way, and a real broker that hears of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from support.brokers import Broker, wait_until
+from support.camera_trials import FAULTS, broken, entrance, frozen, open_site, try_fault
+from jsonschema import Draft202012Validator
+
+from hivewatch.messages.documents import schema
+
+
+def test_every_fault_of_a_network_camera_reaches_a_subscriber_and_its_end_does_too(
+    tmp_path: Path, tiny_model_path: Path, broker: Broker
+) -> None:
+    with open_site(tmp_path, tiny_model_path, broker) as site:
+        for fault in FAULTS:
+            assert try_fault(site, fault, runs=1).problems == []
+        assert "afresh, try 1 of" in site.daemon.log, "what may heal is tried"
+        assert site.daemon.stop() == 0
+        for document in site.documents:
+            Draft202012Validator(schema("camera_status")).validate(document)
+
+
+def test_an_open_sighting_ends_when_the_camera_is_lost_and_sightings_go_on_when_it_is_back(
+    tmp_path: Path, tiny_model_path: Path, broker: Broker
+) -> None:
+    with open_site(tmp_path, tiny_model_path, broker) as site:
+
+        def last_event_is(phase: bytes) -> bool:
+            events = site.subscriber.on("event")
+            return bool(events) and b'"event_type":"%s"' % phase in events[-1]
+
+        wait_until(lambda: last_event_is(b"start") or last_event_is(b"update"), "a sighting is open")
+        site.server.hangs.set()
+        wait_until(lambda: last_event_is(b"end"), "it ends")
+        site.server.hangs.clear()
+        wait_until(lambda: last_event_is(b"start") or last_event_is(b"update"), "another one begins")
+
+
+def test_damaged_pictures_of_a_network_camera_do_no_harm(
+    tmp_path: Path, tiny_model_path: Path, broker: Broker
+) -> None:
+    with open_site(tmp_path, tiny_model_path, broker) as site:
+        site.server.picture = broken
+        sent = site.server.sent
+        wait_until(lambda: site.server.sent > sent + 40, "damaged pictures are sent")
+        site.server.picture = entrance
+        site.wait_for("online")
+        assert site.daemon.stop() == 0
+        assert "Traceback" not in site.daemon.log
+
+
+def test_a_camera_that_stays_frozen_ends_the_daemon_with_exit_code_4_and_its_last_word_is_offline(
+    tmp_path: Path, tiny_model_path: Path, broker: Broker
+) -> None:
+    with open_site(tmp_path, tiny_model_path, broker, reopenings=2) as site:
+        site.server.picture = frozen
+        assert site.daemon.process.wait(60) == 4
+        log = site.daemon.log
+        assert "the same picture comes again and again, although it was opened afresh 2 times" in log
+        assert "Traceback" not in log
+        site.wait_for("offline", "repeating")
+        assert site.subscriber.on("availability")[-1] == b"offline"

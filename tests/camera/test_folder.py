@@ -1,0 +1,336 @@
+"""Pictures from files: which are taken, in what order, and what becomes of odd and bad ones."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import threading
+import time
+import zlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from hivewatch.camera.sources.folder import FolderCamera, find_pictures
+from hivewatch.camera.sources.picture import PictureError, modified_at, read_picture
+from hivewatch.domain.frames import Frame
+from hivewatch.errors import CameraError
+
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+TURN_RIGHT = 6  # the EXIF orientation of a camera held upright
+
+
+def flag(width_px: int = 60, height_px: int = 40) -> Image.Image:
+    """Red above, blue below."""
+    picture = Image.new("RGB", (width_px, height_px), RED)
+    picture.paste(BLUE, (0, height_px // 2, width_px, height_px))
+    return picture
+
+
+def noise() -> Image.Image:
+    return Image.fromarray(np.random.default_rng(1).integers(0, 256, (120, 160, 3), dtype=np.uint8))
+
+
+def encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def write(path: Path, picture: Image.Image | None = None, **options: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}[path.suffix.lower()]
+    path.write_bytes(encoded(picture or flag(), kind, **options))
+    return path
+
+
+def play(*paths: Path, rate_hz: float = 5.0) -> tuple[list[Frame], FolderCamera]:
+    camera = FolderCamera(paths, rate_hz=rate_hz, paced=False)
+    return list(camera.frames(threading.Event())), camera
+
+
+def close_to(pixel: np.ndarray, colour: tuple[int, int, int]) -> bool:
+    return bool(np.abs(pixel.astype(int) - colour).max() <= 3)
+
+
+def test_pictures_come_in_natural_order_of_their_names_from_all_folders_below(tmp_path: Path) -> None:
+    names = ["a/img1.png", "a/img2.JPG", "a/img10.webp", "b/IMG3.jpeg", "b/img20.Png"]
+    for name in reversed(names):
+        write(tmp_path / name)
+    frames, _ = play(tmp_path)
+    assert [frame.source for frame in frames] == [str(tmp_path / name) for name in names]
+
+
+def test_other_files_and_hidden_ones_are_not_pictures(tmp_path: Path) -> None:
+    write(tmp_path / "hive.jpg")
+    write(tmp_path / "._hive.jpg")
+    write(tmp_path / ".thumbnails" / "hive.jpg")
+    (tmp_path / "notes.txt").write_text("nothing")
+    assert find_pictures(tmp_path) == [tmp_path / "hive.jpg"]
+
+
+def test_a_list_of_pictures_and_folders_is_taken_in_its_own_order(tmp_path: Path) -> None:
+    last, first = write(tmp_path / "folder" / "a.png"), write(tmp_path / "z.png")
+    frames, camera = play(first, tmp_path / "folder")
+    assert [frame.source for frame in frames] == [str(first), str(last)]
+    assert camera.name == "2 paths"
+
+
+def test_a_frame_tells_its_place_its_time_and_its_file(tmp_path: Path) -> None:
+    for name in ("1.png", "2.png", "3.png"):
+        os.utime(write(tmp_path / name), (1_750_000_000, 1_750_000_000))
+    frames, _ = play(tmp_path, rate_hz=4)
+    assert [(frame.sequence, frame.monotonic_s) for frame in frames] == [(0, 0.0), (1, 0.25), (2, 0.5)]
+    assert {frame.taken_at for frame in frames} == {datetime.fromtimestamp(1_750_000_000, tz=UTC)}
+
+
+def test_a_bad_picture_is_named_with_the_reason_counted_and_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path / "1.jpg")
+    (tmp_path / "2.jpg").write_bytes(encoded(noise(), "JPEG")[:-100])
+    write(tmp_path / "3.jpg")
+    with caplog.at_level(logging.WARNING):
+        frames, camera = play(tmp_path)
+    assert [(Path(frame.source).name, frame.sequence, frame.monotonic_s) for frame in frames] == [
+        ("1.jpg", 0, 0.0),
+        ("3.jpg", 1, 0.2),
+    ]
+    assert camera.counts.bad == 1
+    assert [record.getMessage() for record in caplog.records] == [
+        f"passed over a picture: {tmp_path / '2.jpg'} is cut off: its end is missing"
+    ]
+
+
+@pytest.mark.parametrize("name", ["missing", "empty", "text"])
+def test_a_folder_without_pictures_is_an_error_that_names_it(tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "notes.txt").write_text("nothing")
+    with pytest.raises(CameraError, match=name):
+        play(tmp_path / name)
+
+
+def test_a_folder_in_which_nothing_can_be_read_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "1.jpg").write_bytes(b"no picture")
+    (tmp_path / "2.png").write_bytes(b"")
+    with pytest.raises(CameraError, match="not one of 2 pictures"):
+        play(tmp_path)
+
+
+def test_a_folder_below_that_may_not_be_listed_is_an_error_and_not_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "1.jpg")
+    (tmp_path / "locked").mkdir()
+    real_scandir = os.scandir
+
+    def scandir(path: str) -> object:  # the tests may run as root, whom no mode keeps out
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real_scandir(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(CameraError, match="locked cannot be listed: Permission denied"):
+        play(tmp_path)
+
+
+def test_paced_pictures_come_no_sooner_than_their_time(tmp_path: Path) -> None:
+    for name in ("1.png", "2.png", "3.png"):
+        write(tmp_path / name)
+    started_s = time.monotonic()
+    for frame in FolderCamera([tmp_path], rate_hz=20, paced=True).frames(threading.Event()):
+        assert time.monotonic() - started_s >= frame.monotonic_s
+    assert frame.sequence == 2
+
+
+def test_a_stop_ends_a_paced_wait_at_once(tmp_path: Path) -> None:
+    write(tmp_path / "1.png")
+    write(tmp_path / "2.png")
+    stop = threading.Event()
+    frames = FolderCamera([tmp_path], rate_hz=0.001, paced=True).frames(stop)
+    next(frames)
+    threading.Timer(0.1, stop.set).start()
+    assert list(frames) == []
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("kept_share", [0.01, 0.3, 0.7, 0.99])
+def test_a_cut_picture_is_refused_and_never_half_decoded(
+    tmp_path: Path, kind: str, kept_share: float
+) -> None:
+    whole = encoded(noise(), kind)
+    path = tmp_path / "cut"
+    path.write_bytes(whole[: int(len(whole) * kept_share)])
+    with pytest.raises(PictureError, match="cut off"):
+        read_picture(path)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_a_picture_whose_tail_a_power_cut_left_as_zeros_is_refused(tmp_path: Path, kind: str) -> None:
+    whole = encoded(noise(), kind)
+    path = tmp_path / "zeros"
+    path.write_bytes(whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2))
+    with pytest.raises(PictureError, match="cut off"):
+        read_picture(path)
+
+
+def test_a_cut_jpeg_is_refused_even_if_the_preview_inside_it_is_whole(tmp_path: Path) -> None:
+    preview = b"Exif\x00\x00" + encoded(flag(), "JPEG")
+    whole = encoded(noise(), "JPEG")
+    segment = b"\xff\xe1" + (len(preview) + 2).to_bytes(2, "big") + preview
+    path = tmp_path / "cut.jpg"
+    path.write_bytes(whole[:2] + segment + whole[2:-2])
+    with pytest.raises(PictureError, match="cut off"):
+        read_picture(path)
+
+
+def test_what_a_phone_writes_after_the_end_of_a_jpeg_does_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "phone.jpg"
+    path.write_bytes(encoded(flag(), "JPEG") + b"\x00\x00SEFT trailer")
+    assert close_to(read_picture(path)[5, 5], RED)
+
+
+def test_a_progressive_jpeg_is_read_to_its_last_scan(tmp_path: Path) -> None:
+    whole = encoded(noise(), "JPEG", progressive=True)
+    (tmp_path / "whole.jpg").write_bytes(whole)
+    (tmp_path / "cut.jpg").write_bytes(whole[:-200])
+    assert read_picture(tmp_path / "whole.jpg").shape == (120, 160, 3)
+    with pytest.raises(PictureError, match="cut off"):
+        read_picture(tmp_path / "cut.jpg")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("a.jpg", {"quality": 95}), ("a.png", {}), ("a.webp", {"lossless": True}), ("b.webp", {"quality": 95})],
+)
+def test_pixels_are_rgb(tmp_path: Path, name: str, options: dict[str, Any]) -> None:
+    pixels = read_picture(write(tmp_path / name, **options))
+    assert pixels.shape == (40, 60, 3)
+    assert close_to(pixels[5, 5], RED)
+    assert close_to(pixels[35, 5], BLUE)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "P", "CMYK"])
+def test_transparent_palette_and_cmyk_pictures_keep_their_colours(tmp_path: Path, mode: str) -> None:
+    name = "a.jpg" if mode == "CMYK" else "a.png"
+    pixels = read_picture(write(tmp_path / name, flag().convert(mode)))
+    assert pixels.shape == (40, 60, 3)
+    assert close_to(pixels[5, 5], RED)
+    assert close_to(pixels[35, 5], BLUE)
+
+
+@pytest.mark.parametrize(("name", "options"), [("a.png", {}), ("a.webp", {"lossless": True, "exact": True})])
+def test_of_a_transparent_place_the_stored_colour_counts(
+    tmp_path: Path, name: str, options: dict[str, Any]
+) -> None:
+    clear = flag().convert("RGBA")
+    clear.putalpha(0)
+    assert close_to(read_picture(write(tmp_path / name, clear, **options))[5, 5], RED)
+
+
+def test_a_grey_picture_has_three_equal_channels(tmp_path: Path) -> None:
+    for name in ("a.png", "a.jpg"):
+        pixels = read_picture(write(tmp_path / name, Image.new("L", (60, 40), 90)))
+        assert pixels.shape == (40, 60, 3)
+        assert close_to(pixels[5, 5], (90, 90, 90))
+
+
+def test_sixteen_bits_become_the_upper_eight(tmp_path: Path) -> None:
+    path = tmp_path / "deep.png"
+    cv2.imwrite(str(path), np.full((40, 60, 3), (0, 0, 0x9C40), np.uint16))
+    pixels = read_picture(path)
+    assert pixels.dtype == np.uint8
+    assert pixels[5, 5].tolist() == [0x9C, 0, 0]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_picture_is_turned_as_its_exif_orientation_says(tmp_path: Path, kind: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = TURN_RIGHT
+    path = tmp_path / "phone"
+    path.write_bytes(encoded(flag(), kind, exif=exif))
+    pixels = read_picture(path)
+    assert pixels.shape == (60, 40, 3)
+    assert close_to(pixels[5, 35], RED)
+    assert close_to(pixels[5, 5], BLUE)
+
+
+@pytest.mark.parametrize("name", ["a.webp", "a.png"])
+def test_of_an_animation_the_first_picture_is_taken(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name, save_all=True, append_images=[flag().rotate(180)], lossless=True)
+    assert close_to(read_picture(path)[5, 5], RED)
+
+
+@pytest.mark.parametrize(("width_px", "height_px"), [(1, 1), (1, 3000), (8000, 6000)])
+def test_tiny_and_large_pictures_keep_their_size(tmp_path: Path, width_px: int, height_px: int) -> None:
+    path = tmp_path / "a.jpg"
+    cv2.imwrite(str(path), np.zeros((height_px, width_px, 3), np.uint8))
+    assert read_picture(path).shape == (height_px, width_px, 3)
+
+
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    return len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
+
+
+@pytest.mark.parametrize("side_px", [30_000, 1_000_000])
+def test_a_small_file_that_states_a_huge_picture_is_refused_before_decoding(
+    tmp_path: Path, side_px: int
+) -> None:
+    size = side_px.to_bytes(4, "big")
+    path = tmp_path / "bomb.png"
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + png_chunk(b"IHDR", size + size + b"\x08\x02\x00\x00\x00")
+        + png_chunk(b"IDAT", zlib.compress(bytes(100_000)))
+        + png_chunk(b"IEND", b"")
+    )
+    with pytest.raises(PictureError, match=f"too large: {side_px} x {side_px}"):
+        read_picture(path)
+
+
+@pytest.mark.parametrize("options", [{"lossless": True}, {"quality": 80}, {"quality": 80, "exif": b"Exif"}])
+def test_every_kind_of_webp_states_its_size(
+    tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hivewatch.camera.sources.picture.LARGEST_PX", 60 * 40 - 1)
+    with pytest.raises(PictureError, match="too large: 60 x 40"):
+        read_picture(write(tmp_path / "a.webp", **options))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is empty"),
+        (b"GIF89a" + bytes(20), "is not a JPEG, PNG or WebP picture"),
+        (b"\xff\xd8\xff\xd9", "cannot be decoded"),
+    ],
+)
+def test_a_file_that_is_no_picture_is_refused_with_the_reason(
+    tmp_path: Path, content: bytes, reason: str
+) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content)
+    with pytest.raises(PictureError, match=reason):
+        read_picture(path)
+
+
+def test_damage_inside_a_png_is_refused(tmp_path: Path) -> None:
+    whole = encoded(noise(), "PNG")
+    path = tmp_path / "a.png"
+    path.write_bytes(whole[:2000] + bytes(500) + whole[2500:])
+    with pytest.raises(PictureError, match="cannot be decoded"):
+        read_picture(path)
+
+
+def test_a_file_that_cannot_be_opened_is_refused_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(PictureError, match="Is a directory"):
+        read_picture(tmp_path)
+    with pytest.raises(PictureError, match="No such file"):
+        modified_at(tmp_path / "missing.jpg")

@@ -1,0 +1,146 @@
+"""The configuration: every fault told at once with its line, one place for defaults, no secret printed."""
+
+from __future__ import annotations
+
+from support.paths import PROJECT
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hivewatch.config.sections import Config
+from hivewatch.config.reader import load, parse
+from hivewatch.errors import ConfigError
+
+MANUAL = PROJECT / "config" / "hivewatch.yaml"
+
+TEN_MISTAKES = """\
+camera:
+  kind: simulater
+  with_px: 1280
+  rate_hz: "5"
+gate:
+  watch: [[[0, 0], [1, 2], [0, 1]], [[0, 0], [1, 1]]]
+decision:
+  treshold: 0.7
+  votes: 9
+  votes: 2
+mqtt:
+  port: 70000
+  password_file: secret.txt
+  username: bees
+unknown: 1
+"""
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, name="hive.yaml")
+    return caught.value.problems
+
+
+def test_the_manual_states_exactly_the_defaults() -> None:
+    assert load(MANUAL) == Config()
+
+
+def test_the_manual_names_every_option() -> None:
+    # Options without a default value to show stand in it as comments.
+    text = MANUAL.read_text()
+    for section, model in Config().model_dump().items():
+        for option in [section, *model]:
+            assert re.search(rf"^\s*(# )?{option}:", text, re.MULTILINE), (
+                f"{section}.{option} is not in the manual"
+            )
+
+
+def test_an_empty_file_means_the_defaults() -> None:
+    assert parse("") == Config()
+
+
+def test_a_section_with_all_options_commented_out_means_the_defaults() -> None:
+    assert parse("hive:\ncamera:\n  folder:\n") == Config()
+
+
+def test_every_one_of_ten_mistakes_is_told_with_its_line() -> None:
+    found = problems(TEN_MISTAKES)
+    expected = [
+        (2, "camera.kind", "'simulator'"),
+        (3, "camera.with_px", "did you mean width_px?"),
+        (4, "camera.rate_hz", "valid number"),
+        (6, "gate.watch[0][1][1]", "less than or equal to 1"),
+        (6, "gate.watch[1]", "at least 3 points"),
+        (8, "decision.treshold", "did you mean threshold?"),
+        (9, "decision.votes", "given twice, again on line 10"),
+        (12, "mqtt.port", "65535"),
+        (13, "mqtt.password_file", "there is no file"),
+        (15, "unknown", "known here: hive, camera"),
+    ]
+    assert len(found) == len(expected)
+    for message, (line, key, words) in zip(found, expected, strict=True):
+        assert message.startswith(f"hive.yaml:{line}: {key}: ")
+        assert words in message
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("decision: {release: 0.9}", "release must not be above threshold"),
+        ("decision: {votes: 6}", "votes must not be more than out_of"),
+        ("mqtt: {password_file: /dev/null}", "needs a username"),
+        ("camera: {kind: folder}", "folder.path must name one"),
+        ("camera: {checks: {dark_level: 250}}", "dark_level must be below white_level"),
+        ("camera: {video: {reconnect_first_s: 90}}", "reconnect_first_s must not be longer"),
+    ],
+)
+def test_options_that_contradict_each_other_are_told(text: str, words: str) -> None:
+    assert words in "\n".join(problems(text))
+
+
+@pytest.mark.parametrize(
+    "text", ["a: [", "- 1", "5", "a: &x [*x]", "? {a: 1}\n: 2", "a: !!python/name:os.system x", "a: !!bool x"]
+)
+def test_what_is_not_a_yaml_mapping_is_one_clear_problem(text: str) -> None:
+    assert len(problems(text)) == 1
+
+
+def test_a_few_lines_that_stand_for_millions_are_refused_at_once() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    assert "far too long" in problems("\n".join(lines))[0]
+
+
+@pytest.mark.parametrize("value", ["~nobody-here/x", "x" * 5000, '"a\\0b"', '"\\ud800"'])
+def test_what_can_be_no_path_is_told(value: str) -> None:
+    assert "path" in problems(f"store: {{directory: {value}}}")[0].lower()
+
+
+@pytest.mark.parametrize("value", ["yes", '"5"', "[5]", ".nan", ".inf", "2020-01-01", "null"])
+def test_a_number_is_never_guessed_from_something_else(value: str) -> None:
+    assert "camera.rate_hz" in problems(f"camera: {{rate_hz: {value}}}")[0]
+
+
+def test_relative_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "word").write_text("secret")
+    file = tmp_path / "hive.yaml"
+    file.write_text("mqtt: {username: bees, password_file: word}\nstore: {directory: data}\n")
+    config = load(file)
+    assert config.mqtt.password_file == tmp_path / "word"
+    assert config.store.directory == tmp_path / "data"
+
+
+def test_a_missing_file_is_told_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"is not there; begin with a copy of config/hivewatch\.yaml"):
+        load(tmp_path / "hive.yaml")
+
+
+def test_a_file_that_is_not_text_is_a_clear_problem(tmp_path: Path) -> None:
+    (tmp_path / "hive.yaml").write_bytes(b"\xff\xfe\x00camera")
+    with pytest.raises(ConfigError, match="cannot be read as text"):
+        load(tmp_path / "hive.yaml")
+
+
+def test_a_password_in_a_stream_address_is_never_repeated() -> None:
+    text = yaml.safe_dump({"camera": {"video": {"source": ["rtsp://me:hush@cam/"]}}, "mqtt": {"username": 5}})
+    assert "hush" not in "\n".join(problems(text))

@@ -1,0 +1,136 @@
+"""Commands as they come: read exactly, or refused with a reason. Whatever is sent."""
+
+from __future__ import annotations
+
+from support.payloads import LEAVES, payloads
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hivewatch.daemon.commands import (
+    BURST,
+    INBOX_SIZE,
+    LARGEST_BYTES,
+    Allowance,
+    Command,
+    Inbox,
+    Pause,
+    Resume,
+    SetThreshold,
+    TakeSnapshot,
+    TestAlert,
+    name_of,
+    read,
+)
+from hivewatch.domain.frames import Message
+from hivewatch.errors import CommandError
+
+@pytest.mark.parametrize(
+    ("leaf", "payload", "command"),
+    [
+        ("command/pause", b"", Pause()),
+        ("command/pause", b'{"duration_s": 60, "id": "a"}', Pause(id="a", duration_s=60.0)),
+        ("command/resume", b" {} ", Resume()),
+        ("command/snapshot", b'{"id": "1"}', TakeSnapshot(id="1")),
+        ("command/threshold", b'{"value": 1}', SetThreshold(value=1.0)),
+        ("command/threshold", b'{"reset": true}', SetThreshold(reset=True)),
+        ("command/test_alert", b"", TestAlert()),
+        ("detection/set", b"ON", Resume()),
+        ("detection/set", b"OFF", Pause()),
+        ("threshold/set", b"0.85", SetThreshold(value=0.85)),
+        ("threshold/set", b"reset", SetThreshold(reset=True)),
+    ],
+)
+def test_what_the_contract_names_is_read(leaf: str, payload: bytes, command: Command) -> None:
+    """As JSON, as nothing, or as the plain text of switches and sliders."""
+    assert read(leaf, payload) == command
+
+
+@pytest.mark.parametrize(
+    ("leaf", "payload", "reason"),
+    [
+        ("command/pause", b"{", "is not JSON"),
+        ("command/pause", b"\xff\xfe", "is not JSON"),
+        ("command/pause", b"[" * 4000, "is not JSON: recursion"),
+        ("command/pause", b"[1]", "is not a JSON object"),
+        ("command/pause", b'{"duration_s": -1}', "duration_s: Input should be greater than 0"),
+        ("command/pause", b'{"duration_s": 1e9}', "duration_s: Input should be less than"),
+        ("command/pause", b'{"duration_s": "60"}', "duration_s: Input should be a valid number"),
+        ("command/pause", b'{"duration": 60}', "'duration' is not known here; known are id, duration_s"),
+        ("command/threshold", b"", 'give either "value"'),
+        ("command/threshold", b'{"value": 0.5, "reset": true}', 'give either "value"'),
+        ("command/threshold", b'{"value": NaN}', "is not JSON"),
+        ("command/threshold", b'{"value": true}', "value: Input should be a valid number"),
+        ("command/reboot", b"", "there is no such command; known are pause, resume"),
+        ("detection/set", b"off", "send ON or OFF"),
+        ("threshold/set", b"1.5", "send a number from 0 to 1, or reset"),
+        ("threshold/set", b"true", "send a number from 0 to 1, or reset"),
+        ("threshold/set", b"", "send a number from 0 to 1, or reset"),
+        ("command/resume", b" " * (LARGEST_BYTES + 1), "longer than 4096 bytes"),
+    ],
+)
+def test_what_is_no_command_is_refused_with_a_reason(leaf: str, payload: bytes, reason: str) -> None:
+    """The sentence tells its sender what to do."""
+    with pytest.raises(CommandError, match=reason.replace("(", r"\(")):
+        read(leaf, payload)
+
+
+def test_a_refusal_names_the_id_that_could_be_read() -> None:
+    """So that the caller knows which of its commands failed; an id of the wrong kind is none."""
+    for payload, expected in ((b'{"id": "x", "no": 1}', "x"), (b'{"id": 7}', None), (b"{", None)):
+        with pytest.raises(CommandError) as caught:
+            read("command/pause", payload)
+        assert caught.value.id == expected
+
+
+@settings(max_examples=5000, deadline=None)
+@given(leaf=st.sampled_from(LEAVES), payload=payloads)
+def test_five_thousand_payloads_are_commands_within_bounds_or_refused(leaf: str, payload: bytes) -> None:
+    """No other exception, no value out of bounds, no sentence longer than a person reads."""
+    try:
+        command = read(leaf, payload)
+    except CommandError as error:
+        assert 0 < len(f"{error}") < 400
+        assert error.id is None or len(error.id) <= 64
+        return
+    assert command.id is None or len(command.id) <= 64
+    match command:
+        case Pause(duration_s=float(duration_s)):
+            assert 0 < duration_s <= 7 * 86_400
+        case SetThreshold(value=value, reset=reset):
+            assert reset is (value is None)
+            assert value is None or 0 <= value <= 1
+
+
+def test_the_inbox_keeps_few_and_counts_the_others() -> None:
+    """A flood neither fills the memory nor makes the publisher wait; of a huge one only the start is kept."""
+    inbox = Inbox()
+    for number in range(INBOX_SIZE + 5):
+        inbox.put(Message(f"t{number}", bytes(1_000_000), retained=False))
+    kept = []
+    while (message := inbox.take()) is not None:
+        kept.append(message)
+    assert [message.topic for message in kept] == [f"t{number}" for number in range(INBOX_SIZE)]
+    assert {len(message.payload) for message in kept} == {LARGEST_BYTES + 1}
+    assert inbox.dropped == 5
+
+
+def test_a_burst_is_allowed_and_then_one_a_second() -> None:
+    """However long it was quiet before."""
+    now_s = [1000.0]
+    allowance = Allowance(lambda: now_s[0])
+    now_s[0] += 3600
+    assert sum(allowance.use() for _ in range(BURST + 5)) == BURST
+    now_s[0] += 2.5
+    assert sum(allowance.use() for _ in range(5)) == 2
+
+
+def test_an_answer_names_the_command_shortly() -> None:
+    """By the last part of its topic, however long that is."""
+    names = [
+        name_of(leaf) for leaf in ("command/pause", "detection/set", "threshold/set", "command/" + "x" * 500)
+    ]
+    assert names == ["pause", "detection", "threshold", "x" * 64]

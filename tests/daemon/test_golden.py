@@ -1,0 +1,69 @@
+"""A seeded film of the simulator gives the same sightings every time, with the released model.
+
+After a change that is meant to change them (a new model, say) run
+``pytest tests/test_golden.py --update-expected``, and look at what changed before it is committed.
+"""
+
+from __future__ import annotations
+
+from support.paths import TESTS
+
+import json
+import threading
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from hivewatch.camera.simulator.camera import SimulatorCamera
+from hivewatch.vision.classifier import load_classifier
+from hivewatch.config.sections import Config, SimulatorConfig
+from hivewatch.vision.decision import Decider
+from hivewatch.domain.frames import Frame, Sighting
+from hivewatch.vision.motion import MotionGate
+from hivewatch.vision.region import Region
+from hivewatch.system.stopwatch import Stopwatch
+from hivewatch.daemon.loop import Watch
+
+EXPECTED = TESTS / "expected" / "golden.json"
+FILM = SimulatorConfig(seed=11, hornet_every_s=20.0, hornet_stay_s=6.0, duration_s=40.0)
+
+
+def decisions() -> list[dict[str, object]]:
+    """Replay the film and return what was decided, in whole votes and in seconds of the film."""
+    config, events, frames = Config(), list[Sighting](), list[Frame]()
+    camera = SimulatorCamera(FILM, 1280, 720, rate_hz=3.0, paced=False)
+    watch = Watch(
+        Region(config.gate),
+        MotionGate(config.gate.motion),
+        load_classifier(None, threads=0),
+        Decider(config.decision, new_id=lambda: "visit"),
+        events.append,
+        Stopwatch(),
+    )
+    for step in watch.steps(camera.frames(threading.Event())):
+        frames.append(step.frame)
+    start = frames[0].taken_at
+
+    def second(moment: datetime) -> float:
+        return round((moment - start).total_seconds(), 3)
+
+    return [
+        {
+            "phase": str(event.phase),
+            "at_s": second(event.at),
+            "started_at_s": second(event.started_at),
+            "last_seen_at_s": second(event.last_seen_at),
+            "votes_for": event.votes_for,
+            "votes": event.votes,
+        }
+        for event in events
+    ]
+
+
+def test_a_seeded_film_gives_the_expected_sightings(request: pytest.FixtureRequest) -> None:
+    decided = decisions()
+    if request.config.getoption("--update-expected"):
+        EXPECTED.write_text(json.dumps(decided, indent=1) + "\n")
+    assert decided == json.loads(EXPECTED.read_text())
+    assert [event["phase"] for event in decided].count("end") >= 1, "the film has hornets in it"

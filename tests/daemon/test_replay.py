@@ -1,0 +1,178 @@
+"""Replay: files go through the daemon's own loop, and what is printed is one line of JSON each."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from support.brokers import Broker, Subscriber, free_port, wait_until
+from support.daemons import ALWAYS_A_HORNET
+from support.fakes import make_pixels
+
+from hivewatch.errors import CameraError
+from hivewatch.daemon.replay import find_sources
+from hivewatch.store import Store
+
+FRAME_KEYS = {"file", "frame", "score", "peak", "box", "gated"}
+
+
+def write_clip(path: Path, frames: int = 12) -> Path:
+    """Write a clip in which a dark patch moves over a still picture."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (160, 120))
+    for n in range(frames):
+        picture = make_pixels(160, 120)
+        cv2.rectangle(picture, (10 * n, 40), (10 * n + 20, 60), (0, 0, 0), -1)
+        writer.write(picture)
+    writer.release()
+    return path
+
+
+def write_picture(path: Path, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), make_pixels(160, 120, seed))
+    return path
+
+
+class Replay:
+    """A replay that has run: its exit code, its stdout as JSON lines, its stderr."""
+
+    def __init__(self, model: Path, *arguments: object, port: int | None = None, **sections: Any) -> None:
+        folder = model.parent / f"replay-{len(list(model.parent.iterdir()))}"
+        folder.mkdir()
+        self.store = folder / "store"
+        config = {
+            "classifier": {"model": str(model), "threads": 1},
+            "decision": ALWAYS_A_HORNET,
+            "store": {"directory": str(self.store)},
+            "mqtt": {"host": "127.0.0.1", "port": port or free_port(), "acknowledge_timeout_s": 2},
+        } | sections
+        (folder / "hivewatch.yaml").write_text(yaml.safe_dump(config))
+        command = [sys.executable, "-m", "hivewatch", "replay", "--config", str(folder / "hivewatch.yaml")]
+        done = subprocess.run(
+            [*command, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        self.code, self.stdout, self.stderr = done.returncode, done.stdout, done.stderr
+        self.lines = [json.loads(line) for line in self.stdout.splitlines()] if "--json" in arguments else []
+        self.frames = [line for line in self.lines if "frame" in line]
+        self.events = [line["sighting"] for line in self.lines if "sighting" in line]
+
+
+def test_every_frame_of_clips_and_pictures_below_a_folder_is_one_line(
+    tmp_path: Path, tiny_model_path: Path
+) -> None:
+    (tmp_path / "b").mkdir()
+    clip = write_clip(tmp_path / "b" / "clip.avi")
+    pictures = [
+        write_picture(tmp_path / "a" / name, seed) for seed, name in enumerate(["2.jpg", "10.png", "x.webp"])
+    ]
+    replay = Replay(tiny_model_path, "--json", "--ungated", tmp_path)
+    assert replay.code == 0, replay.stderr
+    assert [(line["file"], line["frame"]) for line in replay.frames] == [
+        *((str(picture), 0) for picture in pictures),
+        *((str(clip), n) for n in range(12)),
+    ]
+    for line in replay.frames:
+        assert set(line) == FRAME_KEYS
+        assert line["gated"] is False
+        assert 0 <= line["score"] <= 1
+        assert all(0 <= value <= 1 for value in line["peak"] + (line["box"] or []))
+
+
+def test_a_frame_the_gate_holds_back_has_no_score(tmp_path: Path, tiny_model_path: Path) -> None:
+    pictures = [write_picture(tmp_path / f"{n}.png", seed=7) for n in range(40)]
+    replay = Replay(tiny_model_path, "--json", *pictures)
+    held_back = [line for line in replay.frames if line["gated"]]
+    assert len(replay.frames) == 40
+    assert held_back
+    assert all(line["score"] is line["peak"] is line["box"] is None for line in held_back)
+
+
+def test_each_source_has_sightings_of_its_own_which_are_kept(tmp_path: Path, tiny_model_path: Path) -> None:
+    clips = [write_clip(tmp_path / name) for name in ("one.avi", "two.avi")]
+    replay = Replay(tiny_model_path, "--json", *clips)
+    assert [
+        (event["event_type"], event["source"]) for event in replay.events if event["event_type"] != "update"
+    ] == [(phase, str(clip)) for clip in clips for phase in ("start", "end")]
+    with Store(replay.store) as store:
+        assert {sighting.id for sighting in store.sightings(10)} == {e["sighting_id"] for e in replay.events}
+        assert store.outbox_depth() == 0, "nothing is queued for a broker that nobody asked for"
+
+
+def test_publish_sends_every_printed_event_to_the_broker(
+    tmp_path: Path, tiny_model_path: Path, broker: Broker
+) -> None:
+    with Subscriber(broker.port) as subscriber:
+        replay = Replay(
+            tiny_model_path, "--json", "--publish", write_clip(tmp_path / "c.avi"), port=broker.port
+        )
+        wait_until(lambda: len(subscriber.on("event")) >= len(replay.events), "all events arrive")
+    assert replay.code == 0, replay.stderr
+    assert [json.loads(payload) for payload in subscriber.on("event")] == replay.events
+    assert subscriber.on("availability") == [], "a replay is not the hive's daemon"
+
+
+def test_publish_without_a_broker_ends_with_code_7_and_keeps_the_alerts(
+    tmp_path: Path, tiny_model_path: Path
+) -> None:
+    replay = Replay(tiny_model_path, "--json", "--publish", write_clip(tmp_path / "c.avi"))
+    assert replay.code == 7
+    assert "wait in" in replay.stderr
+    with Store(replay.store) as store:
+        assert store.outbox_depth() >= 2
+
+
+def test_out_keeps_the_sightings_elsewhere(tmp_path: Path, tiny_model_path: Path) -> None:
+    replay = Replay(tiny_model_path, "--json", "--out", tmp_path / "out", write_clip(tmp_path / "c.avi"))
+    with Store(tmp_path / "out") as store:
+        assert len(store.sightings(10)) == 1
+    assert not replay.store.exists()
+
+
+def test_without_json_the_sightings_are_told_in_words(tmp_path: Path, tiny_model_path: Path) -> None:
+    replay = Replay(tiny_model_path, write_clip(tmp_path / "c.avi"))
+    assert "start" in replay.stdout
+    assert "12 frames replayed" in replay.stdout
+
+
+def test_bad_files_among_good_ones_are_named_and_cost_nothing_else(
+    tmp_path: Path, tiny_model_path: Path
+) -> None:
+    write_picture(tmp_path / "1-good.jpg")
+    whole = (tmp_path / "1-good.jpg").read_bytes()
+    (tmp_path / "2-cut-off.jpg").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "3-text.avi").write_text("not a film")
+    cv2.imwrite(str(tmp_path / "4-dot.png"), np.zeros((1, 1, 3), np.uint8))
+    cv2.imwrite(str(tmp_path / "5-grey.png"), np.zeros((90, 120), np.uint8))
+    replay = Replay(tiny_model_path, "--json", "--ungated", tmp_path)
+    assert [Path(line["file"]).name for line in replay.frames] == ["1-good.jpg", "4-dot.png", "5-grey.png"]
+    assert replay.code == 4
+    assert "2-cut-off.jpg" in replay.stderr
+    assert "3-text.avi" in replay.stderr
+    assert "Traceback" not in replay.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("missing", "does not exist"), ("notes.txt", "neither"), ("", "holds no")]
+)
+def test_a_path_with_nothing_to_replay_is_a_clear_error(tmp_path: Path, name: str, words: str) -> None:
+    (tmp_path / "notes.txt").write_text("no picture")
+    with pytest.raises(CameraError, match=words):
+        find_sources([tmp_path / name], 5.0)
+
+
+def test_hidden_files_are_passed_over(tmp_path: Path) -> None:
+    write_picture(tmp_path / ".thumbnails" / "1.jpg")
+    write_picture(tmp_path / "2.jpg")
+    (source,) = find_sources([tmp_path], 5.0)
+    assert source.length == 1

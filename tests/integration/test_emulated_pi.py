@@ -1,0 +1,156 @@
+"""hivewatch on the instruction set of a Raspberry Pi 4: what it computes, and a sighting from end to end."""
+
+from __future__ import annotations
+
+from support.paths import PROJECT, SUPPORT
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+from support.brokers import Broker, Subscriber, wait_until
+from support.debian_tree import 
+from support.emulated_pi import OLDEST_TORCH, PYTHON, emulated_pi
+
+from hivewatch.vision.classifier import RELEASED_MODEL
+from hivewatch.training.export import Description, export_int8
+from hivewatch.training.model.network import HornetNet
+from hivewatch.training.data.simulated import simulated_shots
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(7200)]
+
+FRAME_PX = (320, 192)
+EMULATED_LIMIT_S = 1800.0
+THRESHOLD = 0.8
+INT8 = RELEASED_MODEL.with_stem(f"{RELEASED_MODEL.stem}-int8")
+
+
+def sized(pixels: np.ndarray) -> np.ndarray:
+    return cv2.resize(pixels, FRAME_PX, interpolation=cv2.INTER_AREA)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Frames of the simulator, and model files: an untrained int8 one, for there must be one to try."""
+    folder = tmp_path_factory.mktemp("emulated")
+    frames = [sized(pixels) for _, pixels in simulated_shots(4, seed=5, scenes=2)]
+    np.savez(folder / "frames.npz", *frames)
+    torch.manual_seed(4)
+    description = Description("test", "0", 0.3, "none", "Apache-2.0")
+    export_int8(HornetNet(), folder / "untrained-int8.pt", description, frames)
+    for file in (RELEASED_MODEL, INT8):
+        if file.is_file():
+            (folder / file.name).write_bytes(file.read_bytes())
+    return folder
+
+
+def models(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*.pt"))
+
+
+@pytest.fixture(scope="module", params=["newest", "oldest"])
+def there(folder: Path, request: pytest.FixtureRequest) -> Any:
+    """What the emulated Pi says of the frames, with the newest and the oldest torch for it."""
+    path = "/opt/hivewatch" if request.param == "newest" else f"/opt/hivewatch:{OLDEST_TORCH}"
+    tree = emulated_pi()
+    tree.ensure()
+    done = tree.run(
+        [PYTHON, "-B", "/rig/judge_frames.py", "/trial/frames.npz", *(f"/trial/{m}" for m in models(folder))],
+        mounts={
+            SUPPORT: "/rig",
+            folder: "/trial",
+            PROJECT / "hivewatch": "/opt/hivewatch/hivewatch",
+        },
+        environment={"PYTHONPATH": path},
+        timeout_s=EMULATED_LIMIT_S,
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["torch"].startswith("2.7.") is (request.param == "oldest")
+    return document
+
+
+@pytest.fixture(scope="module")
+def here(folder: Path) -> Any:
+    """What this machine says of the same frames."""
+    script = SUPPORT / "judge_frames.py"
+    done = subprocess.run(
+        [sys.executable, script, folder / "frames.npz", *(folder / name for name in models(folder))],
+        env=os.environ | {"PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+def test_the_wheels_for_the_pi_are_the_ones_that_run_there(there: Any) -> None:
+    assert there["machine"] == "aarch64"
+    assert (2, 7) <= tuple(int(part) for part in there["torch"].split(".")[:2]) < (2, 10)
+    assert there["engine"] == "qnnpack"
+
+
+def test_the_released_model_computes_there_what_it_computes_here(here: Any, there: Any) -> None:
+    ours, theirs = here["judged"][RELEASED_MODEL.name], there["judged"][RELEASED_MODEL.name]
+    assert len(ours) == len(theirs) == 4
+    for a, b in zip(ours, theirs, strict=True):
+        assert b["score"] == pytest.approx(a["score"], abs=1e-3)
+        np.testing.assert_allclose(b["cam"], a["cam"], atol=1e-2)
+
+
+def test_int8_models_decide_there_as_they_do_here(here: Any, there: Any) -> None:
+    """Engines round differently by a step here and there; decisions clear of the threshold must agree."""
+    names = [name for name in here["judged"] if name.endswith("-int8.pt")]
+    assert names
+    for name in names:
+        ours = np.array([p["score"] for p in here["judged"][name]])
+        theirs = np.array([p["score"] for p in there["judged"][name]])
+        assert np.abs(ours - theirs).max() < 0.1
+        clear = np.abs(ours - THRESHOLD) > 0.1
+        assert ((ours >= THRESHOLD) == (theirs >= THRESHOLD))[clear].all()
+
+
+def test_a_simulated_sighting_goes_from_picture_to_broker(
+    tiny_model_path: Path, tmp_path: Path, broker: Broker
+) -> None:
+    """Drawn pictures, the loop, the store, a real mosquitto outside; the model calls everything a hornet."""
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number, (_, pixels) in enumerate(simulated_shots(6, seed=6, scenes=1)):
+        cv2.imwrite(str(pictures / f"{number}.jpg"), cv2.cvtColor(sized(pixels), cv2.COLOR_RGB2BGR))
+    config = {
+        "hive": {"id": "emulated"},
+        "classifier": {"model": "/trial/model.pt"},
+        "decision": {"threshold": 0.0, "release": 0.0},
+        "store": {"directory": "/tmp/hivewatch-store"},
+        "mqtt": {"host": "127.0.0.1", "port": broker.port},
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    (tmp_path / "model.pt").write_bytes(tiny_model_path.read_bytes())
+    tree = emulated_pi()
+    tree.ensure()
+    command = [PYTHON, "-B", "-m", "hivewatch", "replay", "/trial/pictures", "--config", "/trial/config.yaml"]
+    with Subscriber(broker.port) as subscriber:
+        done = tree.run(
+            ["sh", "-c", 'rm -rf /tmp/hivewatch-store; exec "$@"', "sh", *command, "--publish", "--json"],
+            mounts={tmp_path: "/trial", PROJECT / "hivewatch": "/opt/hivewatch/hivewatch"},
+            environment={"PYTHONPATH": "/opt/hivewatch"},
+            timeout_s=EMULATED_LIMIT_S,
+        )
+        assert done.returncode == 0, done.stderr
+        wait_until(lambda: len(subscriber.on("event")) >= 2, f"start and end of a sighting: {done.stdout}")
+        wait_until(lambda: bool(subscriber.on("snapshot")), "a snapshot")
+    events = [json.loads(payload) for payload in subscriber.on("event")]
+    assert (events[0]["event_type"], events[-1]["event_type"]) == ("start", "end")
+    assert len({event["sighting_id"] for event in events}) == 1
+    digests = {hashlib.sha256(jpeg).hexdigest() for jpeg in subscriber.on("snapshot")}
+    assert events[-1]["snapshot"]["sha256"] in digests

@@ -1,0 +1,246 @@
+"""From a sighting to its messages: documents that fulfil the schema, pictures that show what was found."""
+
+from __future__ import annotations
+
+from support.schemas import closed
+
+import copy
+import hashlib
+import json
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import cv2
+import jsonschema
+import numpy as np
+import pytest
+from support.fakes import BOX, MODEL, NOON, make_cam, make_frame, make_pixels, make_prediction, make_sighting
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hivewatch.config.sections import HiveConfig
+from hivewatch.domain.frames import WHOLE, Alert, Box, Location, Phase, Pixels, Point, Prediction, Sighting
+from hivewatch.errors import StoreError
+from hivewatch.messages.alert import availability, compose, interrupted_end, without_pictures
+from hivewatch.messages.annotate import annotate
+from hivewatch.messages.documents import schema
+
+HIVE = HiveConfig(id="h1", name="Ruche de l'été")
+
+
+def alert_of(sighting: Sighting) -> Alert:
+    """Compose with the usual settings."""
+    return compose(sighting, HIVE, MODEL, "bees/site", 90)
+
+
+def document_of(sighting: Sighting) -> dict[str, Any]:
+    """Return the event's document, which must fulfil the schema and hold nothing the schema does not name."""
+    document: dict[str, Any] = json.loads(alert_of(sighting).event.payload)
+    jsonschema.Draft202012Validator(closed(schema("sighting"))).validate(document)
+    return document
+
+
+def decoded(jpeg: bytes) -> Pixels:
+    """Return the pixels of a JPEG, RGB."""
+    bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    return np.asarray(bgr, np.uint8)[..., ::-1]
+
+
+def test_schema_is_a_valid_schema() -> None:
+    """The shipped file is draft 2020-12."""
+    jsonschema.Draft202012Validator.check_schema(schema("sighting"))
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_document_of_every_phase_fulfils_the_schema(phase: Phase) -> None:
+    """Only an end says when the visit ended."""
+    document = document_of(make_sighting(phase=phase))
+    assert document["event_type"] == phase.value
+    assert ("ended_at" in document) == (phase is Phase.END)
+
+
+def test_an_alert_without_pictures_says_so_in_a_valid_document() -> None:
+    """A full disk costs the pictures, not the event: whoever waits for one learns that none will come."""
+    whole = alert_of(make_sighting())
+    bare = without_pictures(whole)
+    assert (bare.snapshot, bare.clean_jpeg) == (None, None)
+    document = json.loads(bare.event.payload)
+    jsonschema.Draft202012Validator(closed(schema("sighting"))).validate(document)
+    assert document == json.loads(whole.event.payload) | {"snapshot": None}
+
+
+@pytest.mark.parametrize("phase", [Phase.START, Phase.UPDATE])
+def test_end_of_an_interrupted_sighting_is_a_valid_end_when_it_was_last_told_of(phase: Phase) -> None:
+    """Nobody saw what came after; the word interrupted stands in no other document."""
+    last = alert_of(make_sighting("v7", phase, at_s=2.25)).event
+    end = interrupted_end(last.payload.decode(), HIVE, "bees/site")
+    document = json.loads(end.payload)
+    jsonschema.Draft202012Validator(closed(schema("sighting"))).validate(document)
+    assert (end.topic, end.retained) == (last.topic, last.retained)
+    assert (document["sighting_id"], document["event_type"], document["interrupted"]) == ("v7", "end", True)
+    assert document["ended_at"] == document["at"] == "2026-09-14T12:00:02.250Z"
+    assert "interrupted" not in document_of(make_sighting(phase=Phase.END))
+
+
+def test_document_states_what_the_sighting_holds() -> None:
+    """Times are UTC with milliseconds, places are given as shares and in pixels."""
+    frame = make_frame(make_pixels(200, 100), at_s=1.5)
+    document = document_of(make_sighting("v7", frame=frame, prediction=make_prediction(0.93), at_s=2.25))
+    assert document["sighting_id"] == "v7"
+    assert document["hive"] == {"id": "h1", "name": "Ruche de l'été"}
+    assert document["started_at"] == "2026-09-14T12:00:00.000Z"
+    assert document["at"] == "2026-09-14T12:00:02.250Z"
+    assert document["frame"] == {"taken_at": "2026-09-14T12:00:01.500Z", "width_px": 200, "height_px": 100}
+    assert (document["score"], document["best_score"], document["duration_s"]) == (0.8, 0.93, 2.25)
+    assert document["peak_px"] == {"x": 100, "y": 40}
+    assert document["box"] == {"x0": 0.4, "y0": 0.3, "x1": 0.6, "y1": 0.5}
+    assert document["box_px"] == {"x0": 80, "y0": 30, "x1": 120, "y1": 50}
+    assert document["model"] == {"name": "test", "version": "1.0", "sha256": "ab" * 32}
+
+
+def test_document_states_size_and_hash_of_the_snapshot() -> None:
+    """A subscriber can tell whether the picture it holds belongs to the event."""
+    sighting = make_sighting()
+    snapshot = alert_of(sighting).snapshot
+    assert document_of(sighting)["snapshot"] == {
+        "topic": "bees/site/h1/snapshot",
+        "content_type": "image/jpeg",
+        "size_bytes": len(snapshot.payload),
+        "sha256": hashlib.sha256(snapshot.payload).hexdigest(),
+    }
+
+
+def test_times_of_another_zone_are_told_in_utc() -> None:
+    """The moment stays the same."""
+    frame = make_frame()
+    summer = timezone(timedelta(hours=2))
+    moved = type(frame)(frame.pixels, NOON.astimezone(summer), 0.0, 0, "camera")
+    assert document_of(make_sighting(frame=moved))["frame"]["taken_at"] == "2026-09-14T12:00:00.000Z"
+
+
+def test_sighting_without_a_box_says_null() -> None:
+    """Peak and picture are there all the same."""
+    document = document_of(make_sighting(prediction=make_prediction(box=None)))
+    assert document["box"] is None
+    assert document["box_px"] is None
+
+
+shares = st.floats(0, 1)
+spans = st.tuples(shares, shares).map(sorted)
+boxes = st.builds(lambda across, down: Box(across[0], down[0], across[1], down[1]), spans, spans)
+
+
+@given(
+    peak=st.builds(Point, shares, shares),
+    box=st.none() | boxes,
+    score=shares,
+    size=st.sampled_from([(1, 1), (3, 2), (64, 48)]),
+    phase=st.sampled_from(list(Phase)),
+)
+def test_any_sighting_fulfils_the_schema_within_the_frame(
+    peak: Point, box: Box | None, score: float, size: tuple[int, int], phase: Phase
+) -> None:
+    """Peak and box in pixels never leave the frame, whatever the place."""
+    prediction = Prediction(score, make_cam(), WHOLE, Location(peak, box))
+    document = document_of(
+        make_sighting(phase=phase, frame=make_frame(make_pixels(*size)), prediction=prediction)
+    )
+    assert document["peak_px"]["x"] < size[0]
+    assert document["peak_px"]["y"] < size[1]
+
+
+def test_schema_lets_later_additions_pass_and_refuses_missing_parts() -> None:
+    """Consumers that validate are not broken by additions within a version."""
+    validator = jsonschema.Draft202012Validator(schema("sighting"))
+    document = document_of(make_sighting(phase=Phase.END))
+    validator.validate(document | {"new_in_a_later_release": 1})
+    for key in document:
+        less = copy.deepcopy(document)
+        del less[key]
+        assert not validator.is_valid(less), key
+
+
+def test_event_is_not_retained_and_snapshot_is() -> None:
+    """A new subscriber gets the last picture and no old alarm."""
+    alert = alert_of(make_sighting())
+    assert (alert.event.topic, alert.event.retained) == ("bees/site/h1/event", False)
+    assert (alert.snapshot.topic, alert.snapshot.retained) == ("bees/site/h1/snapshot", True)
+
+
+def test_availability_is_retained() -> None:
+    """Whoever comes later learns whether the daemon is there."""
+    online, offline = (availability("hw", "h1", online=on) for on in (True, False))
+    assert (online.payload, offline.payload) == (b"online", b"offline")
+    assert online.topic == offline.topic == "hw/h1/availability"
+    assert online.retained
+    assert offline.retained
+
+
+def test_same_best_frame_gives_the_same_pictures_in_every_phase() -> None:
+    """The store tells by the hash that an end brings no new picture."""
+    start, end = (
+        alert_of(make_sighting(phase=phase, at_s=at)) for phase, at in ((Phase.START, 1), (Phase.END, 9))
+    )
+    assert start.snapshot.payload == end.snapshot.payload
+    assert start.clean_jpeg == end.clean_jpeg
+
+
+def test_clean_picture_is_the_frame() -> None:
+    """Nothing is drawn on it, and red stays red."""
+    pixels = np.full((48, 64, 3), (200, 40, 30), np.uint8)
+    clean = decoded(alert_of(make_sighting(frame=make_frame(pixels))).clean_jpeg)
+    assert clean.shape == pixels.shape
+    assert np.abs(clean.astype(int) - pixels).max() < 12
+
+
+def test_picture_that_no_jpeg_can_hold_is_a_store_error() -> None:
+    """The error names the size."""
+    frame = make_frame(np.zeros((1, 70_000, 3), np.uint8))
+    with pytest.raises(StoreError, match=r"a picture of 70000 x 1 pixels cannot be made into a JPEG"):
+        alert_of(make_sighting(frame=frame))
+
+
+def test_annotation_adds_a_footer_and_leaves_the_frame_as_it_was() -> None:
+    """Coordinates in the picture stay those of the frame, and the frame itself is not drawn on."""
+    frame = make_frame(make_pixels(640, 360))
+    before = frame.pixels.copy()
+    picture = annotate(frame, make_prediction())
+    assert picture.shape[1] == 640
+    assert picture.shape[0] > 360
+    assert np.array_equal(frame.pixels, before)
+
+
+def test_annotation_changes_only_what_is_near_the_evidence() -> None:
+    """Far from heat, box and peak the picture is the frame's."""
+    frame = make_frame(make_pixels(640, 360))
+    changed = (annotate(frame, make_prediction())[:360] != frame.pixels).any(axis=2)
+    rows, columns = np.nonzero(changed)
+    assert changed[int(0.3 * 360) : int(0.5 * 360), int(0.4 * 640) : int(0.6 * 640)].mean() > 0.5
+    assert columns.min() > 0.2 * 640
+    assert columns.max() < 0.8 * 640
+    assert rows.max() < 0.7 * 360
+
+
+def test_heat_lies_over_the_extent_of_the_view() -> None:
+    """A map over the lower right quarter warms nothing outside that quarter."""
+    frame = make_frame(np.full((200, 200, 3), 90, np.uint8))
+    quarter = Box(0.5, 0.5, 1.0, 1.0)
+    prediction = Prediction(0.9, np.full((4, 4), 3.0, np.float32), quarter, Location(Point(0.75, 0.75), None))
+    changed = (annotate(frame, prediction)[:200] != 90).any(axis=2)
+    assert changed[100:, 100:].all()
+    assert not changed[:100].any()
+    assert not changed[:, :100].any()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 300), (160, 120), (3000, 40)])
+@pytest.mark.parametrize("box", [BOX, None, WHOLE, Box(0.5, 0.5, 0.5, 0.5)])
+def test_annotation_fits_any_size(size: tuple[int, int], box: Box | None) -> None:
+    """Tiny and odd frames, boxes on the border and of no extent are drawn without error."""
+    frame = make_frame(make_pixels(*size))
+    assert annotate(frame, Prediction(0.5, make_cam(), WHOLE, Location(Point(1, 1), box))).shape[1] == size[0]
+
+
+def test_schema_takes_times_as_we_write_them() -> None:
+    """The pattern of times fits what datetime reads back."""
+    text = document_of(make_sighting())["at"]
+    assert datetime.fromisoformat(text) == NOON + timedelta(seconds=2)

@@ -1,0 +1,446 @@
+"""The publisher against a real mosquitto: what is recorded arrives, in order, whatever happens on the way."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.brokers import Broker, Proxy, Subscriber, free_port, wait_until
+from support.fakes import MODEL, make_frame, make_pixels, make_prediction, make_sighting
+
+from hivewatch.config.sections import HiveConfig, MqttConfig
+from hivewatch.domain.frames import Message, OutboxEntry, Phase
+from hivewatch.errors import ConfigError, DiskFullError, PublishError, StoreError
+from hivewatch.messages.alert import availability, compose
+from hivewatch.mqtt import publisher as publisher_module
+from hivewatch.mqtt.publisher import Publisher
+from hivewatch.store import Store
+
+HIVE = HiveConfig(id="h1", name="Ruche 1")
+STOP_S = 5.0
+
+MakePublisher = Callable[..., Publisher]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty store."""
+    with Store(tmp_path / "store") as store:
+        yield store
+
+
+@pytest.fixture
+def make_publisher(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakePublisher]:
+    """Make publishers of ``store`` that try again soon; they are stopped at the end."""
+    monkeypatch.setattr(publisher_module, "FIRST_RECONNECT_S", 0.02)
+    made: list[Publisher] = []
+
+    def make(port: int, **options: Any) -> Publisher:
+        config = MqttConfig(host="127.0.0.1", port=port, **options)
+        online, offline = (availability("hw", HIVE.id, online=on) for on in (True, False))
+        publisher = Publisher(config, store, "hivewatch-test", (online, offline))
+        made.append(publisher)
+        return publisher
+
+    yield make
+    for publisher in made:
+        publisher.stop(STOP_S)
+
+
+def record(store: Store, id_: str, phase: Phase = Phase.START, seed: int = 0, score: float = 0.9) -> bytes:
+    """Record an event and return its picture."""
+    frame = make_frame(make_pixels(seed=seed))
+    sighting = make_sighting(id_, phase, frame, make_prediction(score))
+    alert = compose(sighting, HIVE, MODEL, "hw", 80)
+    store.record(sighting, alert)
+    assert alert.snapshot is not None
+    return alert.snapshot.payload
+
+
+def ids(subscriber: Subscriber) -> list[str]:
+    """Return the sighting ids of the events that came, in order."""
+    return [json.loads(event)["sighting_id"] for event in subscriber.on("event")]
+
+
+def without_repeats(items: list[str]) -> list[str]:
+    """Return ``items`` with each that repeats its predecessor left out."""
+    return [item for index, item in enumerate(items) if index == 0 or items[index - 1] != item]
+
+
+def test_events_arrive_in_order_then_their_pictures(
+    broker: Broker, store: Store, make_publisher: MakePublisher
+) -> None:
+    """What has waited comes as recorded: first the small events, then the pictures they speak of."""
+    publisher = make_publisher(broker.port)
+    pictures = [record(store, f"v{number}", seed=number) for number in range(3)]
+    with Subscriber(broker.port) as subscriber:
+        publisher.start()
+        subscriber.wait_for("snapshot", pictures[-1])
+    assert ids(subscriber) == ["v0", "v1", "v2"]
+    assert subscriber.on("snapshot") == pictures
+    topics = [message.topic for message in subscriber.received]
+    assert topics == ["hw/h1/availability"] + ["hw/h1/event"] * 3 + ["hw/h1/snapshot"] * 3
+
+
+def test_broker_keeps_the_last_picture_and_no_event(
+    broker: Broker, store: Store, make_publisher: MakePublisher
+) -> None:
+    """Who subscribes later gets availability and snapshot as retained messages, and no event."""
+    publisher = make_publisher(broker.port)
+    publisher.start()
+    picture = record(store, "v1")
+    assert publisher.drain(20)
+    with Subscriber(broker.port) as subscriber:
+        subscriber.wait_for("snapshot", picture)
+        subscriber.wait_for("availability", b"online")
+    assert all(message.retained for message in subscriber.received)
+    assert subscriber.on("event") == []
+
+
+def test_broker_that_comes_later_gets_everything(
+    broker: Broker, store: Store, make_publisher: MakePublisher
+) -> None:
+    """What was recorded while no broker was there is sent once it is."""
+    broker.kill()
+    publisher = make_publisher(broker.port)
+    publisher.start()
+    record(store, "v1")
+    picture = record(store, "v2")
+    publisher.wake()
+    assert not publisher.drain(0.2)
+    broker.start()
+    assert publisher.drain(20)
+    assert store.outbox_depth() == 0
+    with Subscriber(broker.port) as subscriber:
+        subscriber.wait_for("snapshot", picture)
+
+
+def test_nothing_is_lost_when_the_broker_dies_while_messages_flow(
+    broker: Broker, store: Store, make_publisher: MakePublisher
+) -> None:
+    """A broker killed in mid-drain and started again: every event arrives, in order."""
+    expected = [f"v{number:02}" for number in range(40)]
+    for id_ in expected:
+        record(store, id_)
+    proxy = Proxy(broker.port).open()
+    proxy.bytes_per_s = 20_000  # so that some are still to come when the broker dies
+    publisher = make_publisher(proxy.port)
+    with Subscriber(broker.port) as before:
+        publisher.start()
+        wait_until(lambda: len(before.on("event")) >= 5, "some events have come")
+        proxy.close()
+        broker.kill()
+        before.wait_for_end()
+    proxy.bytes_per_s = float("inf")
+    broker.start()
+    with Subscriber(broker.port) as after:
+        proxy.open()
+        assert publisher.drain(20)
+        wait_until(lambda: ids(after)[-1:] == expected[-1:], "the last event")
+    proxy.close()
+    assert without_repeats(ids(before) + ids(after)) == expected
+
+
+def test_message_without_acknowledgement_is_sent_again(
+    broker: Broker, store: Store, make_publisher: MakePublisher
+) -> None:
+    """A link that dies between PUBLISH and PUBACK: the event comes twice, and the outbox is emptied."""
+    proxy = Proxy(broker.port).open()
+    publisher = make_publisher(proxy.port)
+    with Subscriber(broker.port) as subscriber:
+        publisher.start()
+        subscriber.wait_for("availability", b"online")
+        assert publisher.drain(20)
+        proxy.swallow_answers = True
+        record(store, "v1")
+        publisher.wake()
+        wait_until(lambda: ids(subscriber) == ["v1"], "the event has reached the broker")
+        assert store.outbox_depth() == 2
+        proxy.cut()
+        proxy.swallow_answers = False
+        assert publisher.drain(20)
+        wait_until(lambda: ids(subscriber) == ["v1", "v1"], "the event has come again")
+    proxy.close()
+    assert store.outbox_depth() == 0
+
+
+def test_broker_that_never_acknowledges_is_left_after_a_time(
+    broker: Broker, store: Store, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No PUBACK within the time limit: the publisher connects anew and sends again."""
+    proxy = Proxy(broker.port).open()
+    publisher = make_publisher(proxy.port, acknowledge_timeout_s=0.3)
+    with Subscriber(broker.port) as subscriber:
+        publisher.start()
+        assert publisher.drain(20)
+        proxy.swallow_answers = True
+        record(store, "v1")
+        publisher.wake()
+        wait_until(lambda: "no acknowledgement within" in caplog.text, "the time limit has passed")
+        proxy.swallow_answers = False
+        proxy.cut()
+        assert publisher.drain(20)
+        assert without_repeats(ids(subscriber)) == ["v1"]
+    proxy.close()
+
+
+def test_refused_password_is_told_once_and_tried_again(
+    tmp_path: Path, store: Store, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A wrong password is told once, in words, without the password; the thread goes on trying."""
+    caplog.set_level(logging.INFO)
+    broker = Broker(tmp_path, password="honey").start()
+    secret = tmp_path / "secret"
+    secret.write_text("wasps-wax\n")
+    publisher = make_publisher(broker.port, username="hive", password_file=secret)
+    publisher.start()
+    wait_until(lambda: publisher._failures_in_a_row >= 3, "three attempts")
+    publisher.check()
+    broker.kill()
+    told = [entry for entry in caplog.messages if "refuses the connection" in entry]
+    assert len(told) == 1
+    assert "check mqtt.username and mqtt.password_file" in told[0]
+    assert "wasps-wax" not in caplog.text
+
+
+def test_right_password_gets_in(tmp_path: Path, store: Store, make_publisher: MakePublisher) -> None:
+    """The password is read from its file, without the newline at its end."""
+    broker = Broker(tmp_path, password="honey").start()
+    secret = tmp_path / "secret"
+    secret.write_text("honey\n")
+    publisher = make_publisher(broker.port, username="hive", password_file=secret)
+    publisher.start()
+    assert publisher.drain(20)
+    publisher.stop(STOP_S)
+    broker.kill()
+
+
+def test_password_file_that_cannot_be_read_is_a_config_error(
+    tmp_path: Path, make_publisher: MakePublisher
+) -> None:
+    """The error names the option and the file."""
+    with pytest.raises(ConfigError, match=r"mqtt\.password_file .*nothing-here cannot be read"):
+        make_publisher(1883, username="hive", password_file=tmp_path / "nothing-here")
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [("127.0.0.1", "nothing listens on that port"), ("no-such-host.invalid", "the host name is unknown")],
+)
+def test_broker_that_cannot_be_reached_is_told_in_words(
+    host: str, reason: str, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says why there is no connection, and that nothing is lost."""
+    config = MqttConfig(host=host, port=free_port())
+    message = availability("hw", "h1", online=True)
+    publisher = Publisher(config, store, "hivewatch-test", (message, message))
+    publisher.start()
+    wait_until(lambda: reason in caplog.text, reason)
+    publisher.stop(STOP_S)
+    assert "kept and sent later" in caplog.text
+
+
+def test_server_that_does_not_speak_mqtt_is_told_in_words(
+    make_publisher: MakePublisher, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A port that accepts and then says nothing is given up after a time."""
+    monkeypatch.setattr(publisher_module, "CONNECT_TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        make_publisher(server.getsockname()[1]).start()
+        wait_until(lambda: "what listens there is no MQTT broker" in caplog.text, "the time limit has passed")
+
+
+def test_stop_without_a_broker_keeps_what_waits(store: Store, make_publisher: MakePublisher) -> None:
+    """The thread ends, and the outbox is there for the next start."""
+    publisher = make_publisher(free_port())
+    publisher.start()
+    record(store, "v1")
+    publisher.stop(STOP_S)
+    assert not publisher._thread.is_alive()
+    assert store.outbox_depth() == 2
+
+
+def test_last_will_says_offline_when_the_link_breaks(
+    broker: Broker, store: Store, make_publisher: MakePublisher
+) -> None:
+    """The broker itself says offline, retained, when the connection ends without a goodbye."""
+    proxy = Proxy(broker.port).open()
+    publisher = make_publisher(proxy.port)
+    with Subscriber(broker.port) as subscriber:
+        publisher.start()
+        subscriber.wait_for("availability", b"online")
+        proxy.close()
+        subscriber.wait_for("availability", b"offline")
+    with Subscriber(broker.port) as later:
+        later.wait_for("availability", b"offline")
+
+
+def test_clean_stop_sends_the_rest_and_says_offline(
+    broker: Broker, store: Store, make_publisher: MakePublisher
+) -> None:
+    """What was recorded just before the stop still goes out; then offline, exactly once."""
+    publisher = make_publisher(broker.port)
+    with Subscriber(broker.port) as subscriber:
+        publisher.start()
+        subscriber.wait_for("availability", b"online")
+        record(store, "v1")
+        publisher.stop(STOP_S)
+        subscriber.wait_for("availability", b"offline")
+    assert ids(subscriber) == ["v1"]
+    assert subscriber.on("availability") == [b"online", b"offline"]
+    assert subscriber.received[-1].topic == "hw/h1/availability"
+    assert store.outbox_depth() == 0
+
+
+def test_many_waiting_messages_are_all_sent_in_order(
+    broker: Broker, store: Store, make_publisher: MakePublisher
+) -> None:
+    """Five hundred messages that waited come out complete and in order."""
+    expected = [f"v{number:03}" for number in range(250)]
+    for number, id_ in enumerate(expected):
+        record(store, id_, seed=number)
+    assert store.outbox_depth() == 500
+    publisher = make_publisher(broker.port)
+    with Subscriber(broker.port) as subscriber:
+        publisher.start()
+        assert publisher.drain(60)
+        wait_until(lambda: len(subscriber.on("snapshot")) == 250, "all pictures")
+    assert ids(subscriber) == expected
+    assert store.outbox_depth() == 0
+
+
+def test_state_is_sent_at_once_newest_last_and_again_after_a_reconnect(
+    broker: Broker, store: Store, make_publisher: MakePublisher
+) -> None:
+    """A state goes out while connected; a new connection repeats the newest of each topic, retained."""
+    proxy = Proxy(broker.port).open()
+    publisher = make_publisher(proxy.port)
+    publisher.start()
+    with Subscriber(broker.port) as subscriber:
+        publisher.state(Message("hw/h1/health", b"1", retained=True))
+        subscriber.wait_for("health", b"1")
+        publisher.state(Message("hw/h1/health", b"2", retained=True))
+        subscriber.wait_for("health", b"2")
+        proxy.cut()
+        wait_until(lambda: subscriber.on("health") == [b"1", b"2", b"2"], "the state has come again")
+    with Subscriber(broker.port) as later:
+        later.wait_for("health", b"2")
+    assert store.outbox_depth() == 0
+    publisher.stop(STOP_S)
+    proxy.close()
+
+
+def test_state_set_just_before_the_stop_goes_out_before_offline(
+    broker: Broker, store: Store, make_publisher: MakePublisher
+) -> None:
+    """The last state of all is not forgotten on the way out."""
+    publisher = make_publisher(broker.port)
+    with Subscriber(broker.port) as subscriber:
+        publisher.start()
+        subscriber.wait_for("availability", b"online")
+        publisher.state(Message("hw/h1/camera/status", b"last", retained=True))
+        publisher.stop(STOP_S)
+        subscriber.wait_for("availability", b"offline")
+    assert [m.payload for m in subscriber.received] == [b"online", b"last", b"offline"]
+
+
+def test_full_disk_holds_up_sending_until_there_is_room_and_repeats_nothing(
+    broker: Broker, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was acknowledged but cannot be marked so is not sent over and over; the thread lives on."""
+    monkeypatch.setattr(publisher_module, "LOOK_AGAIN_S", 0.02)
+    refusals = 5
+
+    class FullForAWhile:
+        def pending(self, limit: int) -> list[OutboxEntry]:
+            return store.pending(limit)
+
+        def mark_sent(self, entry_id: int) -> None:
+            nonlocal refusals
+            refusals -= 1
+            if refusals >= 0:
+                raise DiskFullError("no room")
+            store.mark_sent(entry_id)
+
+    publisher = Publisher(MqttConfig(host="127.0.0.1", port=broker.port), FullForAWhile(), "hivewatch-test")
+    with Subscriber(broker.port) as subscriber:
+        publisher.start()
+        record(store, "v1")
+        assert publisher.drain(20)
+        wait_until(lambda: bool(subscriber.on("snapshot")), "the picture has come")
+        publisher.stop(STOP_S)
+    assert ids(subscriber) == ["v1"]
+    assert caplog.text.count("nothing is sent until there is room on the disk") == 1
+
+
+def test_check_raises_what_ended_the_thread(
+    broker: Broker, store: Store, make_publisher: MakePublisher
+) -> None:
+    """A store that fails under the publisher reaches the data path through check()."""
+    publisher = make_publisher(broker.port)
+    store.close()
+    publisher.start()
+    publisher._thread.join(20)
+    with pytest.raises(StoreError, match="read the outbox"):
+        publisher.check()
+
+
+class _Stuck:
+    """An outbox that does not answer until it is let go."""
+
+    def __init__(self) -> None:
+        self.asked, self.free = threading.Event(), threading.Event()
+
+    def pending(self, _limit: int) -> list[OutboxEntry]:
+        self.asked.set()
+        self.free.wait(60)
+        return []
+
+    def mark_sent(self, _entry_id: int) -> None: ...
+
+
+def test_a_thread_that_hangs_in_one_step_is_told_and_one_that_goes_on_is_not(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher_module, "LONGEST_CALL_S", 2.0)
+    outbox = _Stuck()
+    publisher = Publisher(MqttConfig(host="127.0.0.1", port=broker.port), outbox, "test")
+    assert not publisher.hangs
+    publisher.start()
+    assert outbox.asked.wait(20)
+    wait_until(lambda: publisher.hangs, "the hang is told")
+    publisher.check()
+    outbox.free.set()
+    wait_until(lambda: not publisher.hangs, "it goes on")
+    publisher.stop(STOP_S)
+
+
+def test_a_long_pause_between_two_tries_is_no_hang(
+    store: Store, make_publisher: MakePublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher_module, "FIRST_RECONNECT_S", 600.0)
+    monkeypatch.setattr(publisher_module, "LONGEST_CALL_S", 1.0)
+    publisher = make_publisher(free_port(), reconnect_longest_s=600)
+    publisher.start()
+    wait_until(lambda: publisher._next_step_by_s > time.monotonic() + 200, "it pauses")
+    assert not publisher.hangs
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_check_notices_a_thread_that_ended_without_an_error(
+    store: Store, make_publisher: MakePublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher = make_publisher(free_port())
+    monkeypatch.setattr(publisher, "_back_off_s", sys.exit)
+    publisher.start()
+    wait_until(lambda: not publisher._thread.is_alive(), "the thread has ended")
+    with pytest.raises(PublishError, match="has ended although nobody stopped it"):
+        publisher.check()

@@ -1,0 +1,225 @@
+"""The preview: who gets to see it, what it says of a frame, and that it works only while somebody looks."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import pytest
+from support.fakes import make_frame, make_pixels
+
+from hivewatch.preview import app as preview
+from hivewatch.vision.classifier import load_classifier
+from hivewatch.cli.main import main
+from hivewatch.config.sections import Config
+from hivewatch.domain.frames import CameraFault, CameraState, CameraStatus
+from hivewatch.errors import CameraError, ConfigError
+from hivewatch.preview.app import server as server_module
+from hivewatch.preview.board import Board, Look
+from hivewatch.preview.look import Looker
+from hivewatch.preview.server import serve
+from hivewatch.system.stopwatch import Stopwatch
+
+LOCAL = ("127.0.0.1", 0)
+
+
+class Answer(NamedTuple):
+    """What came back."""
+
+    status: int
+    content: bytes
+    headers: dict[str, str]
+
+
+def ask(url: str, path: str, host: str | None = None) -> Answer:
+    """Ask the server at ``url`` for ``path`` under the name ``host``."""
+    address = url.removeprefix("http://").partition("/")[0]
+    connection = http.client.HTTPConnection(address, timeout=20)
+    connection.request("GET", path, headers={} if host is None else {"Host": host})
+    answer = connection.getresponse()
+    return Answer(answer.status, answer.read(), dict(answer.getheaders()))
+
+
+@pytest.fixture
+def board() -> Board:
+    """A board with one picture."""
+    board = Board()
+    board.show(Look(0, b"jpeg 0", {"number": 0}))
+    return board
+
+
+@pytest.fixture
+def url(board: Board) -> Iterator[str]:
+    """A server on loopback that asks for no token."""
+    with serve(board, LOCAL, None) as url:
+        yield url
+
+
+def test_the_page_its_state_and_its_picture_are_served(url: str) -> None:
+    page = ask(url, "/")
+    assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert b"<title>hivewatch preview</title>" in page.content
+    assert page.headers["Cache-Control"] == "no-store"
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    state = json.loads(ask(url, "/state?after=-1").content)
+    assert state == {"camera": {"state": "offline", "reasons": []}, "look": {"number": 0}}
+    assert ask(url, "/picture?number=0").content == b"jpeg 0"
+
+
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/picture", "/picture?number=7", "/picture?number=x", "/../etc/passwd"]
+)
+def test_what_is_not_there_is_not_found(url: str, path: str) -> None:
+    assert ask(url, path).status == 404
+
+
+def test_without_the_right_token_nothing_is_seen(board: Board) -> None:
+    with serve(board, LOCAL, "right-token") as url:
+        assert url.endswith("/?token=right-token")
+        for path in ("/", "/state", "/picture?number=0"):
+            assert ask(url, path).status == 403
+            assert ask(url, f"{path}{'&' if '?' in path else '?'}token=wrong-token").status == 403
+        assert ask(url, "/?token=right-token").status == 200
+        assert ask(url, "/picture?number=0&token=right-token").content == b"jpeg 0"
+
+
+def test_beyond_loopback_a_token_is_made_where_none_is_given(board: Board) -> None:
+    with serve(board, ("0.0.0.0", 0), None) as url:  # noqa: S104  that is what is tried
+        local = f"http://127.0.0.1:{url.split(':')[2].partition('/')[0]}/"
+        assert ask(local, "/").status == 403
+        token = url.partition("?")[2]
+        assert len(token) > len("token=") + 12
+        assert ask(local, f"/?{token}").status == 200
+    with serve(board, LOCAL, None) as url:
+        assert "token" not in url
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:8080", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8080", 200),
+        ("192.168.1.20:8080", 200),
+        (f"{socket.gethostname()}.local:8080", 200),
+        ("evil.example:8080", 403),
+        ("localhost.evil.example", 403),
+        ("[broken", 403),
+        ("", 403),
+    ],
+)
+def test_a_page_that_points_its_own_name_here_is_refused(url: str, host: str, status: int) -> None:
+    assert ask(url, "/", host).status == status
+
+
+def test_more_requests_than_there_are_threads_for_are_turned_away(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "_MOST_REQUESTS", 2)
+    with serve(board, LOCAL, None) as url:
+        port = int(url.rsplit(":", 1)[1].rstrip("/"))
+        idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(2)]
+        with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+            ask(url, "/")
+        for connection in idle:
+            connection.close()
+        for _ in range(100):
+            try:
+                assert ask(url, "/").status == 200
+                break
+            except (http.client.RemoteDisconnected, ConnectionResetError):
+                threading.Event().wait(0.1)
+        else:
+            pytest.fail("a place that was left is not given to another")
+
+
+def test_an_address_in_use_is_told_in_a_sentence(board: Board) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = taken.getsockname()
+        with pytest.raises(ConfigError, match=f"cannot serve on 127.0.0.1 port {address[1]}"):
+            serve(board, address, None).__enter__()
+
+
+def test_the_state_waits_for_a_newer_picture_and_no_longer_than_it_may(board: Board) -> None:
+    threading.Timer(0.2, board.show, [Look(1, b"jpeg 1", {"number": 1})]).start()
+    assert board.state(0, 20.0)["look"] == {"number": 1}
+    assert board.state(1, 0.01)["look"] is None
+
+
+def test_a_camera_in_trouble_is_told_without_a_picture() -> None:
+    board = Board()
+    board.tell(CameraStatus("cam", CameraState.OFFLINE, (CameraFault.NO_FRAMES,)))
+    assert board.state(-1, 0.01) == {"camera": {"state": "offline", "reasons": ["no_frames"]}, "look": None}
+
+
+def test_only_the_last_pictures_are_kept(board: Board) -> None:
+    for number in range(1, 10):
+        board.show(Look(number, b"jpeg", {}))
+    assert [board.jpeg(number) is not None for number in range(10)] == [False] * 7 + [True] * 3
+
+
+def test_nobody_looks_until_somebody_asks(board: Board) -> None:
+    assert not board.is_watched()
+    board.state(-1, 0.0)
+    assert board.is_watched()
+
+
+def make_looker(model: Path, **sections: Any) -> Looker:
+    config = Config.model_validate_json(json.dumps(sections))
+    stopwatch = Stopwatch()
+    return Looker(config, load_classifier(model, 1, stopwatch), stopwatch)
+
+
+def test_a_look_holds_all_that_the_page_shows_and_is_plain_json(tiny_model_path: Path) -> None:
+    watch = [[[0.25, 0.25], [0.75, 0.25], [0.75, 0.75], [0.25, 0.75]]]
+    looker = make_looker(tiny_model_path, gate={"watch": watch})
+    look = looker.look(make_frame(make_pixels(2560, 1440)), 7)
+    state = json.loads(json.dumps(look.state))
+    assert (look.number, state["number"], state["width_px"]) == (7, 7, 2560)
+    assert state["region"]["watch"] == watch
+    assert state["region"]["extent"] == [0.25, 0.25, 0.75, 0.75]
+    long_side_px = load_classifier(tiny_model_path, 1).model.input_long_side_px
+    assert state["region"]["scale"] == pytest.approx(min(1, long_side_px / 1280))
+    assert 0 <= state["hornet"]["score"] <= 1
+    assert {len(row) for row in state["hornet"]["heat"]} == {len(state["hornet"]["heat"][0])}
+    assert set("".join(state["hornet"]["heat"])) <= set("0123456789")
+    picture = cv2.imdecode(np.frombuffer(look.jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    assert picture.shape == (720, 1280, 3), "no larger than a phone shows"
+
+
+def test_where_nothing_moves_nothing_is_classified_as_in_the_daemon(tiny_model_path: Path) -> None:
+    looker = make_looker(tiny_model_path, gate={"motion": {"hold_s": 0.0}})
+    looks = [looker.look(make_frame(at_s=float(n)), n) for n in range(2)]
+    assert looks[0].state["hornet"] is not None, "the first is always looked at"
+    assert looks[1].state["hornet"] is None
+    assert looks[1].state["motion"] == {"enabled": True, "share": 0.0, "threshold": 0.0005, "window": None}
+
+
+def test_a_camera_that_the_daemon_has_is_left_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preview, "camera_devices", lambda _config: [Path("/dev/video0")])
+    monkeypatch.setattr(preview, "is_locked", lambda _directory: True)
+    file = tmp_path / "hive.yaml"
+    file.write_text("{}")
+    with pytest.raises(CameraError, match="systemctl stop hivewatch"):
+        preview.run(file, threading.Event(), LOCAL, None, lambda _url: None)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--address", "8080"], ["--address", "host:99999"], ["--token", "short"], ["--token", "with spaces"]],
+)
+def test_a_wrong_address_or_token_is_a_wrong_command_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["preview", *arguments])
+    assert ended.value.code == 2
+    assert arguments[0] in capsys.readouterr().err

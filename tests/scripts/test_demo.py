@@ -1,0 +1,128 @@
+"""The demo as a person runs it: its own process, the real daemon below it, a real broker."""
+
+from __future__ import annotations
+
+from support.paths import PROJECT
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import paho.mqtt.publish
+import psutil
+import pytest
+from support.brokers import Broker, free_port, wait_until
+
+DEMO = PROJECT / "scripts" / "demo.py"
+
+
+@contextmanager
+def demo(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-u", str(DEMO), *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_for_daemon(process: subprocess.Popen[str]) -> psutil.Process:
+    """Wait until the demo has begun; return the process of the daemon."""
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("Watching")
+    wait_until(lambda: bool(psutil.Process(process.pid).children()), "the daemon has a process")
+    return psutil.Process(process.pid).children()[0]
+
+
+@pytest.mark.timeout(180)
+def test_a_sighting_is_shown_from_its_start_to_its_end_with_the_picture_that_its_event_names(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "hivewatch").mkdir()  # as where the checkout was made: it must not be taken for the package
+    with demo(tmp_path) as process:
+        output, _ = process.communicate(timeout=170)
+    assert process.returncode == 0, output
+    lines = [line.split(maxsplit=2)[:2] for line in output.splitlines() if line.startswith("hivewatch/")]
+    shown = [(topic.removeprefix("hivewatch/demo/"), first) for topic, first in lines]
+    told = [entry for entry in shown if entry[0] != "hornet/state"]
+    assert told[:3] == [("availability", "online"), ("event", "start"), ("snapshot", "JPEG")]
+    assert [state for topic, state in shown if topic == "hornet/state"] == ["OFF", "ON", "OFF"]
+    assert ("event", "end") in shown
+    assert shown[-1] == ("availability", "offline")
+    assert "Traceback" not in output
+    snapshot = re.search(r"^Annotated snapshot: (.+)$", output, re.MULTILINE)
+    assert snapshot, output
+    assert Path(snapshot[1]).is_relative_to(tmp_path / "hivewatch-demo")
+    height_px, width_px, _ = cv2.imread(snapshot[1]).shape
+    assert width_px == 1280
+    assert height_px > 720, "a footer stands below the picture"
+
+
+@pytest.mark.timeout(120)
+def test_your_own_pictures_are_judged_one_by_one_and_where_none_shows_a_hornet_that_is_said(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "pictures").mkdir()
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(tmp_path / "pictures" / name), np.full((360, 640, 3), 128, np.uint8))
+    with demo(tmp_path, "pictures") as process:
+        output, _ = process.communicate(timeout=110)
+    assert process.returncode == 0, output
+    assert "2 frames replayed, 0 of them held back by the gate" in output
+    assert "No hornet was seen." in output
+
+
+def test_a_file_that_cannot_be_replayed_is_a_failure_and_never_no_hornet(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no picture")
+    with demo(tmp_path, "notes.txt") as process:
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 4
+    assert "notes.txt is neither a picture nor a clip" in output
+    assert "No hornet" not in output
+
+
+def test_a_limit_without_a_sighting_is_a_failure_that_says_so(tmp_path: Path) -> None:
+    with demo(tmp_path, "--limit", "0") as process:
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "demo: no sighting has begun and ended within 0 s" in output
+
+
+def test_a_broker_that_is_not_there_is_told_before_anything_starts(tmp_path: Path) -> None:
+    port = free_port()
+    with demo(tmp_path, "--broker", f"127.0.0.1:{port}") as process:
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert output.startswith(f"demo: no broker answers on 127.0.0.1:{port}: ")
+
+
+def test_a_picture_that_no_event_has_announced_is_a_failure(tmp_path: Path, broker: Broker) -> None:
+    with demo(tmp_path, "--broker", f"127.0.0.1:{broker.port}") as process:
+        wait_for_daemon(process)
+        paho.mqtt.publish.single("hivewatch/demo/snapshot", b"\xff\xd8", qos=1, port=broker.port)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert re.search(r"demo: the picture on hivewatch/demo/snapshot, .* belongs to no event", output)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "kill"])
+def test_stopped_it_leaves_no_process_behind(tmp_path: Path, number: signal.Signals) -> None:
+    with demo(tmp_path) as process:
+        daemon = wait_for_daemon(process)
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in output
+    assert not daemon.is_running()

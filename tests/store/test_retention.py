@@ -1,0 +1,125 @@
+"""What leaves the store, in which order, and what must not leave it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from support.fakes import NOON
+from support.visits import make_visit, record_visits
+
+from hivewatch.config.sections import OutboxConfig, StoreConfig
+from hivewatch.domain.frames import Phase
+from hivewatch.store import Store, retention
+
+LOOSE = StoreConfig(retention_days=36_500, largest_mb=1e6, least_free_mb=0.001)
+OUTBOX = OutboxConfig()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty store."""
+    with Store(tmp_path / "store") as store:
+        yield store
+
+
+def ids(store: Store) -> list[str]:
+    """Return the ids of the sightings in the store, oldest first."""
+    return [stored.id for stored in store.sightings(1000)][::-1]
+
+
+def pictures(store: Store) -> int:
+    """Return the number of files under the snapshots folder."""
+    return sum(path.is_file() for path in (store.directory / "snapshots").rglob("*"))
+
+
+def loose(**options: float) -> StoreConfig:
+    """Return a configuration that keeps everything, but for ``options``."""
+    return LOOSE.model_copy(update=options)
+
+
+def test_sent_sightings_go_when_they_are_too_old(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """Row and files together; the log says how many and why."""
+    record_visits(store, range(10), sent=True)
+    now = NOON + timedelta(days=30, minutes=4, seconds=30)
+    store.keep_in_bounds(loose(retention_days=30), OUTBOX, now)
+    assert ids(store) == [f"v{number:03}" for number in range(5, 10)]
+    assert pictures(store) == 10
+    assert store.status().sightings_removed == 5
+    assert "removed the 5 oldest sightings that had been sent" in caplog.text
+    assert "store.retention_days" in caplog.text
+
+
+def test_nothing_is_judged_by_its_age_without_a_clock(store: Store) -> None:
+    """A machine that does not know the time removes nothing for being old."""
+    record_visits(store, range(3), sent=True)
+    store.keep_in_bounds(loose(retention_days=1e-6), OUTBOX, None)
+    assert len(ids(store)) == 3
+
+
+def test_unsent_sightings_stay_however_old_and_many(store: Store) -> None:
+    """Neither age nor size removes what a subscriber has not got yet."""
+    record_visits(store, range(5))
+    store.keep_in_bounds(
+        loose(retention_days=1e-6, largest_mb=1e-6), OUTBOX.model_copy(), NOON + timedelta(days=1)
+    )
+    assert len(ids(store)) == 5
+    assert pictures(store) == 10
+
+
+def test_an_open_sighting_stays(store: Store) -> None:
+    """A visit that goes on is not removed under the feet of its next event."""
+    store.record(*make_visit(0, Phase.START), queue=False)
+    store.keep_in_bounds(loose(retention_days=1e-6, largest_mb=1e-6), OUTBOX, NOON + timedelta(days=1))
+    assert ids(store) == ["v000"]
+
+
+def test_the_oldest_go_when_the_store_is_too_large(store: Store) -> None:
+    """Just as many as need be."""
+    record_visits(store, range(20), sent=True, width_px=640)
+    picture_bytes = sum(file.stat().st_size for file in (store.directory / "snapshots").rglob("*.jpg"))
+    store.keep_in_bounds(
+        loose(largest_mb=(store.status().used_bytes - picture_bytes / 4) / 1e6), OUTBOX, None
+    )
+    assert ids(store)[0] in {"v005", "v006"}
+    assert ids(store)[-1] == "v019"
+
+
+def test_a_disk_that_fills_up_costs_the_oldest_sent_ones_first(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While there are enough of them nothing unsent is touched."""
+    record_visits(store, range(5), sent=True, width_px=640)
+    record_visits(store, range(5, 10), width_px=640)
+    size_bytes = sum(file.stat().st_size for file in (store.directory / "snapshots").rglob("*.jpg")) // 10
+    monkeypatch.setattr(retention, "free_bytes", lambda _: 10_000_000)
+    store.keep_in_bounds(loose(least_free_mb=10 + 2 * size_bytes / 1e6), OUTBOX, None)
+    assert 7 <= len(ids(store)) <= 8
+    assert store.status().unsent_messages == 10
+
+
+def test_a_disk_about_to_be_full_costs_unsent_pictures_but_no_event(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The picture goes, its sighting, event and the word that it was not sent stay."""
+    caplog.set_level(logging.WARNING)
+    record_visits(store, range(3, 6))
+    monkeypatch.setattr(retention, "free_bytes", lambda _: 100)
+    dropped = store.keep_in_bounds(loose(least_free_mb=0.002), OUTBOX, None)
+    assert dropped is not None
+    assert dropped.pictures == 1
+    assert dropped.sighting_ids == ("v003",)
+    first_left = store.sightings(10)[-1]
+    assert (first_left.id, first_left.clean_path, first_left.annotated_path) == ("v003", None, None)
+    assert store.status().unsent_messages == 5
+    assert "removed the pictures of the 1 oldest sightings" in caplog.text
+
+
+def test_empty_day_folders_are_removed(store: Store) -> None:
+    """A year of empty folders is of no use."""
+    record_visits(store, range(3), sent=True)
+    store.keep_in_bounds(loose(retention_days=1e-6), OUTBOX, NOON + timedelta(days=1))
+    assert list((store.directory / "snapshots").iterdir()) == []

@@ -1,0 +1,240 @@
+"""Trials in which something is wrong with the broker or the way to it, while sightings are recorded."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from support.brokers import Broker, Proxy, Subscriber, wait_until
+from support.trials import Outcome, compare, event_key, rss_bytes, timed
+from support.visits import make_visit
+
+from hivewatch.config.sections import MqttConfig
+from hivewatch.domain.frames import Alert, Message, Phase
+from hivewatch.messages.alert import availability
+from hivewatch.mqtt import publisher as publisher_module
+from hivewatch.mqtt.publisher import Publisher
+from hivewatch.store import Store
+
+DELIVERY_S = 120.0
+ARRIVAL_S = 5.0
+
+
+@dataclass(slots=True)
+class Scene:
+    """A store, a publisher, a link and a broker; what was recorded is remembered."""
+
+    directory: Path
+    broker: Broker
+    proxy: Proxy
+    store: Store
+    publisher: Publisher
+    subscriber: Subscriber | None = None
+    events: list[bytes] = field(default_factory=list)
+    visits: int = 0
+    seen: list[bytes] = field(default_factory=list)
+    picture_bytes: int = 0
+
+    def record(self, count: int) -> None:
+        """Record so many visits, each a start and an end with the same picture."""
+        for _ in range(count):
+            number = self.visits
+            for phase in (Phase.START, Phase.END):
+                sighting, alert = make_visit(number, phase)
+                alert = self._enlarged(alert, number)
+                self.store.record(sighting, alert)
+                self.events.append(alert.event.payload)
+            self.visits += 1
+            self.publisher.wake()
+
+    def _enlarged(self, alert: Alert, number: int) -> Alert:
+        if not self.picture_bytes:
+            return alert
+        noise = random.Random(number).randbytes(self.picture_bytes)
+        assert alert.snapshot is not None
+        return Alert(alert.event, Message(alert.snapshot.topic, noise, retained=True), b"small")
+
+    def start_broker(self) -> None:
+        """Start the broker and let a subscriber listen to it; the publisher gets through only after that.
+
+        A broker hands an event on to those who listen at that moment: to a publisher that came first it would
+        acknowledge what no subscriber ever sees.
+        """
+        self.unsubscribe()
+        self.proxy.barred = True
+        self.broker.start()
+        self.subscriber = Subscriber(self.broker.port).__enter__()
+        self.proxy.barred = False
+
+    def unsubscribe(self) -> None:
+        """End the subscription."""
+        if self.subscriber is not None:
+            self.seen += self.subscriber.on("event")
+            self.subscriber.__exit__()
+            self.subscriber = None
+
+    def events_seen(self) -> list[bytes]:
+        """Return the events that have come so far."""
+        return self.seen + (self.subscriber.on("event") if self.subscriber else [])
+
+    def deliver(self) -> None:
+        """Wait until the outbox is empty and, some seconds at most, until all of it has come."""
+        assert self.publisher.drain(DELIVERY_S), f"{self.store.outbox_depth()} messages still wait"
+        expected, until_s = set(self.events), time.monotonic() + ARRIVAL_S
+        while not expected <= set(self.events_seen()) and time.monotonic() < until_s:
+            time.sleep(0.01)
+
+
+@contextmanager
+def scene(directory: Path, *, password: str | None = None, **mqtt: object) -> Iterator[Scene]:
+    """Set the scene; the broker is not started yet, the publisher and the link are."""
+    directory.mkdir(exist_ok=True)
+    broker = Broker(directory, password=password)
+    with ExitStack() as stack:
+        stack.callback(broker.kill)
+        proxy = Proxy(broker.port).open()
+        stack.callback(proxy.close)
+        store = stack.enter_context(Store(directory / "store"))
+        config = MqttConfig(host="127.0.0.1", port=proxy.port, reconnect_longest_s=1, **mqtt)  # type: ignore[arg-type]
+        presence = availability("hw", "h1", online=True), availability("hw", "h1", online=False)
+        publisher = Publisher(config, store, "hivewatch-trial", presence)
+        made = Scene(directory, broker, proxy, store, publisher)
+        stack.callback(made.unsubscribe)
+        publisher.start()
+        stack.callback(publisher.stop, 5.0)
+        yield made
+
+
+def _finish(trial: Scene, outcome: Outcome) -> Outcome:
+    trial.deliver()
+    trial.publisher.check()
+    compare(outcome, [event_key(e) for e in trial.events], [event_key(e) for e in trial.events_seen()])
+    outcome.runs += len(trial.events)
+    return outcome
+
+
+def absent_at_first(directory: Path, visits: int) -> Outcome:
+    """Nobody listens while ``visits`` are recorded, with pictures of 1 MB; then the broker comes."""
+    with timed(Outcome("broker absent at first")) as outcome, scene(directory) as trial:
+        trial.picture_bytes = 1_000_000
+        trial.record(2)
+        before_bytes = rss_bytes()
+        trial.record(visits)
+        trial.start_broker()
+        outcome = _finish(trial, outcome)
+        # The subscriber of this process keeps what came, and that is counted off.
+        kept_bytes = (
+            sum(len(message.payload) for message in trial.subscriber.received) if trial.subscriber else 0
+        )
+        grown_bytes = rss_bytes() - before_bytes - kept_bytes
+        if grown_bytes > 20_000_000:
+            outcome.problems.append(f"memory grew by {grown_bytes / 1e6:.0f} MB")
+        outcome.note = f"{visits} MB waited, memory {grown_bytes / 1e6:+.0f} MB"
+        return outcome
+
+
+def killed_before_acknowledging(directory: Path, rounds: int) -> Outcome:
+    """Each time the broker is killed when it has got a message and the publisher no acknowledgement."""
+    with timed(Outcome("broker killed between PUBLISH and PUBACK")) as outcome, scene(directory) as trial:
+        for _ in range(rounds):
+            trial.start_broker()
+            trial.record(1)
+            trial.deliver()
+            trial.proxy.swallow_answers = True
+            count = len(trial.events_seen())
+            trial.record(1)
+            wait_until(lambda count=count: len(trial.events_seen()) > count, "an event has got through")  # type: ignore[misc]
+            trial.broker.kill()
+            trial.subscriber and trial.subscriber.wait_for_end()
+            trial.unsubscribe()
+            trial.proxy.swallow_answers = False
+        trial.start_broker()
+        return _finish(trial, outcome)
+
+
+def restarting(directory: Path, restarts: int, every_s: float) -> Outcome:
+    """The broker is killed and started again while sightings come. A subscriber asks anew each time."""
+    with timed(Outcome(f"broker restarted every {every_s:g} s")) as outcome, scene(directory) as trial:
+        dice = random.Random(3)
+        for _ in range(restarts):
+            trial.start_broker()
+            until_s = time.monotonic() + every_s
+            while time.monotonic() < until_s:
+                trial.record(1)
+                time.sleep(dice.uniform(0, every_s / 10))  # sightings do not come all at once
+            trial.broker.kill()
+            trial.subscriber and trial.subscriber.wait_for_end()
+        trial.start_broker()
+        return _finish(trial, outcome)
+
+
+def refusing(directory: Path, visits: int) -> Outcome:
+    """The password is wrong until somebody corrects it at the broker."""
+    secret = directory.parent / "secret"
+    secret.write_text("wasps-wax\n")
+    with (
+        timed(Outcome("broker refuses the password")) as outcome,
+        scene(directory, password="honey", username="hive", password_file=secret) as trial,
+    ):
+        trial.broker.start()
+        trial.record(visits)
+        wait_until(lambda: trial.publisher._failures_in_a_row >= 3, "three attempts")
+        trial.broker.kill()
+        trial.broker.admit_everybody()
+        trial.start_broker()
+        return _finish(trial, outcome)
+
+
+def slow(directory: Path, visits: int, bytes_per_s: float) -> Outcome:
+    """The link lets few bytes through: events come first, and new ones do not wait for all pictures."""
+    with timed(Outcome(f"link of {bytes_per_s / 1000:g} kB/s")) as outcome, scene(directory) as trial:
+        trial.proxy.bytes_per_s = bytes_per_s
+        trial.picture_bytes = int(bytes_per_s / 2)
+        trial.start_broker()
+        trial.record(visits)
+        wait_until(
+            lambda: trial.subscriber is not None and bool(trial.subscriber.on("snapshot")), "a picture", 60
+        )
+        trial.record(1)
+        newest = trial.events[-1]
+        wait_until(lambda: newest in trial.events_seen(), "the newest event has overtaken the pictures", 60)
+        left = trial.store.outbox_depth()
+        outcome.note = f"{left} of {visits + 1} pictures still waited when the newest event had come"
+        if left == 0:
+            outcome.problems.append("no picture waited any more: nothing was shown")
+        return _finish(trial, outcome)
+
+
+def never_acknowledging(directory: Path, visits: int) -> Outcome:
+    """The broker takes everything and acknowledges nothing, for a while."""
+    with (
+        timed(Outcome("broker never acknowledges")) as outcome,
+        scene(directory, acknowledge_timeout_s=0.3) as trial,
+    ):
+        trial.start_broker()
+        trial.record(1)
+        trial.deliver()
+        trial.proxy.swallow_answers = True
+        trial.record(visits)
+        wait_until(lambda: trial.publisher._failures_in_a_row >= 2, "two attempts")
+        trial.proxy.swallow_answers = False
+        trial.proxy.cut()
+        return _finish(trial, outcome)
+
+
+def full_disk_of_the_broker(directory: Path, visits: int, full: Path) -> Outcome:
+    """The broker's own disk, on which ``full`` is, has no room left."""
+    with timed(Outcome("broker out of disk")) as outcome, scene(directory) as trial:
+        trial.broker.keep_messages_in(full)
+        trial.start_broker()
+        trial.record(visits)
+        return _finish(trial, outcome)
+
+
+def hurry() -> None:
+    """Let publishers try again soon: the trials are about what happens, not about how long it takes."""
+    publisher_module.FIRST_RECONNECT_S = 0.02

@@ -1,0 +1,97 @@
+"""Trials in which the disk fills up, wears out, or is taken away, while sightings are recorded."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from support.disks import card, fill, small_disk, wear_out
+from support.trials import Outcome, compare, event_key, timed
+from support.visits import make_visit
+
+from hivewatch.errors import StoreError
+from hivewatch.store import Store
+
+# Two pictures of this width have about 50 kB.
+WIDTH_PX = 1600
+FILLED_AFTER = 200
+
+
+def filled_up(directory: Path, visits: int) -> Outcome:
+    """Others fill the disk to its last byte; from then on our oldest pictures make room for new ones."""
+    directory.mkdir()
+    with (
+        timed(Outcome("disk filled to the last byte", visits)) as outcome,
+        small_disk(directory / "disk", 24) as disk,
+    ):
+        recorded: list[str] = []
+        with Store(disk / "store") as store:
+            for number in range(visits):
+                recorded.append(_record(store, number))
+                if number == FILLED_AFTER:
+                    fill(disk)
+        with Store(disk / "store") as store:
+            _compare(outcome, store, recorded)
+            bare = sum(sighting.annotated_path is None for sighting in store.sightings(visits))
+        outcome.note = f"{visits - bare} of {visits} pictures kept"
+    return outcome
+
+
+def worn_out(directory: Path, rounds: int) -> Outcome:
+    """The card turns read-only in mid-work; what it holds is moved to another one."""
+    return _broken_off("card that turns read-only", directory, rounds, lambda store: wear_out(store.parent))
+
+
+def removed(directory: Path, rounds: int) -> Outcome:
+    """Somebody moves the directory away, and later back."""
+
+    def take_away(store: Path) -> None:
+        store.rename(store.with_name("elsewhere"))
+
+    def put_back(store: Path) -> None:
+        shutil.rmtree(store, ignore_errors=True)
+        store.with_name("elsewhere").rename(store)
+
+    return _broken_off("directory removed under the store", directory, rounds, take_away, put_back)
+
+
+def _broken_off(
+    fault: str,
+    directory: Path,
+    rounds: int,
+    break_off: Callable[[Path], None],
+    mend: Callable[[Path], None] = lambda _: None,
+) -> Outcome:
+    """Record until the fault, of which the store must tell; then see what is there."""
+    directory.mkdir()
+    outcome = Outcome(fault, rounds)
+    with timed(outcome):
+        for round_ in range(rounds):
+            with card(directory / f"card-{round_}") as disk:
+                with Store(disk / "store") as store:
+                    recorded = [_record(store, number) for number in range(5)]
+                    break_off(disk / "store")
+                    try:
+                        _record(store, 5)
+                        outcome.problems.append("the fault was not told")
+                    except StoreError:
+                        pass
+                mend(disk / "store")
+                shutil.copytree(disk / "store", directory / f"copy-{round_}")
+            with Store(directory / f"copy-{round_}") as store:
+                _compare(outcome, store, recorded)
+    return outcome
+
+
+def _record(store: Store, number: int) -> str:
+    sighting, alert = make_visit(number, width_px=WIDTH_PX)
+    store.record(sighting, alert)
+    return event_key(alert.event.payload)
+
+
+def _compare(outcome: Outcome, store: Store, recorded: list[str]) -> None:
+    waiting = [entry.message for entry in store.pending(100_000)]
+    events = [event_key(message.payload) for message in waiting if message.topic.endswith("/event")]
+    compare(outcome, recorded, events)
+    store.check_integrity()

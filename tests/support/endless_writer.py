@@ -1,0 +1,29 @@
+"""Records sightings without end in the store DIRECTORY, and prints each id once it is safe."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from pathlib import Path
+
+from support.fakes import MODEL, make_frame, make_pixels, make_prediction, make_sighting
+
+from hivewatch.config.sections import HiveConfig
+from hivewatch.domain.frames import Phase
+from hivewatch.messages.alert import compose
+from hivewatch.store import Store
+
+
+def main(directory: Path, prefix: str) -> None:
+    """Start and update visits, each with new pictures, until killed."""
+    frames = [make_frame(make_pixels(320, 240, seed)) for seed in range(4)]
+    with Store(directory) as store:
+        for number in itertools.count():
+            phase = Phase.UPDATE if number % 2 else Phase.START
+            sighting = make_sighting(f"{prefix}{number // 2}", phase, frames[number % 4], make_prediction())
+            store.record(sighting, compose(sighting, HiveConfig(), MODEL, "hw", 80))
+            print(sighting.id, phase, flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,254 @@
+"""Damaged pictures, clips and configurations by the thousand: refused or read, no traceback and no hang.
+
+What is given out must be what it seems: a picture of the size it is shown in, and a file that was merely cut
+off never passes for a whole one.
+"""
+
+from __future__ import annotations
+
+from support.paths import PROJECT
+
+import contextlib
+import io
+import json
+import random
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import yaml
+from support.damage import cut, damaged, miswritten
+from support.fakes import make_pixels
+from support.trials import Outcome, timed
+
+from hivewatch.cli import main as cli
+from hivewatch.camera.base import Camera
+from hivewatch.camera.sources.clip import ClipCamera
+from hivewatch.camera.sources.folder import FolderCamera
+from hivewatch.camera.sources.opencv import prepare_opencv
+from hivewatch.config.sections import GateConfig, MotionConfig
+from hivewatch.config.reader import load
+from hivewatch.domain.frames import Frame
+from hivewatch.errors import CameraError
+from hivewatch.vision.motion import MotionGate
+from hivewatch.vision.region import Region
+
+HANG_S = 60.0
+MANUAL = PROJECT / "config" / "hivewatch.yaml"
+# Options that the manual only mentions.
+PATHS = """\
+camera:
+  kind: folder
+  folder:
+    path: pictures
+classifier:
+  model: model.pt
+store:
+  directory: data
+mqtt:
+  username: bees
+  password_file: password
+gate:
+  watch: [[[0.1, 0.3], [0.9, 0.3], [0.9, 0.95]]]
+"""
+_BATCH = 100
+_CLIP_FRAMES = 8
+
+
+def fuzz_pictures(directory: Path, count: int, seed: int = 1) -> Outcome:
+    """Read ``count`` damaged JPEGs, PNGs and WebPs, and let region and gate look at what can be read."""
+    rng = random.Random(seed)
+    directory.mkdir(exist_ok=True)
+    whole = [
+        cv2.imencode(suffix, make_pixels(*size, seed=n), options)[1].tobytes()
+        for n, size in enumerate([(160, 120), (64, 48), (33, 200)])
+        for suffix, options in (
+            (".jpg", [cv2.IMWRITE_JPEG_QUALITY, 85]),
+            (".jpg", [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]),
+            (".png", []),
+            (".webp", [cv2.IMWRITE_WEBP_QUALITY, 80]),
+        )
+    ]
+    suffixes = {b"\xff\xd8": "jpg", b"\x89P": "png", b"RI": "webp"}
+    outcome, read = Outcome("damaged pictures", count), 0
+    with timed(outcome):
+        for start in range(0, count, _BATCH):
+            folder = directory / f"batch{start}"
+            folder.mkdir()
+            for n in range(start, min(start + _BATCH, count)):
+                data = rng.choice(whole)
+                is_cut = rng.random() < 0.2
+                name = f"{n}-{'cut' if is_cut else 'damaged'}.{suffixes[data[:2]]}"
+                (folder / name).write_bytes(cut(data, rng) if is_cut else damaged(data, rng))
+            read += _read_folder(folder, outcome)
+            shutil.rmtree(folder)
+    outcome.note = f"{read} could still be read"
+    return outcome
+
+
+def _read_folder(folder: Path, outcome: Outcome) -> int:
+    camera = FolderCamera([folder], rate_hz=5.0, paced=False)
+    began_s = time.monotonic()
+    given = _look_at(camera, outcome)
+    there = len(list(folder.iterdir()))
+    if given is not None and len(given) + camera.counts.bad != there:
+        outcome.problems.append(f"{there - len(given) - camera.counts.bad} of {there} files vanished unsaid")
+    outcome.problems += [f"{f.source}: cut off, yet read" for f in given or () if "-cut." in f.source]
+    if time.monotonic() - began_s > HANG_S:
+        outcome.problems.append(f"{folder.name} took {time.monotonic() - began_s:.0f} s")
+    return len(given or ())
+
+
+def _look_at(camera: Camera, outcome: Outcome) -> list[Frame] | None:
+    """Return the frames after region and gate have seen them; None where there were none to be had."""
+    region, gate = Region(GateConfig(ignore=(((0, 0), (0.5, 0), (0, 0.5)),))), MotionGate(MotionConfig())
+    frames = []
+    try:
+        for frame in camera.frames(threading.Event()):
+            gate.look(region.view(frame))
+            frames.append(frame)
+    except CameraError:
+        return None
+    except Exception as error:  # noqa: BLE001  that is what is looked for
+        outcome.problems.append(f"{camera.name}: {error!r}")
+    return frames
+
+
+def fuzz_replay(directory: Path, model: Path, count: int, seed: int = 1) -> Outcome:
+    """Let ``hivewatch replay`` go through a folder of ``count`` pictures: whole, cut off and damaged ones."""
+    rng = random.Random(seed)
+    folder = directory / "pictures"
+    folder.mkdir(parents=True)
+    for n in range(count):
+        suffix = ("jpg", "png")[n % 2]
+        data = cv2.imencode(f".{suffix}", make_pixels(160, 120, seed=n))[1].tobytes()
+        kind = ("whole", "cut", "damaged")[n % 3]
+        data = {"whole": data, "cut": cut(data, rng), "damaged": damaged(data, rng)}[kind]
+        (folder / f"{n}-{kind}.{suffix}").write_bytes(data)
+    config = directory / "hivewatch.yaml"
+    config.write_text(yaml.safe_dump({"classifier": {"model": str(model), "threads": 1}}))
+    command = [sys.executable, "-m", "hivewatch", "replay", "--config", str(config), "--ungated", "--json"]
+    outcome = Outcome("damaged pictures through replay", count)
+    with timed(outcome):
+        done = subprocess.run(
+            [*command, "--out", str(directory / "out"), str(folder)],
+            capture_output=True,
+            text=True,
+            timeout=HANG_S + count / 10,
+            check=False,
+        )
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    judged = {line["file"] for line in lines if line.get("score") is not None}
+    outcome.note = f"{len(judged)} judged, the others named"
+    outcome.problems += ["a traceback"] if "Traceback" in done.stderr else []
+    outcome.problems += [f"exit code {done.returncode}"] if done.returncode else []
+    for path in map(str, folder.iterdir()):
+        if path not in judged and path not in done.stderr:
+            outcome.problems.append(f"{path} vanished unsaid")
+        if ("-whole." in path and path not in judged) or ("-cut." in path and path in judged):
+            outcome.problems.append(f"{path} was misjudged")
+    return outcome
+
+
+def fuzz_clips(directory: Path, count: int, seed: int = 1) -> Outcome:
+    """Decode ``count`` damaged clips of several kinds."""
+    rng = random.Random(seed)
+    directory.mkdir(exist_ok=True)
+    whole = [_clip(directory, *kind) for kind in (("avi", "MJPG"), ("mp4", "mp4v"), ("mkv", "FFV1"))]
+    outcome, read = Outcome("damaged clips", count), 0
+    with timed(outcome):
+        for n in range(count):
+            original = rng.choice(whole)
+            is_cut = rng.random() < 0.2
+            data = original.read_bytes()
+            path = directory / f"{n}{original.suffix}"
+            path.write_bytes(cut(data, rng) if is_cut else damaged(data, rng))
+            camera = ClipCamera(path, fallback_rate_hz=5.0, paced=False)
+            began_s = time.monotonic()
+            frames = _look_at(camera, outcome)
+            read += bool(frames)
+            if time.monotonic() - began_s > HANG_S:
+                outcome.problems.append(f"{path.name} took {time.monotonic() - began_s:.0f} s")
+            if is_cut and frames is not None and len(frames) < _CLIP_FRAMES and not camera.counts.bad:
+                outcome.problems.append(f"{path.name}: cut off after {len(frames)} frames, and nothing said")
+            path.unlink()
+    outcome.note = f"{read} gave at least one frame"
+    return outcome
+
+
+def _clip(directory: Path, suffix: str, codec: str) -> Path:
+    prepare_opencv()  # before OpenCV's first use of FFmpeg, which would have its say on stderr
+    path = directory / f"whole-{codec}.{suffix}"
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), 10, (96, 64))
+    assert writer.isOpened(), codec
+    for n in range(_CLIP_FRAMES):
+        writer.write(make_pixels(96, 64, seed=n))
+    writer.release()
+    return path
+
+
+def fuzz_configurations(directory: Path, count: int, seed: int = 1) -> Outcome:
+    """Let ``hivewatch check`` judge ``count`` miswritten configurations; what it accepts it must mean."""
+    rng = random.Random(seed)
+    manual = MANUAL.read_text(encoding="utf-8")
+    bare = "".join(line for line in manual.splitlines(keepends=True) if not line.strip().startswith("#"))
+    (directory / "pictures").mkdir(parents=True)
+    for name in ("model.pt", "password"):
+        (directory / name).touch()
+    path = directory / "hivewatch.yaml"
+    outcome = Outcome("miswritten configurations", count)
+    accepted = 0
+    with timed(outcome):
+        for n in range(count):
+            path.write_bytes(miswritten(rng.choice([manual, bare, PATHS]), rng))
+            began_s = time.monotonic()
+            said = io.StringIO()
+            try:
+                with contextlib.redirect_stdout(said):
+                    code = cli.main(["check", "--config", str(path)])
+            except Exception as error:  # noqa: BLE001  that is what is looked for
+                outcome.problems.append(f"file {n}: {error!r}")
+                continue
+            accepted += code == 0
+            outcome.problems += [
+                f"file {n}: {problem}" for problem in _misjudged(path, code, said.getvalue())
+            ]
+            if time.monotonic() - began_s > HANG_S / 10:
+                outcome.problems.append(f"file {n} took {time.monotonic() - began_s:.0f} s")
+    outcome.note = f"{accepted} still made sense"
+    return outcome
+
+
+def _misjudged(path: Path, code: int, said: str) -> Iterator[str]:
+    if code == 3:
+        if not said.strip():
+            yield "refused without a word"
+        return
+    if code != 0:
+        yield f"exit code {code}"
+        return
+    given = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    meant = load(path).model_dump(mode="json")
+    yield from _differences(given, meant, path.parent)
+
+
+def _differences(given: object, meant: object, folder: Path, name: str = "") -> Iterator[str]:
+    """Compare what the file says, read by nobody but PyYAML, with what hivewatch takes it for."""
+    if isinstance(given, dict) and isinstance(meant, dict):
+        for key, value in given.items():
+            if key not in meant:
+                yield f"{name}.{key} was accepted and is not known"
+            else:
+                yield from _differences(value, meant[key], folder, f"{name}.{key}")
+    elif given is None and isinstance(meant, dict):
+        return  # a section without options
+    elif isinstance(given, list) and isinstance(meant, list) and len(given) == len(meant):
+        for one, other in zip(given, meant, strict=True):
+            yield from _differences(one, other, folder, name)
+    elif given != meant and str(folder.resolve() / str(given)) != meant and str(given) != meant:
+        yield f"{name} says {given!r} and was taken for {meant!r}"

@@ -1,0 +1,223 @@
+"""hivewatch installed by deploy/install.sh in a booted Debian, beside a real mosquitto."""
+
+from __future__ import annotations
+
+from support.paths import PROJECT
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from support.booted import BootedDebian
+from support.brokers import Subscriber, free_port, wait_until
+from support.debian_tree import DebianTree, cannot
+from support.pip_settings import cpu_wheel_of_torch
+
+PYTHON = {"bookworm": "3.11", "trixie": "3.13"}
+INSTALL_S = 900.0
+WAIT_S = 240.0
+"""Generous: torch is loaded at every start, perhaps beside other tests."""
+
+# What a release is made of, and what makes one.
+_SOURCE = ("hivewatch", "config", "deploy", "scripts", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+_PACKAGES = (
+    *("systemd", "systemd-sysv", "dbus", "procps", "python3", "python3-venv", "python3-numpy"),
+    *("mosquitto", "mosquitto-clients"),
+)
+# Debian 12's python3-systemd is left to install.sh. On Debian 13 torch is in the tree already, for the
+# system's Python, so that not each run has to fetch and unpack PyPI's, with all that graphics cards need.
+_PREPARE = (
+    "printf '127.0.0.1 localhost\\n127.0.1.1 hive\\n' >/etc/hosts; systemctl mask systemd-timesyncd || true"
+)
+_TORCH = r"""
+bash -euc '
+    . /rig/lib.sh
+    python3 -m venv /root/venv
+    python=/root/venv/bin/python
+    index=()
+    ! wants_cpu_wheels || index=(--index-url "$torch_cpu_index")
+    mkdir -p /root/tmp
+    TMPDIR=/root/tmp $python -m pip install --quiet --no-cache-dir "${index[@]}" \
+        --target "$(python3 -c "import site; print(site.getsitepackages()[0])")" "torch>=2.7"
+    rm -rf /root/venv /root/tmp
+'
+"""
+
+
+def debian(suite: str) -> DebianTree:
+    """Return the recipe of the Debian that hivewatch is installed in."""
+    if suite == "bookworm":
+        return DebianTree(f"booted-{suite}", suite, _PACKAGES, _PREPARE)
+    packages = (*_PACKAGES, "python3-systemd")
+    files = (PROJECT / "scripts" / "lib.sh",)
+    return DebianTree(f"booted-{suite}", suite, packages, _PREPARE + _TORCH, files)
+
+
+def torch_for_trixie() -> Path:
+    """Return the folder with torch for Debian 13's Python; its tree is built first if it is not there."""
+    tree = debian("trixie")
+    tree.ensure()
+    return tree.path / "usr" / "local" / "lib" / f"python{PYTHON['trixie']}" / "dist-packages"
+
+
+def copy_of_checkout(folder: Path) -> Path:
+    """Copy what gets installed to ``folder`` and return it."""
+    folder.mkdir(parents=True)
+    for name in _SOURCE:
+        here, there = PROJECT / name, folder / name
+        if here.is_dir():
+            shutil.copytree(here, there, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(here, there)
+    return folder
+
+
+def earlier_version(folder: Path) -> Path:
+    """Put the version before the last change of the package into ``folder``, with today's deploy scripts."""
+    git = ["git", "-c", "safe.directory=*", "-C", str(PROJECT)]
+    listed = subprocess.run(
+        # Words for people make no other version: install.sh passes over them as well.
+        [*git, "rev-list", "HEAD", "--", "hivewatch", ":(exclude)*.md"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    commits = listed.stdout.split()
+    if len(commits) < 2:
+        cannot("an upgrade begins with an earlier version, and git knows none here")
+    copy_of_checkout(folder)
+    shutil.rmtree(folder / "hivewatch")
+    package = ["hivewatch", "setup.cfg", "pyproject.toml", "config"]
+    archive = subprocess.run([*git, "archive", commits[1], *package], capture_output=True, check=True)
+    subprocess.run(["tar", "--extract", "--directory", str(folder)], input=archive.stdout, check=True)
+    return folder
+
+
+@dataclass
+class Hive:
+    """A booted Debian with a mosquitto, and hivewatch where ``install`` has been called."""
+
+    debian: BootedDebian
+    sources: Path
+    """Folder of this machine, seen as /sources in the Debian."""
+    changed: bool = False
+    """Configuration or unit are not as usual."""
+
+    def __post_init__(self) -> None:
+        """Have mosquitto listen on a port of its own: the network is shared with this machine."""
+        self.port = free_port()
+        listener = f"listener {self.port} 127.0.0.1\nallow_anonymous true\n"
+        self.debian.write("/etc/mosquitto/conf.d/test.conf", listener)
+        self.start_broker()
+
+    def start_broker(self) -> None:
+        """Have the broker run, and listen."""
+        # Many restarts within seconds are the tests' doing; systemd would refuse the next.
+        self.debian.run("systemctl", "reset-failed", "mosquitto")
+        self.debian.tell("systemctl", "restart", "mosquitto")
+        wait_until(lambda: self.run("mosquitto_pub", "-t", "here", "-n").returncode == 0, "mosquitto listens")
+
+    def stop_broker(self) -> None:
+        """End the broker."""
+        self.debian.tell("systemctl", "stop", "mosquitto")
+
+    def run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one of mosquitto's programs on the broker."""
+        return self.debian.run(program, "-h", "127.0.0.1", "-p", str(self.port), *arguments)
+
+    def subscriber(self) -> Subscriber:
+        """Return one who hears all messages."""
+        return Subscriber(self.port)
+
+    def configure(self, path: str = "/etc/hivewatch/hivewatch.yaml", **sections: object) -> None:
+        """Write a configuration: drawn hornets, this broker, the rest as it comes."""
+        self.changed |= bool(sections)
+        usual: dict[str, object] = {
+            "camera": {"kind": "simulator", "simulator": {"hornet_every_s": 20.0, "hornet_stay_s": 12.0}},
+            "decision": {"cool_down_s": 1.0, "quiet_s": 3.0},
+            "mqtt": {"host": "127.0.0.1", "port": self.port, "reconnect_longest_s": 2},
+            "clock": {"wait_s": 0.0},
+        }
+        self.debian.write(path, yaml.safe_dump(usual | sections))
+
+    def install(
+        self, source: str, *arguments: str, enter: tuple[str, ...] = ()
+    ) -> subprocess.CompletedProcess[str]:
+        """Run install.sh of /sources/``source``; what it says is on stderr."""
+        environment = self.debian.pip_environment()
+        wheel = cpu_wheel_of_torch("3.11")
+        if wheel and self.debian.tree.suite == "bookworm":
+            self.debian.write("/root/torch.txt", f"torch=={wheel}\n")
+            environment["PIP_CONSTRAINT"] = f"{environment.get('PIP_CONSTRAINT', '')} /root/torch.txt".strip()
+        script = f"/sources/{source}/deploy/install.sh"
+        return self.debian.run(script, *arguments, timeout_s=INSTALL_S, environment=environment, enter=enter)
+
+    def property(self, name: str, unit: str = "hivewatch") -> str:
+        """Return what systemd says of the service."""
+        return self.debian.tell("systemctl", "show", "--property", name, "--value", unit)
+
+    def release(self) -> str:
+        """Return the folder of what is installed."""
+        return self.debian.tell("readlink", "/opt/hivewatch/current")
+
+    def journal(self, since: str = "-1h") -> str:
+        """Return what the service and systemd have said of it."""
+        return self.debian.tell("journalctl", "--unit", "hivewatch", "--output", "cat", "--since", since)
+
+    def wait_until_it_works(self, other_than: str = "0") -> None:
+        """Wait until a process, not ``other_than``, is watching: frames get finished."""
+
+        def works() -> bool:
+            process = self.property("MainPID")
+            return (
+                process not in ("0", other_than)
+                and self.property("ActiveState") == "active"
+                and int(self.property("WatchdogTimestampMonotonic"))
+                > int(self.property("ActiveEnterTimestampMonotonic"))
+                and self.property("MainPID") == process
+            )
+
+        try:
+            wait_until(works, "hivewatch is up and finishes frames", WAIT_S)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.journal()[-3000:]}") from error
+
+    def override(self, **settings: str) -> None:
+        """Change settings of the unit, from its next start on."""
+        self.changed = True
+        lines = "".join(f"{name}={value}\n" for name, value in settings.items())
+        self.debian.write("/run/systemd/system/hivewatch.service.d/test.conf", f"[Service]\n{lines}")
+        self.debian.tell("systemctl", "daemon-reload")
+
+    def restart(self) -> None:
+        """Start the service anew, and wait until it works."""
+        self.debian.tell("systemctl", "restart", "hivewatch", timeout_s=200)
+        self.wait_until_it_works()
+
+    def put_right(self) -> None:
+        """Have all as usual again: broker, configuration, unit."""
+        self.start_broker()
+        if self.changed:
+            self.debian.tell("rm", "-rf", "/run/systemd/system/hivewatch.service.d")
+            self.configure()
+            self.debian.tell("systemctl", "daemon-reload")
+            self.restart()
+            self.changed = False
+
+    def query(self, sql: str) -> list[str]:
+        """Return the first column of what the store's database answers."""
+        code = (
+            "import sqlite3, sys\nfor row in sqlite3.connect(sys.argv[1]).execute(sys.argv[2]): print(row[0])"
+        )
+        database = "/var/lib/hivewatch/hivewatch.db"
+        return self.debian.tell("/usr/bin/python3", "-c", code, database, sql).split()
+
+
+def exposure(told: str) -> float:
+    """Return the figure of `systemd-analyze security`."""
+    found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", told)
+    assert found, told
+    return float(found[1])

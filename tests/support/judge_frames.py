@@ -1,0 +1,39 @@
+"""Say what model files make of frames: judge_frames.py FRAMES.npz MODEL...; prints one JSON document.
+
+Runs inside a tree and outside, on nothing but what hivewatch needs at run time. A frame is shown to the
+network as a part of one twice as wide, for emulation is slow.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hivewatch.vision.classifier import load_classifier
+from hivewatch.domain.frames import WHOLE, Frame, View
+
+torch.manual_seed(0)
+with np.load(sys.argv[1]) as archive:
+    frames = [archive[name] for name in archive.files]
+judged = {}
+for path in map(Path, sys.argv[2:]):
+    classifier = load_classifier(path, threads=0)
+    predictions = []
+    for number, pixels in enumerate(frames):
+        frame = Frame(pixels, datetime.now(UTC), float(number), number, "test")
+        prediction = classifier.predict(View(frame, pixels, WHOLE, 2 * max(pixels.shape[:2])))
+        predictions.append({"score": prediction.score, "cam": prediction.cam.tolist()})
+    judged[path.name] = predictions
+document = {
+    "machine": platform.machine(),
+    "torch": torch.__version__,
+    "engine": torch.backends.quantized.engine,
+    "judged": judged,
+}
+print(json.dumps(document))

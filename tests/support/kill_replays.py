@@ -1,0 +1,68 @@
+"""Replays pictures again and again, kills each replay at a random instant, and prints what it had committed.
+
+Run as ``kill_replays.py RUNS SEED CONFIG PICTURES``. Python and torch are loaded once; each replay is a fork,
+so that two hundred take minutes. Prints the JSON line of each sighting event that a replay printed, and last
+``{"killed": N}``: how many replays did not come to their own end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import select
+import signal
+import sys
+import time
+import warnings
+
+LONGEST_S = 60.0
+
+
+def main(runs: int, seed: int, config: str, pictures: str) -> None:
+    """Kill so many replays."""
+    import torch
+
+    from hivewatch.cli import main as cli  # noqa: F401
+    from hivewatch.daemon import app, replay  # noqa: F401  loaded before the fork, so once
+
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore")
+    dice = random.Random(seed)
+    killed = 0
+    for _ in range(runs):
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.dup2(writer, sys.stdout.fileno())
+            code = cli.main(["replay", "--json", "--publish", "--config", config, pictures])
+            sys.stdout.flush()
+            os._exit(code)
+        os.close(writer)
+        killed += kill_at_random(child, reader, dice)
+    print(json.dumps({"killed": killed}), flush=True)
+
+
+def kill_at_random(child: int, reader: int, dice: random.Random) -> bool:
+    """Kill ``child`` some events and an instant on; print all its events; tell whether it died of that."""
+    lines_left = dice.randrange(0, 12)
+    printed = b""
+    with open(reader, "rb", buffering=0) as stream:
+        until_s = time.monotonic() + LONGEST_S
+        while printed.count(b'{"sighting"') < lines_left and time.monotonic() < until_s:
+            if not (data := stream.read(65536)):
+                break
+            printed += data
+        # Any instant will do: it is the instant that is tested. Without an event it may be in the start.
+        select.select([], [], [], dice.uniform(0, 0.05 if lines_left else 1.5))
+        os.kill(child, signal.SIGKILL)
+        printed += stream.read() or b""
+    _, status = os.waitpid(child, 0)
+    for line in printed.splitlines(keepends=True):
+        if line.startswith(b'{"sighting"') and line.endswith(b"\n"):
+            print(line.decode().strip(), flush=True)
+    return os.WIFSIGNALED(status)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4])

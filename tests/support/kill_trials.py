@@ -1,0 +1,110 @@
+"""Trials in which the process is killed at random instants."""
+
+from __future__ import annotations
+
+from support.paths import SUPPORT
+
+import json
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import cv2
+import yaml
+from support.brokers import Broker, Subscriber, wait_until
+from support.fakes import make_pixels
+from support.trials import Outcome, compare, event_key, timed
+
+from hivewatch.config.sections import MqttConfig
+from hivewatch.mqtt.publisher import Publisher
+from hivewatch.store import Store
+
+JPEG_END = b"\xff\xd9"
+DELIVERY_S = 120.0
+# Every picture starts, betters or ends a sighting: the untrained model sees a hornet in all of them.
+_DECISION = {"threshold": 0.0, "release": 0.0, "votes": 1, "update_gain": 0.0, "update_every_s": 0.0}
+
+
+def kill_replays(directory: Path, model: Path, runs: int, seed: int = 1) -> Outcome:
+    """Kill so many replays; then let the store send what is left, and see what is there and what has come."""
+    directory.mkdir()
+    pictures = _make_pictures(directory / "pictures")
+    store = directory / "store"
+    broker = Broker(directory).start()
+    config = directory / "hivewatch.yaml"
+    config.write_text(yaml.safe_dump(_configuration(store, model, broker.port)))
+    with (
+        timed(Outcome("kill -9 at a random instant of a replay", runs)) as outcome,
+        Subscriber(broker.port) as came,
+    ):
+        try:
+            committed, killed = _replays(runs, seed, config, pictures)
+            _check_files(outcome, store)
+            _deliver(store, broker.port)
+            expected = [event_key(json.dumps(document)) for document in committed]
+            wait_until(lambda: set(expected) <= set(map(event_key, came.on("event"))), "all events", 20)
+        finally:
+            broker.kill()
+        compare(outcome, expected, [event_key(event) for event in came.on("event")])
+        _check_store(outcome, store, {document["sighting_id"] for document in committed})
+        outcome.note = f"{killed} killed, {len(committed)} events committed"
+    return outcome
+
+
+def _make_pictures(folder: Path) -> Path:
+    """Write pictures into folders, each of which is replayed as a source, and so a sighting, of its own."""
+    for number in range(40):
+        place = folder / f"{number // 4:02}"
+        place.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(place / f"{number:03}.jpg"), make_pixels(320, 240, number))
+    return folder
+
+
+def _configuration(store: Path, model: Path, port: int) -> dict[str, object]:
+    return {
+        "gate": {"motion": {"enabled": False}},
+        "decision": _DECISION,
+        "classifier": {"model": str(model), "threads": 1},
+        "store": {"directory": str(store)},
+        "mqtt": {"host": "127.0.0.1", "port": port},
+        "log": {"level": "error"},
+    }
+
+
+def _replays(runs: int, seed: int, config: Path, pictures: Path) -> tuple[list[dict[str, str]], int]:
+    script = SUPPORT / "kill_replays.py"
+    command = [sys.executable, str(script), str(runs), str(seed), str(config), str(pictures)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    *events, last = [json.loads(line) for line in done.stdout.splitlines()]
+    return [event["sighting"] for event in events], last["killed"]
+
+
+def _deliver(store: Path, port: int) -> None:
+    with Store(store) as opened:
+        publisher = Publisher(MqttConfig(host="127.0.0.1", port=port), opened, "hivewatch-after")
+        publisher.start()
+        assert publisher.drain(DELIVERY_S), "not all was delivered"
+        publisher.stop(5.0)
+
+
+def _check_files(outcome: Outcome, store: Path) -> None:
+    """Look at the files as the last kill left them."""
+    for file in store.glob("snapshots/*/*.jpg"):
+        if not (file.name.startswith(".") or file.read_bytes().endswith(JPEG_END)):
+            outcome.problems.append(f"{file.name} is half a file")
+
+
+def _check_store(outcome: Outcome, store: Path, committed: set[str]) -> None:
+    with closing(sqlite3.connect(store / "hivewatch.db")) as database:
+        (integrity,) = database.execute("PRAGMA integrity_check").fetchone()
+    if integrity != "ok":
+        outcome.problems.append(f"the database does not hold together: {integrity}")
+    with Store(store) as opened:
+        missing = committed - {stored.id for stored in opened.sightings(100_000)}
+        if missing:
+            outcome.problems.append(f"{len(missing)} sightings are not in the store")
+        if lost := opened.status().pictures_lost:
+            outcome.problems.append(f"{lost} pictures lost")

@@ -1,0 +1,138 @@
+"""The daemon's loop on simulated time, as fast as it goes; a program of its own, for its memory is watched.
+
+    python soaking.py DIRECTORY MODEL PORT FRAMES RATE_HZ
+
+Prints a JSON line at the start and after every fiftieth part, and at the end the keys of all events recorded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from support.trials import event_key, rss_bytes
+
+from hivewatch.daemon.app import make_classifier, make_watch
+from hivewatch.camera.simulator.camera import SimulatorCamera
+from hivewatch.system.clock import Clock
+from hivewatch.config.sections import (
+    CameraConfig,
+    ClassifierConfig,
+    ClockConfig,
+    Config,
+    DecisionConfig,
+    GateConfig,
+    MotionConfig,
+    MqttConfig,
+    SimulatorConfig,
+    StoreConfig,
+)
+from hivewatch.domain.frames import Alert, Frame, Sighting
+from hivewatch.daemon.health import ProofOfLife
+from hivewatch.daemon.recorder import daemon_publisher, open_recorder
+from hivewatch.system.stopwatch import Stopwatch
+from hivewatch.daemon.maintenance import Upkeep
+
+MORNING = datetime(2027, 5, 14, 6, 0, tzinfo=UTC)
+PARTS = 50
+
+
+class Time:
+    """What both clocks say: the time of the latest frame."""
+
+    now_s = 0.0
+
+    def monotonic_s(self) -> float:
+        return self.now_s
+
+    def wall(self) -> datetime:
+        return MORNING + timedelta(seconds=self.now_s)
+
+    def flow(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        for frame in frames:
+            self.now_s = frame.monotonic_s
+            yield replace(frame, taken_at=self.wall())
+
+
+def configured(directory: Path, model: Path, port: int, rate_hz: float) -> Config:
+    # The gate is all but shut: a frame a minute is classified, in which the untrained model sees a hornet, so
+    # that a sighting begins and ends every half hour.
+    return Config(
+        camera=CameraConfig(
+            width_px=96,
+            height_px=64,
+            rate_hz=rate_hz,
+            simulator=SimulatorConfig(bees=0, hornet_every_s=1800),
+        ),
+        gate=GateConfig(motion=MotionConfig(changed_share=1.0, hold_s=0.0, look_anyway_s=60.0)),
+        classifier=ClassifierConfig(model=model, threads=1),
+        decision=DecisionConfig(threshold=0.0, release=0.0, votes=1, out_of=1, cool_down_s=1700),
+        store=StoreConfig(directory=directory),
+        mqtt=MqttConfig(host="127.0.0.1", port=port),
+    )
+
+
+def main(directory: Path, model: Path, port: int, frames: int, rate_hz: float) -> None:
+    config = configured(directory, model, port, rate_hz)
+    time, stopwatch, keys = Time(), Stopwatch(), list[str]()
+    clock = Clock(
+        ClockConfig(wait_s=0), now=time.wall, monotonic_s=time.monotonic_s, synchronised=lambda: True
+    )
+    clock.begin(None)
+    clock.release()
+    with contextlib.ExitStack() as opened:
+        classifier = make_classifier(config, stopwatch)
+        recorder = open_recorder(
+            config, classifier, stopwatch, opened, partial(daemon_publisher, clock=clock, inbox=None)
+        )
+        size = config.camera.width_px, config.camera.height_px
+        camera = SimulatorCamera(config.camera.simulator, *size, rate_hz, paced=False)
+        proof = ProofOfLife(
+            *(config, recorder.model, camera, recorder.store, recorder.publisher, stopwatch, clock)
+        )
+        upkeep = Upkeep(config, recorder.store, clock.now_for_ages, clock.monotonic_s)
+
+        def told(sighting: Sighting, alert: Alert) -> None:
+            proof.sighted(sighting, alert)
+            keys.append(event_key(alert.event.payload))
+
+        recorder.told = told
+        stop = threading.Event()
+        watch = make_watch(config, classifier, recorder, live=True)
+        for done, step in enumerate(watch.steps(time.flow(camera.frames(stop))), 1):
+            proof.finished(step)
+            clock.look()
+            upkeep()
+            if done % max(1, frames // PARTS) == 0:
+                print(json.dumps(sample(done, recorder.store.outbox_depth())), flush=True)
+            if done >= frames:
+                stop.set()
+        assert recorder.publisher is not None
+        recorder.publisher.drain(30)
+    print(json.dumps({"keys": keys}), flush=True)
+
+
+def sample(frames: int, outbox_depth: int) -> dict[str, int]:
+    """Return what must not grow."""
+    return {
+        "frames": frames,
+        "rss_bytes": rss_bytes(),
+        "files": len(list(Path("/proc/self/fd").iterdir())),
+        "threads": len(list(Path("/proc/self/task").iterdir())),
+        "outbox": outbox_depth,
+    }
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    logging.basicConfig(level=logging.WARNING)
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5]))

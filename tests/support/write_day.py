@@ -1,0 +1,82 @@
+"""One day of a hive's store in a minute: sightings are recorded and sent; what was written is printed.
+
+Run as ``write_day.py DIRECTORY PORT SIGHTINGS``, under ``strace -f -c`` to have the syncs counted. Each
+sighting is a start, a better picture and an end, at 1280 x 720. The thread that sends asks for messages once
+a second, the store is tidied once a minute, as in the daemon. Prints how many bytes were written, and how
+many the pictures have.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from support.fakes import MODEL, make_frame, make_pixels, make_prediction, make_sighting
+
+from hivewatch.config.sections import Config, HiveConfig, MqttConfig
+from hivewatch.domain.frames import Alert, Phase, Sighting
+from hivewatch.messages.alert import compose
+from hivewatch.mqtt.publisher import Publisher
+from hivewatch.store import Store
+from hivewatch.daemon.maintenance import Upkeep
+
+MINUTES = 24 * 60
+BEGIN = datetime(2026, 9, 14, tzinfo=UTC)
+
+
+def main(directory: Path, port: int, sightings: int) -> None:
+    """Live through the day."""
+    alerts = {phase: make_event(phase, seed) for phase, seed in zip(Phase, (0, 1, 1), strict=True)}
+    picture_bytes = 0
+    minute = 0
+    before_bytes = written_bytes()
+    with Store(directory) as store:
+        publisher = Publisher(MqttConfig(host="127.0.0.1", port=port), store, "hivewatch-day")
+        publisher.start()
+        upkeep = Upkeep(Config(), store, lambda: BEGIN + timedelta(minutes=minute), lambda: 60.0 * minute)
+        due = 0.0
+        for minute in range(MINUTES):
+            due += sightings / MINUTES
+            while due >= 1 - 1e-9:
+                due -= 1
+                picture_bytes += record(
+                    store, f"v{minute:04}x{due:.3f}", alerts, BEGIN + timedelta(minutes=minute)
+                )
+                assert publisher.drain(20)
+            for _ in range(60):
+                store.pending(1)
+            upkeep()
+        publisher.stop(5.0)
+    print(json.dumps({"write_bytes": written_bytes() - before_bytes, "picture_bytes": picture_bytes}))
+
+
+def make_event(phase: Phase, seed: int) -> tuple[Sighting, Alert]:
+    """Return an event with a picture of full size."""
+    frame = make_frame(make_pixels(1280, 720, seed))
+    sighting = make_sighting("any", phase, frame, make_prediction())
+    return sighting, compose(sighting, HiveConfig(), MODEL, "hw", 90)
+
+
+def record(store: Store, id_: str, events: dict[Phase, tuple[Sighting, Alert]], at: datetime) -> int:
+    """Record a sighting from start to end; return the bytes of its pictures."""
+    picture_bytes = 0
+    for phase, (sighting, alert) in events.items():
+        assert alert.snapshot is not None
+        assert alert.clean_jpeg is not None
+        store.record(replace(sighting, id=id_, started_at=at, last_seen_at=at, at=at), alert)
+        if phase is not Phase.END:
+            picture_bytes += len(alert.snapshot.payload) + len(alert.clean_jpeg)
+    return picture_bytes
+
+
+def written_bytes() -> int:
+    """Return what this process has had written to disk."""
+    lines = Path("/proc/self/io").read_text().splitlines()
+    return int(dict(line.split(": ") for line in lines)["write_bytes"])
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

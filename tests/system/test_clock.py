@@ -1,0 +1,167 @@
+"""When the machine's clock is believed: told by clocks that a test can set, and by the real ones."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from hivewatch.system.clock import EARLIEST, Clock, synchronised
+from hivewatch.config.sections import ClockConfig
+
+NOON = datetime(2027, 5, 14, 12, 0, tzinfo=UTC)
+YEAR_1970 = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Machine:
+    """The clocks of a machine, 10 s after boot."""
+
+    def __init__(self, wall: datetime, *, synchronised: bool = False) -> None:
+        self.wall = wall
+        self.monotonic_s = 10.0
+        self.synchronised = synchronised
+
+    def pass_time(self, seconds: float) -> None:
+        self.monotonic_s += seconds
+        self.wall += timedelta(seconds=seconds)
+
+    def clock(self, wait_s: float = 600.0, newest: datetime | None = None) -> Clock:
+        clock = Clock(
+            ClockConfig(wait_s=wait_s),
+            now=lambda: self.wall,
+            monotonic_s=lambda: self.monotonic_s,
+            synchronised=lambda: self.synchronised,
+        )
+        clock.begin(newest)
+        return clock
+
+
+def test_a_synchronised_clock_is_trusted_at_once() -> None:
+    clock = Machine(NOON, synchronised=True).clock()
+    assert clock.trusted
+    assert clock.stamp() is None
+    assert clock.holds, "until what was noted before is dated"
+    clock.release()
+    assert not clock.holds
+
+
+def test_nothing_is_sent_before_the_clock_has_been_looked_at() -> None:
+    assert Clock(ClockConfig(wait_s=0)).holds
+
+
+def test_a_clock_that_nobody_set_is_trusted_after_the_wait_only() -> None:
+    machine = Machine(NOON)
+    clock = machine.clock(wait_s=60)
+    machine.pass_time(49)
+    assert not clock.look()
+    assert clock.holds
+    machine.pass_time(2)
+    clock.look()
+    machine.pass_time(2)
+    assert clock.holds
+    assert clock.look()
+    assert clock.trusted
+
+
+@pytest.mark.parametrize(
+    ("wall", "newest"),
+    [(YEAR_1970, None), (EARLIEST - timedelta(days=1), None), (NOON, NOON + timedelta(hours=1))],
+)
+def test_a_clock_that_is_behind_what_has_happened_is_never_trusted_but_holds_nothing_for_ever(
+    wall: datetime, newest: datetime | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine = Machine(wall)
+    clock = machine.clock(wait_s=60, newest=newest)
+    for _ in range(100):
+        machine.pass_time(1)
+        clock.look()
+    assert not clock.trusted
+    assert not clock.holds
+    assert clock.stamp() is not None
+    warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == 1
+
+
+def test_a_clock_that_says_1970_is_not_trusted_though_it_calls_itself_synchronised() -> None:
+    assert not Machine(YEAR_1970, synchronised=True).clock().trusted
+
+
+def test_a_clock_set_while_watching_is_trusted_once_frames_on_their_way_are_through() -> None:
+    machine = Machine(YEAR_1970)
+    clock = machine.clock()
+    machine.pass_time(1)
+    machine.wall, machine.synchronised = NOON, True
+    assert not clock.look()
+    assert not clock.look(), "looked twice within a second"
+    machine.pass_time(1)
+    assert clock.look()
+    machine.pass_time(1)
+    assert not clock.look(), "told once"
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=365), timedelta(hours=-2)])
+def test_a_trusted_clock_stays_trusted_when_it_jumps(jump: timedelta) -> None:
+    machine = Machine(NOON, synchronised=True)
+    clock = machine.clock(newest=NOON - timedelta(seconds=1))
+    machine.synchronised = False
+    machine.wall += jump
+    machine.pass_time(5)
+    clock.look()
+    assert clock.trusted
+
+
+def test_ages_are_judged_by_a_trusted_clock_only() -> None:
+    assert Machine(YEAR_1970).clock().now_for_ages() is None
+    assert Machine(NOON, synchronised=True).clock().now_for_ages() == NOON
+
+
+def test_after_a_jump_ages_are_not_judged_for_a_day(caplog: pytest.LogCaptureFixture) -> None:
+    machine = Machine(NOON, synchronised=True)
+    clock = machine.clock()
+    machine.wall += timedelta(days=365)
+    machine.pass_time(1)
+    clock.look()
+    assert clock.now_for_ages() is None
+    assert "+8760.0 hours" in caplog.text
+    machine.pass_time(86_399)
+    clock.look()
+    assert clock.now_for_ages() is None
+    machine.pass_time(2)
+    clock.look()
+    assert clock.now_for_ages() == machine.wall
+
+
+def test_small_corrections_of_the_clock_are_no_jump() -> None:
+    machine = Machine(NOON, synchronised=True)
+    clock = machine.clock()
+    for correction_s in (-90, 60, 300):
+        machine.wall += timedelta(seconds=correction_s)
+        machine.pass_time(2)
+        clock.look()
+    assert clock.now_for_ages() == machine.wall
+
+
+def test_what_was_noted_in_1970_is_dated_by_the_time_that_has_passed_since() -> None:
+    machine = Machine(YEAR_1970)
+    clock = machine.clock()
+    stamp = clock.stamp()
+    assert stamp is not None
+    machine.pass_time(90)
+    machine.wall = NOON
+    assert clock.date(stamp) == NOON - timedelta(seconds=90)
+
+
+def test_what_was_noted_before_the_last_boot_cannot_be_dated() -> None:
+    clock = Machine(YEAR_1970).clock()
+    stamp = clock.stamp()
+    assert stamp is not None
+    assert clock.date(type(stamp)("another boot", stamp.monotonic_s)) is None
+
+
+def test_the_real_clocks_answer() -> None:
+    """Whatever this machine says, it is an answer and no error."""
+    assert synchronised() in (True, False)
+    clock = Clock(ClockConfig(wait_s=0))
+    clock.begin(None)
+    assert clock.trusted

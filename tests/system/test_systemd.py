@@ -1,0 +1,59 @@
+"""What systemd hears, on a real notification socket."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hivewatch.system import systemd
+
+
+@pytest.fixture
+def notifications(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    pytest.importorskip("systemd.daemon", reason="systemd-python is not installed")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        listener.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        yield listener
+
+
+def heard(listener: socket.socket) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in listener.recv(4096).decode().splitlines())
+
+
+def test_ready_carries_the_status(notifications: socket.socket) -> None:
+    systemd.ready("watching")
+    assert heard(notifications) == {"READY": "1", "STATUS": "watching"}
+
+
+def test_a_beat_feeds_the_watchdog(notifications: socket.socket) -> None:
+    systemd.alive("watching")
+    assert heard(notifications)["WATCHDOG"] == "1"
+
+
+def test_a_reload_carries_its_time_in_microseconds(notifications: socket.socket) -> None:
+    systemd.reloading()
+    message = heard(notifications)
+    assert message["RELOADING"] == "1"
+    assert int(message["MONOTONIC_USEC"]) > 0
+
+
+def test_stopping_is_told(notifications: socket.socket) -> None:
+    systemd.stopping()
+    assert heard(notifications) == {"STOPPING": "1"}
+
+
+def test_outside_systemd_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    systemd.ready("watching")
+
+
+def test_without_a_journal_on_stderr_there_is_no_handler_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    assert systemd.journal_handler() is None
+    monkeypatch.setenv("JOURNAL_STREAM", "1:2")  # inherited from a parent whose stderr it was
+    assert systemd.journal_handler() is None

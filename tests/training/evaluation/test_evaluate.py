@@ -1,0 +1,250 @@
+from support.training_pictures import RECIPE, write_clip
+"""A trained checkpoint becomes a model file, and the file is measured through the daemon's classifier."""
+
+import copy
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from support.training_pictures import write_data, write_weights
+
+from hivewatch.vision.classifier import load_classifier, read_model_info
+from hivewatch.cli.main import main
+from hivewatch.domain.frames import WHOLE, Box, Prediction
+from hivewatch.errors import DataError
+from hivewatch.vision.localize import locate
+from hivewatch.training.data.catalogue import read_catalogue
+from hivewatch.training.data.dataset import HORNET, Insect, Picture, decode
+from hivewatch.training.evaluation.evaluate import Verdict, evaluate, judge, summarise
+from hivewatch.training.export import Description, export_model
+from hivewatch.training.evaluation.figures import draw_figures, read_history
+from hivewatch.training.model.network import normalise
+from hivewatch.training.release import mean_network, release
+from hivewatch.training.evaluation.report import Summary
+from hivewatch.training.train import BEST, HISTORY, load_network, train
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run")
+    weights = write_weights(out / "resnet18.pt")
+    recipe = RECIPE.model_copy(update={"epochs": 3, "crops_per_epoch": 64, "mine_every": 0})
+    train(data, recipe, out, weights=weights)
+    description = Description("test", "0", 0.5, "drawn pictures", "none", input_long_side_px=160)
+    release(out / BEST, data, out / "model.pt", description, out / "model-int8.pt")
+    return out
+
+
+def test_the_model_file_carries_recipe_and_box_level(run: Path) -> None:
+    model = read_model_info(run / "model.pt")
+    assert model.recipe["epochs"] == 3
+    assert 0.1 <= model.box_level <= 0.8
+
+
+def test_releasing_leaves_the_same_model_in_integers_beside_it(run: Path, data: Path) -> None:
+    floats, integers = (load_classifier(run / name, threads=1) for name in ("model.pt", "model-int8.pt"))
+    assert integers.model.box_level == floats.model.box_level
+    pictures = read_catalogue(data).split("val")
+    scores = [[v.prediction.score for v in judge(pictures, model)[0]] for model in (floats, integers)]
+    assert np.abs(np.subtract(*scores)).max() < 0.1
+
+
+def test_the_weights_of_several_runs_are_averaged(run: Path, tmp_path: Path) -> None:
+    """Of checkpoints and of model files; their batch norms differ, so what they compute is compared."""
+    net, _, _ = load_network(run / BEST)
+    other = copy.deepcopy(net)
+    with torch.no_grad():
+        other.classifier.bias += torch.tensor([0.0, 3.0])
+    export_model(other, tmp_path / "other.pt", Description("test", "0", 0.5, "drawn pictures", "none"))
+    frames = normalise(torch.randint(0, 256, (1, 3, 64, 96), dtype=torch.uint8))
+    with torch.inference_mode():
+        before = net.forward_map(frames)
+        same = mean_network(net, [run / BEST]).forward_map(frames)
+        mixed = mean_network(net, [run / BEST, tmp_path / "other.pt"]).forward_map(frames)
+    torch.testing.assert_close(same, before, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(mixed, before + 1.0, rtol=0.02, atol=0.02)  # a third of 3; float16 on the way
+
+
+def test_scores_are_calibrated_on_the_validation_frames(run: Path, data: Path) -> None:
+    """Platt scaling makes the mean score the share of hornets, here one half."""
+    verdicts, _ = judge(read_catalogue(data).split("val"), load_classifier(run / "model.pt", threads=1))
+    assert sum(v.prediction.score for v in verdicts) / len(verdicts) == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.fixture(scope="module")
+def evaluated(run: Path, data: Path) -> tuple[Summary, list[Verdict]]:
+    return evaluate(data, load_classifier(run / "model.pt", threads=1), threshold=0.5)
+
+
+def verdict(score: float, cam: np.ndarray | None = None, **about: object) -> Verdict:
+    """A verdict made up: on a picture without a hornet unless ``about`` says otherwise."""
+    picture = Picture(Path("a.jpg"), False, "none", "hive", "", "val", ())
+    cam = np.full((4, 6), -1.0, np.float32) if cam is None else cam
+    prediction = Prediction(score, cam, WHOLE, locate(cam, WHOLE, 0.5))
+    return Verdict(replace(picture, **about), prediction)
+
+
+def test_the_report_counts_and_measures(evaluated: tuple[Summary, list[Verdict]]) -> None:
+    (report,) = evaluated[0].parts
+    assert report.group == "val hive"
+    assert (report.pictures, report.hornets) == (12, 6)
+    assert report.ranking.auroc.low <= report.ranking.auroc.value <= report.ranking.auroc.high
+    assert report.places is not None
+    assert report.places.pictures == 6
+    assert {kind: alarms.pictures for kind, alarms in report.called_hornet.items()} == {
+        "V. velutina (is one)": 6,
+        "no insect named": 6,
+    }
+
+
+def test_the_report_can_be_read_by_people_and_by_programs(evaluated: tuple[Summary, list[Verdict]]) -> None:
+    summary, _ = evaluated
+    assert "val hive: 12 pictures, 6 with a hornet; intervals over 12 pictures" in summary.table()
+    document = json.loads(json.dumps(summary.document(), allow_nan=False))
+    assert document["parts"][0]["hornets"] == 6
+
+
+def test_what_cannot_be_measured_is_null() -> None:
+    """JSON knows no NaN."""
+    summary = summarise([verdict(0.2), verdict(0.9)], 0.5)
+    document = json.loads(json.dumps(summary.document(), allow_nan=False))
+    assert document["parts"][0]["ranking"]["recall"]["value"] is None
+    assert document["parts"][0]["places"] is None
+
+
+def test_measures_at_the_threshold_are_those_of_the_counts() -> None:
+    """At 0.5: two hornets found, one missed, one false alarm of two."""
+    scores = [(0.9, True), (0.5, True), (0.1, True), (0.7, False), (0.2, False)]
+    (report,) = summarise([verdict(score, hornet=hornet) for score, hornet in scores], 0.5).parts
+    ranking = report.ranking
+    assert ranking.recall.value == pytest.approx(2 / 3)
+    assert ranking.precision.value == pytest.approx(2 / 3)
+    assert ranking.f1.value == pytest.approx(2 / 3)
+    assert ranking.accuracy.value == pytest.approx(3 / 5)
+    assert ranking.false_alarms.value == pytest.approx(1 / 2)
+
+
+def test_parts_sources_and_scenes_are_measured_apart() -> None:
+    verdicts = [
+        verdict(0.9, split="val_day", scene="left_1", source="a"),
+        verdict(0.1, split="val_day", scene="left_2", source="a"),
+        verdict(0.1, split="val", domain="photo", source="b"),
+        verdict(0.9, split="val", domain="photo", source="c"),
+    ]
+    summary = summarise(verdicts, 0.5)
+    assert [report.group for report in summary.parts] == ["val photo", "val_day hive"]
+    assert [report.group for report in summary.sources] == ["val photo b", "val photo c", "val_day hive a"]
+    assert [report.ranking.false_alarms.value for report in summary.scenes] == [1.0, 0.0]
+    assert "val_day hive left_1" in summary.table()
+
+
+def test_look_alikes_are_counted_by_kind() -> None:
+    verdicts = [
+        *(verdict(score, species="crabro") for score in (0.9, 0.1, 0.2)),
+        *(verdict(0.9, species=species) for species in ("wasp", "vespula")),
+        verdict(0.1, species="dragonfly"),
+    ]
+    (report,) = summarise(verdicts, 0.5).parts
+    assert {kind: (a.alarms, a.pictures) for kind, a in report.called_hornet.items()} == {
+        "V. crabro": (1, 3),
+        "wasps": (2, 2),
+        "other insects": (0, 1),
+    }
+
+
+def test_the_map_is_measured_against_all_boxes_of_a_picture() -> None:
+    cam = np.full((6, 8), -5.0, np.float32)
+    cam[4, 6] = 5.0
+    boxes = (Insect(HORNET, Box(0, 0, 0.1, 0.1)), Insect(HORNET, Box(6 / 8, 4 / 6, 7 / 8, 5 / 6)))
+    (report,) = summarise([verdict(0.9, cam, hornet=True, insects=boxes)], 0.5).parts
+    places = report.places
+    assert places is not None
+    assert places.pointing.value == 1.0
+    assert places.centre_pointing.value == 0.0
+    assert places.max_box_accuracy.value >= places.box_accuracy.value > 0.6
+    assert places.centre_max_box_accuracy.value == 0.0
+
+
+def test_an_empty_split_is_a_clear_error(run: Path, data: Path) -> None:
+    with pytest.raises(DataError, match="'test'"):
+        evaluate(data, load_classifier(run / "model.pt", threads=1), split="test")
+
+
+def test_bad_files_and_leaks_stand_in_the_summary(run: Path, tmp_path: Path) -> None:
+    data = write_data(tmp_path, per_class=2)
+    (data / "val/absence/bad.png").write_bytes(b"no picture")
+    (data / "val/presence/leak.png").write_bytes((data / "train/presence/0.png").read_bytes())
+    summary, verdicts = evaluate(data, load_classifier(run / "model.pt", threads=1))
+    assert len(verdicts) == 5
+    told = "\n".join(summary.warnings)
+    assert "bad.png: not a readable picture" in told
+    assert "leak.png (val): the same file" in told
+    assert told.splitlines()[0] in summary.table()
+
+
+def test_releasing_leaves_figures_beside_the_checkpoint(run: Path) -> None:
+    assert (run / "curves.png").is_file()
+    predictions, maps = (decode(run / name) for name in ("predictions.png", "maps.png"))
+    for grid in (predictions, maps):
+        assert (grid < 250).any(2).mean() > 0.2  # pictures stand in it, not only white paper
+    assert not np.array_equal(predictions, maps)
+
+
+def test_all_figures_are_drawn_from_one_evaluation(
+    run: Path, evaluated: tuple[Summary, list[Verdict]], tmp_path: Path
+) -> None:
+    paths = draw_figures(read_history(run / HISTORY), evaluated[1], tmp_path / "figures", 0.5)
+    assert [path.name for path in paths] == [
+        *("curves.png", "predictions.png", "maps.png", "highest-without-hornet.png"),
+        *("lowest-with-hornet.png", "precision-recall.png", "scores.png", "reliability.png"),
+    ]
+    for path in paths:
+        assert (decode(path) < 200).any(2).mean() > 0.005, f"{path.name} is empty"
+
+
+def test_figures_can_be_drawn_without_a_history_and_where_a_class_is_missing(
+    evaluated: tuple[Summary, list[Verdict]], tmp_path: Path
+) -> None:
+    empty = [v for v in evaluated[1] if not v.picture.hornet]
+    paths = draw_figures([], empty[:2], tmp_path, 0.5)
+    assert all(path.is_file() for path in paths)
+    assert "curves.png" not in {path.name for path in paths}
+
+
+@pytest.mark.parametrize("content", ["no json", "{}", '[{"number": 0}]'])
+def test_a_file_that_is_no_history_is_refused(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "history.json"
+    path.write_text(content)
+    with pytest.raises(DataError, match="history"):
+        read_history(path)
+
+
+def test_one_command_measures_pictures_and_clips_and_draws(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip, truth = write_clip(tmp_path / "bees.avi", seconds=1.0), tmp_path / "truth.csv"
+    truth.write_text("file,start_s,end_s\nbees.avi,,\n")
+    command = ["evaluate", str(data), "--json", "--model", str(run / "model.pt"), "--uncorrected"]
+    command += ["--figures", str(tmp_path / "figures"), "--history", str(run / HISTORY)]
+    assert main([*command, "--clips", str(clip), "--truth", str(truth)]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["model"]["name"] == "test"
+    assert document["corrected"] is False
+    assert document["parts"][0]["pictures"] == 12
+    assert document["clips"]["clips"][0]["frames"] == 5
+    assert (tmp_path / "figures" / "reliability.png").is_file()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--clips", "a.mp4", "--figures", "out"]])
+def test_evaluate_says_what_it_needs(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["evaluate", *arguments])
+    assert "DATA" in capsys.readouterr().err

@@ -1,0 +1,167 @@
+"""From a trained network to the model file."""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+import hivewatch
+from hivewatch.vision.classifier import load_graph, read_model_info, released_model
+from hivewatch.errors import ModelError
+from hivewatch.training.export import Description, export_model, is_model_file, unfold
+from hivewatch.training.model.network import POOLINGS, HornetNet, normalise
+
+DESCRIPTION = Description(
+    name="test",
+    version="1.2",
+    box_level=0.35,
+    training_data="random numbers",
+    licence="Apache-2.0",
+    recipe={"epochs": 3, "rate": 1e-3},
+)
+
+
+def make_net(pooling: str = "topk", layer4_stride: int = 2) -> HornetNet:
+    """Return a network whose batch norms and calibration are not the trivial ones."""
+    torch.manual_seed(2)
+    net = HornetNet(pooling, layer4_stride)
+    with torch.no_grad():
+        net(torch.randn(4, 3, 64, 64))
+    net.scale.fill_(0.7)
+    net.offset.fill_(-0.3)
+    return net.eval()
+
+
+@pytest.mark.parametrize(("pooling", "layer4_stride"), [*((name, 2) for name in POOLINGS), ("topk", 1)])
+def test_the_file_computes_what_the_network_computes(
+    pooling: str, layer4_stride: int, tmp_path: Path
+) -> None:
+    net = make_net(pooling, layer4_stride)
+    path = tmp_path / "model.pt"
+    assert export_model(net, path, DESCRIPTION) <= 1e-4
+    frame = torch.randint(0, 256, (96, 128, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        logits, cam = net(normalise(frame.permute(2, 0, 1)[None]))
+        found_score, found_cam = load_graph(path)(frame)
+    # The weights were rounded to float16 on the way.
+    torch.testing.assert_close(found_score, net.calibrate(logits)[0], atol=5e-3, rtol=0)
+    torch.testing.assert_close(found_cam, cam[0, 0], atol=2e-2, rtol=2e-2)
+
+
+def test_weights_are_float16_in_the_file_and_float32_once_loaded(tiny_model_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        stored = torch.jit.load(tiny_model_path)
+    loaded = load_graph(tiny_model_path)
+    for module, dtype in ((stored, torch.float16), (loaded, torch.float32)):
+        values = [*module.parameters(), *module.buffers()]
+        assert len(values) > 40
+        assert {value.dtype for value in values} == {dtype}
+
+
+def test_the_file_is_small_enough_to_ship(tiny_model_path: Path) -> None:
+    assert tiny_model_path.stat().st_size < 25e6
+
+
+def test_the_graph_holds_no_constant_tensors_that_widening_would_miss(tiny_model_path: Path) -> None:
+    with zipfile.ZipFile(tiny_model_path) as archive:
+        constants = [name for name in archive.namelist() if "/constants/" in name]
+    assert constants == []
+
+
+def test_the_file_names_no_path_of_the_machine_it_was_made_on(tiny_model_path: Path) -> None:
+    package = str(Path(hivewatch.__file__).parent).encode()
+    with zipfile.ZipFile(tiny_model_path) as archive:
+        telling = [name for name in archive.namelist() if package in archive.read(name)]
+    assert telling == []
+
+
+def test_the_description_travels_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    export_model(make_net("lse", 1), path, DESCRIPTION)
+    info = read_model_info(path)
+    assert (info.name, info.version, info.box_level) == ("test", "1.2", 0.35)
+    assert (info.labels, info.pooling, info.cam_stride_px) == (("absence", "presence"), "lse", 16)
+    assert (info.input_long_side_px, info.input_multiple_px) == (640, 32)
+    assert info.recipe == {"epochs": 3, "rate": 1e-3}
+    assert info.torch_version == torch.__version__
+
+
+def test_exporting_leaves_the_network_as_it_was(tmp_path: Path) -> None:
+    net = make_net()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    export_model(net.train(), tmp_path / "model.pt", DESCRIPTION)
+    assert net.training
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_a_network_that_gives_no_numbers_is_not_exported_and_the_old_file_stays(tmp_path: Path) -> None:
+    net = make_net()
+    with torch.no_grad():
+        net.classifier.bias.fill_(float("nan"))
+    path = tmp_path / "model.pt"
+    path.write_bytes(b"the model in use")
+    with pytest.raises(ModelError, match="differs"):
+        export_model(net, path, DESCRIPTION)
+    assert path.read_bytes() == b"the model in use"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_graph_that_differs_from_the_network_is_not_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load_another(path: Path) -> object:
+        graph = load_graph(path)
+        return lambda frame: (graph(frame)[0], graph(frame)[1] + 0.01)
+
+    monkeypatch.setattr("hivewatch.training.export.load_graph", load_another)
+    with pytest.raises(ModelError, match="differs"):
+        export_model(make_net(), tmp_path / "model.pt", DESCRIPTION)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="cannot export"):
+        export_model(make_net(), tmp_path / "nowhere" / "model.pt", DESCRIPTION)
+
+
+def test_no_warning_of_torchscript_reaches_the_user(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        export_model(make_net(), tmp_path / "model.pt", DESCRIPTION)
+
+
+def test_no_builtin_that_is_gone_is_left_to_be_mistaken_for_a_list(tmp_path: Path) -> None:
+    export_model(make_net(), tmp_path / "model.pt", DESCRIPTION)
+    names = torch.jit._builtins._get_builtin_table().values()
+    assert names
+    assert not [name for name in names if name.startswith("quantized_decomposed")]
+
+
+def test_a_model_file_can_be_trained_further(tmp_path: Path) -> None:
+    """A new network filled from it computes the same map, in the layers it will be trained in."""
+    exported, net = make_net(), HornetNet()
+    path = tmp_path / "model.pt"
+    export_model(exported, path, DESCRIPTION)
+    unfold(net, path)
+    frames = normalise(torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8))
+    with torch.inference_mode():
+        expected, found = exported.forward_map(frames), net.eval().forward_map(frames)
+    torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)  # float16 on the way
+
+
+def test_a_state_dict_is_no_model_file(tiny_model_path: Path, tmp_path: Path) -> None:
+    torch.save({"fc.weight": torch.zeros(1)}, tmp_path / "weights.pt")
+    (tmp_path / "text.pt").write_text("no zip at all")
+    assert is_model_file(tiny_model_path)
+    assert not is_model_file(tmp_path / "weights.pt")
+    assert not is_model_file(tmp_path / "text.pt")
+
+
+def test_a_model_in_integers_is_not_trained_further() -> None:
+    with pytest.raises(ModelError, match="in integers and cannot be trained"):
+        unfold(HornetNet(), released_model("int8"))
