@@ -21,14 +21,16 @@ TESTS = PROJECT / "tests"
 SUPPORT = TESTS / "support"
 sys.path[:0] = [str(PROJECT), str(TESTS)]
 
-from support import broker_trials  # noqa: E402
-from support import camera_trials  # noqa: E402
-from support import clock_trials  # noqa: E402
-from support import disk_trials  # noqa: E402
-from support import disks  # noqa: E402
-from support import fuzz_trials  # noqa: E402
-from support import kill_trials  # noqa: E402
-from support import soak_trials  # noqa: E402
+from support import (  # noqa: E402
+    broker_trials,
+    camera_trials,
+    clock_trials,
+    disk_trials,
+    disks,
+    fuzz_trials,
+    kill_trials,
+    soak_trials,
+)
 from support.brokers import Broker  # noqa: E402
 from support.models import make_untrained_model  # noqa: E402
 from support.paths import python_path  # noqa: E402

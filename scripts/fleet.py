@@ -40,17 +40,9 @@ import psutil
 
 from hivewatch.camera.simulator.camera import SimulatorCamera
 from hivewatch.config.sections import HiveConfig, SimulatorConfig
-from hivewatch.domain.frames import (
-    WHOLE,
-    Box,
-    Location,
-    Message,
-    ModelIdentity,
-    Phase,
-    Point,
-    Prediction,
-    Sighting,
-)
+from hivewatch.domain.frames import WHOLE, Box, Location, Point, Prediction
+from hivewatch.domain.sightings import ModelIdentity, Phase, Sighting
+from hivewatch.domain.wire import Message
 from hivewatch.messages.alert import availability, compose
 from hivewatch.messages.documents import compact, head, topic
 

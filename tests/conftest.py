@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.brokers import Broker
 from hypothesis import settings
+from support.brokers import Broker
 from support.models import make_untrained_model
 
 # A machine with other work is slow, not wrong.

@@ -17,7 +17,7 @@ from typing import Self
 import numpy as np
 
 from hivewatch.config.sections import Config, MqttConfig
-from hivewatch.domain.frames import Message
+from hivewatch.domain.wire import Message
 from hivewatch.errors import PublishError
 from hivewatch.messages.contract import EVENT, SNAPSHOT
 from hivewatch.messages.documents import topic

@@ -19,16 +19,17 @@ from pathlib import Path
 
 import numpy as np
 
-from hivewatch.daemon.app import make_classifier, make_watch
 from hivewatch.bench.broker import DeliveryTime, Post, in_words, mosquitto
 from hivewatch.camera.simulator.camera import SimulatorCamera
-from hivewatch.vision.classifier import TORCH_VERSION, fit_to_input
 from hivewatch.config.sections import Config, MotionConfig, MqttConfig
-from hivewatch.domain.frames import Frame, Phase, Prediction, Sighting
-from hivewatch.errors import ModelError, PublishError
-from hivewatch.daemon.recorder import Recorder, guest_publisher, open_recorder
-from hivewatch.system.stopwatch import Stopwatch
+from hivewatch.daemon.app import make_classifier, make_watch
 from hivewatch.daemon.loop import Step, Watch
+from hivewatch.daemon.recorder import Recorder, guest_publisher, open_recorder
+from hivewatch.domain.frames import Frame, Prediction
+from hivewatch.domain.sightings import Phase, Sighting
+from hivewatch.errors import ModelError, PublishError
+from hivewatch.system.stopwatch import Stopwatch
+from hivewatch.vision.classifier import TORCH_VERSION, fit_to_input
 
 STAGES = (
     *("capture", "gate", "preprocess", "forward", "closer", "localize"),

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from hivewatch.camera.scenery import Scenery
 from hivewatch.config.sections import CameraConfig
-from hivewatch.domain.frames import CameraFault, CameraState, CameraStatus, Frame, Pixels
+from hivewatch.domain.frames import Frame, Pixels
+from hivewatch.domain.status import CameraFault, CameraState, CameraStatus
 
 NOTHING_NEW = frozenset({CameraFault.NO_FRAMES, CameraFault.REPEATING, CameraFault.FROZEN})
 """With one of these the camera is offline: what it gives, if anything, is not the hive as it is now."""

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from hivewatch.camera.base import Camera, Meanwhile, open_camera
 from hivewatch.camera.checks import CameraChecks
 from hivewatch.config.sections import CameraChecksConfig, CameraConfig
-from hivewatch.domain.frames import CameraFault, CameraState, CameraStatus, Frame
+from hivewatch.domain.frames import Frame
+from hivewatch.domain.status import CameraFault, CameraState, CameraStatus
 from hivewatch.errors import CameraError, HivewatchError
 
 log = logging.getLogger(__name__)

@@ -21,8 +21,9 @@ from hivewatch.system.systemd import journal_handler
 
 if TYPE_CHECKING:
     from hivewatch.config.sections import MqttConfig
-    from hivewatch.domain.frames import Alert, Sighting
     from hivewatch.daemon.replay import Replayed, Source
+    from hivewatch.domain.sightings import Sighting
+    from hivewatch.domain.wire import Alert
 
 log = logging.getLogger(__name__)
 
@@ -228,9 +229,9 @@ def _preview(arguments: argparse.Namespace) -> int:
 
 
 def _replay(arguments: argparse.Namespace) -> int:
-    from hivewatch.daemon import app, replay
-    from hivewatch.config.sections import Config
     from hivewatch.config.reader import load
+    from hivewatch.config.sections import Config
+    from hivewatch.daemon import app, replay
     from hivewatch.daemon.recorder import guest_publisher, open_recorder
     from hivewatch.system.stopwatch import Stopwatch
 
@@ -331,8 +332,8 @@ def _broker_of(arguments: argparse.Namespace) -> MqttConfig:
 
 def _bench(arguments: argparse.Namespace) -> int:
     from hivewatch.bench import measure as bench
-    from hivewatch.config.sections import Config
     from hivewatch.config.reader import load
+    from hivewatch.config.sections import Config
 
     config = load(arguments.config) if arguments.config else Config()
     report = bench.measure(config, frames=arguments.frames)

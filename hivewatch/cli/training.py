@@ -97,12 +97,12 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from hivewatch.vision.classifier import load_classifier
-    from hivewatch.config.sections import Config
     from hivewatch.config.reader import load
+    from hivewatch.config.sections import Config
     from hivewatch.training.evaluation.clips import measure_clips, read_truth
     from hivewatch.training.evaluation.evaluate import evaluate
     from hivewatch.training.evaluation.figures import draw_figures, read_history
+    from hivewatch.vision.classifier import load_classifier
 
     if arguments.data is None and not arguments.clips:
         arguments.usage_error("evaluate needs DATA, --clips, or both")

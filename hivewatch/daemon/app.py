@@ -10,29 +10,32 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from hivewatch.system import systemd
-from hivewatch.daemon.discovery import Announcer
 from hivewatch.camera.supervisor import Supervisor
-from hivewatch.vision.classifier import Classifier, load_classifier
-from hivewatch.system.clock import Clock
-from hivewatch.daemon.commands import Inbox
-from hivewatch.config.sections import Config
 from hivewatch.config.reader import load
+from hivewatch.config.sections import Config
+from hivewatch.daemon.commands import Inbox
 from hivewatch.daemon.control import Control
-from hivewatch.vision.decision import Decider
-from hivewatch.domain.frames import Alert, CameraState, CameraStatus, Frame, Sighting
+from hivewatch.daemon.discovery import Announcer
+from hivewatch.daemon.health import ProofOfLife
+from hivewatch.daemon.loop import Step, Watch
+from hivewatch.daemon.maintenance import Upkeep
+from hivewatch.daemon.pressure import Predation
+from hivewatch.daemon.recorder import Recorder, daemon_publisher, open_recorder
+from hivewatch.domain.frames import Frame
+from hivewatch.domain.sightings import Sighting
+from hivewatch.domain.status import CameraState, CameraStatus
+from hivewatch.domain.wire import Alert
 from hivewatch.errors import ConfigError
 from hivewatch.messages.alert import redated
 from hivewatch.messages.camera_status import camera_message
-from hivewatch.vision.motion import MotionGate
-from hivewatch.daemon.pressure import Predation
-from hivewatch.daemon.health import ProofOfLife
-from hivewatch.daemon.recorder import Recorder, daemon_publisher, open_recorder
-from hivewatch.vision.region import Region
+from hivewatch.system import systemd
+from hivewatch.system.clock import Clock
 from hivewatch.system.signals import Wishes
 from hivewatch.system.stopwatch import Stopwatch
-from hivewatch.daemon.maintenance import Upkeep
-from hivewatch.daemon.loop import Step, Watch
+from hivewatch.vision.classifier import Classifier, load_classifier
+from hivewatch.vision.decision import Decider
+from hivewatch.vision.motion import MotionGate
+from hivewatch.vision.region import Region
 
 log = logging.getLogger(__name__)
 

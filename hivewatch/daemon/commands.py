@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import from_json
 
 from hivewatch.config.sections import Section, Share
-from hivewatch.domain.frames import Message
+from hivewatch.domain.wire import Message
 from hivewatch.errors import CommandError
 
 LARGEST_BYTES = 4096

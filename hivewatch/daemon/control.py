@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from hivewatch.system.clock import Clock
+from hivewatch.config.sections import Config, DecisionConfig
 from hivewatch.daemon.commands import (
     Allowance,
     Command,
@@ -19,16 +19,18 @@ from hivewatch.daemon.commands import (
     name_of,
     read,
 )
-from hivewatch.config.sections import Config, DecisionConfig
-from hivewatch.domain.frames import Answer, Frame, Message, Settings
+from hivewatch.daemon.loop import Watch
+from hivewatch.daemon.recorder import Recorder
+from hivewatch.domain.frames import Frame
+from hivewatch.domain.status import Answer, Settings
+from hivewatch.domain.wire import Message
 from hivewatch.errors import CommandError, StoreError
 from hivewatch.messages.alert import encode_jpeg
+from hivewatch.messages.documents import topic
 from hivewatch.messages.states import answer_message, settings_messages, view_message
 from hivewatch.messages.test_alert import alert_for_test
-from hivewatch.messages.documents import topic
-from hivewatch.daemon.recorder import Recorder
 from hivewatch.store.notes import Note
-from hivewatch.daemon.loop import Watch
+from hivewatch.system.clock import Clock
 
 log = logging.getLogger(__name__)
 

@@ -6,13 +6,13 @@ import logging
 from dataclasses import dataclass, field
 
 from hivewatch.config.sections import Config
-from hivewatch.domain.frames import Message
+from hivewatch.domain.wire import Message
 from hivewatch.errors import DiskFullError
 from hivewatch.messages.homeassistant import BORN, birth_topic, discovery_topic, messages
-from hivewatch.system.sensors import cpu_temperature_c
 from hivewatch.mqtt.publisher import Publisher
 from hivewatch.store import Store
 from hivewatch.store.announced import Announced
+from hivewatch.system.sensors import cpu_temperature_c
 
 log = logging.getLogger(__name__)
 

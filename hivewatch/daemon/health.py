@@ -12,12 +12,13 @@ import numpy as np
 from pydantic.main import IncEx
 
 from hivewatch.camera.base import Camera
-from hivewatch.vision.classifier import TORCH_VERSION
-from hivewatch.system.clock import Clock
 from hivewatch.config.sections import Config
-from hivewatch.domain.frames import Alert, ModelIdentity, Sighting
+from hivewatch.daemon.frame_counts import Tally
+from hivewatch.daemon.loop import Step
+from hivewatch.daemon.recorder import log_sighting
+from hivewatch.domain.sightings import ModelIdentity, Sighting
+from hivewatch.domain.wire import Alert
 from hivewatch.errors import DiskFullError
-from hivewatch.system.sensors import cpu_temperature_c, throttling, versions
 from hivewatch.messages.reports import (
     FrameFigures,
     Health,
@@ -28,12 +29,12 @@ from hivewatch.messages.reports import (
     summary_message,
 )
 from hivewatch.mqtt.publisher import Publisher
-from hivewatch.daemon.recorder import log_sighting
 from hivewatch.store import Store
 from hivewatch.store.diary import Diary
-from hivewatch.daemon.frame_counts import Tally
+from hivewatch.system.clock import Clock
+from hivewatch.system.sensors import cpu_temperature_c, throttling, versions
 from hivewatch.system.stopwatch import Stopwatch
-from hivewatch.daemon.loop import Step
+from hivewatch.vision.classifier import TORCH_VERSION
 
 log = logging.getLogger(__name__)
 

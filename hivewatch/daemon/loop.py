@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from hivewatch.domain.frames import Frame, Prediction
+from hivewatch.domain.sightings import Sighting
+from hivewatch.errors import CameraError
+from hivewatch.system.stopwatch import Stopwatch
 from hivewatch.vision.classifier import Classifier
 from hivewatch.vision.decision import Decider
-from hivewatch.domain.frames import Frame, Prediction, Sighting
-from hivewatch.errors import CameraError
 from hivewatch.vision.motion import MotionGate
 from hivewatch.vision.region import Region
-from hivewatch.system.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,15 +8,15 @@ import math
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 
-from hivewatch.system.clock import Clock
 from hivewatch.config.sections import Config
-from hivewatch.domain.frames import Phase, PressureLevel, Sighting
+from hivewatch.daemon.pressure_level import next_level
+from hivewatch.domain.sightings import Phase, PressureLevel, Sighting
 from hivewatch.errors import StoreError
 from hivewatch.messages.pressure import hornet_message, pressure_message
 from hivewatch.mqtt.publisher import Publisher
-from hivewatch.daemon.pressure_level import next_level
 from hivewatch.store import Store
 from hivewatch.store.notes import Note
+from hivewatch.system.clock import Clock
 
 log = logging.getLogger(__name__)
 

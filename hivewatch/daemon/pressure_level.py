@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hivewatch.config.sections import PressureConfig
-from hivewatch.domain.frames import Presence, PressureLevel
+from hivewatch.domain.sightings import Presence, PressureLevel
 
 _ORDER = tuple(PressureLevel)
 

@@ -9,17 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from hivewatch.vision.classifier import Classifier
-from hivewatch.system.clock import Clock
-from hivewatch.daemon.commands import Inbox
 from hivewatch.config.sections import Config
-from hivewatch.domain.frames import Alert, Envelope, Message, ModelIdentity, OutboxEntry, Sighting
+from hivewatch.daemon.commands import Inbox
+from hivewatch.domain.sightings import ModelIdentity, Sighting
+from hivewatch.domain.wire import Alert, Envelope, Message, OutboxEntry
 from hivewatch.errors import DiskFullError
 from hivewatch.messages.alert import availability, compose, interrupted_end, without_pictures
 from hivewatch.messages.contract import COMMAND_LEAVES, envelope
 from hivewatch.mqtt.publisher import Publisher
 from hivewatch.store import Store
+from hivewatch.system.clock import Clock
 from hivewatch.system.stopwatch import Stopwatch
+from hivewatch.vision.classifier import Classifier
 
 log = logging.getLogger(__name__)
 

@@ -12,16 +12,16 @@ from typing import Any
 
 import cv2
 
-from hivewatch.daemon.app import make_watch
 from hivewatch.camera.base import Camera
 from hivewatch.camera.sources.clip import CLIP_SUFFIXES, ClipCamera
 from hivewatch.camera.sources.folder import PICTURE_SUFFIXES, FolderCamera, natural_order
 from hivewatch.camera.sources.opencv import prepare_opencv
-from hivewatch.vision.classifier import Classifier
 from hivewatch.config.sections import Config, MotionConfig
-from hivewatch.errors import CameraError, PublishError
-from hivewatch.daemon.recorder import Recorder
+from hivewatch.daemon.app import make_watch
 from hivewatch.daemon.loop import Step
+from hivewatch.daemon.recorder import Recorder
+from hivewatch.errors import CameraError, PublishError
+from hivewatch.vision.classifier import Classifier
 
 log = logging.getLogger(__name__)
 

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from hivewatch.system.clock import synchronised, utc_now
-from hivewatch.config.sections import ClockConfig, Config
 from hivewatch.config.reader import load
+from hivewatch.config.sections import ClockConfig, Config
 from hivewatch.doctor import host
 from hivewatch.doctor.finding import Finding, fail, ok
 from hivewatch.doctor.permissions import permissions, who_runs_it
 from hivewatch.errors import ConfigError
-from hivewatch.system.sensors import cpu_temperature_c, throttling
 from hivewatch.store.disk import is_locked
+from hivewatch.system.clock import synchronised, utc_now
+from hivewatch.system.sensors import cpu_temperature_c, throttling
 
 
 def examine(path: Path) -> Iterator[Finding]:

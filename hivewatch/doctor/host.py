@@ -6,9 +6,9 @@ import os
 from datetime import datetime
 from pathlib import Path
 
-from hivewatch.system.clock import EARLIEST
 from hivewatch.config.sections import ClockConfig, StoreConfig
 from hivewatch.doctor.finding import Finding, fail, ok, warn
+from hivewatch.system.clock import EARLIEST
 from hivewatch.system.sensors import Throttling
 
 _MEGABYTE = 1_000_000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import statistics
 
-from hivewatch.daemon.app import make_classifier
 from hivewatch.config.sections import Config
+from hivewatch.daemon.app import make_classifier
 from hivewatch.doctor.finding import Finding, fail, ok, warn
 from hivewatch.errors import ModelError
 from hivewatch.system.stopwatch import Stopwatch

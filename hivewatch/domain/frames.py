@@ -1,20 +1,20 @@
-"""The values that pass between the stages: Frame, View, Prediction, Sighting, Alert.
+"""What comes from a camera and what the classifier says of it: Frame, View, Prediction.
 
-All are frozen. Coordinates are normalised to the full frame: x to the right and y down, 0..1, whatever crop
-or resize a stage works on. Times come twice: ``taken_at`` for people, ``monotonic_s`` for arithmetic.
+All values are frozen. Coordinates are normalised to the full frame: x to the right and y down, 0..1, whatever
+crop or resize a stage works on. Times come twice: ``taken_at`` for people, ``monotonic_s`` for arithmetic.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 Pixels = npt.NDArray[np.uint8]
+
 Map = npt.NDArray[np.float32]
 
 
@@ -129,214 +129,3 @@ class Prediction:
     cam: Map
     extent: Box
     location: Location
-
-
-class Phase(StrEnum):
-    """What a sighting event tells."""
-
-    START = "start"
-    UPDATE = "update"
-    END = "end"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sighting:
-    """A hornet's visit as known at one event of it.
-
-    ``at`` is when this event happened, ``started_at`` when the first vote for the visit was cast,
-    ``last_seen_at`` when the last one was. ``score`` belongs to the latest classified frame, ``best`` and
-    ``best_frame`` to the one with the highest score. ``votes_for`` of ``votes`` classified frames showed a
-    hornet.
-    """
-
-    id: str
-    phase: Phase
-    at: datetime
-    started_at: datetime
-    last_seen_at: datetime
-    duration_s: float
-    score: float
-    best: Prediction
-    best_frame: Frame
-    votes_for: int
-    votes: int
-
-
-class CameraState(StrEnum):
-    """Whether the camera shows the hive: as it should, in a way that may hide a hornet, or not at all."""
-
-    ONLINE = "online"
-    DEGRADED = "degraded"
-    OFFLINE = "offline"
-
-
-class CameraFault(StrEnum):
-    """Why a camera does not show the hive as it should."""
-
-    NO_FRAMES = "no_frames"
-    REPEATING = "repeating"
-    FROZEN = "frozen"
-    DARK = "dark"
-    WHITE = "white"
-    COVERED = "covered"
-    MOVED = "moved"
-    SLOW = "slow"
-
-
-@dataclass(frozen=True, slots=True)
-class CameraStatus:
-    """What is known of the camera ``source``; without ``reasons`` it is online."""
-
-    source: str
-    state: CameraState
-    reasons: tuple[CameraFault, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelIdentity:
-    """Which model judged: the SHA-256 of its file, hexadecimal, tells versions of one name apart."""
-
-    name: str
-    version: str
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """When something was noted by a clock that nobody trusted: what is needed to date it later.
-
-    The monotonic clock goes on through one run of the machine, the ``boot_id``.
-    """
-
-    boot_id: str
-    monotonic_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What goes to the broker, always with QoS 1, or comes from it. It keeps the last ``retained``.
-
-    ``sighting_id`` names the visit that it belongs to, if any.
-    """
-
-    topic: str
-    payload: bytes
-    retained: bool
-    sighting_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """What MQTT 5 can say beside a message: its kind, when it is out of date, and properties for readers."""
-
-    content_type: str | None = None
-    expiry_s: int | None = None
-    properties: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """A Sighting's wire form: the JSON ``event``, the annotated JPEG to send, and the clean JPEG to keep.
-
-    Both pictures are None where there was no room for them; the event then says so. ``own_snapshot`` is the
-    annotated one once more, on a topic of the sighting's own, where that is wanted.
-    """
-
-    event: Message
-    snapshot: Message | None
-    clean_jpeg: bytes | None
-    own_snapshot: Message | None = None
-
-    @property
-    def snapshots(self) -> tuple[Message, ...]:
-        """The messages that carry the annotated picture."""
-        return tuple(message for message in (self.snapshot, self.own_snapshot) if message is not None)
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxEntry:
-    """A Message that the broker has not acknowledged yet."""
-
-    id: int
-    message: Message
-
-
-class PressureLevel(StrEnum):
-    """How hard hornets press the hive, as a person wants to hear it."""
-
-    GREEN = "green"
-    AMBER = "amber"
-    RED = "red"
-
-
-@dataclass(frozen=True, slots=True)
-class Presence:
-    """How often and how long hornets were seen in some stretch of time."""
-
-    sightings: int
-    seconds: float
-
-    @property
-    def minutes(self) -> float:
-        """The time in minutes, as exactly as it is told."""
-        return round(self.seconds / 60, 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a command can change, as it is now. ``paused_until`` is None for a pause without an end."""
-
-    paused: bool
-    paused_until: datetime | None
-    threshold: float
-    threshold_yaml: float
-    commands_enabled: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of a command: ``id`` is what the caller named it by, ``message`` is for people."""
-
-    command: str
-    id: str | None
-    accepted: bool
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """What left the outbox unsent because it had become too much or too old: one message stands for it.
-
-    The ``sightings`` of which ``events`` or ``pictures`` were dropped lie between ``first_at`` and
-    ``last_at`` (None without a sighting); ``sighting_ids`` holds the latest of their ids. It may grow while
-    it is told: of two with one ``id`` the later counts.
-    """
-
-    id: str
-    sightings: int
-    events: int
-    pictures: int
-    first_at: datetime | None
-    last_at: datetime | None
-    best_score: float | None
-    sighting_ids: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class StoreStatus:
-    """How the store stands. ``oldest_unsent_at``: since when the oldest message is known to wait.
-
-    ``pictures_lost`` (gone or damaged before they were sent) and ``sightings_removed`` (by retention) count
-    since the start; ``set_aside`` names a damaged database that was found at this start.
-    """
-
-    sightings: int
-    oldest_sighting_at: datetime | None
-    used_bytes: int
-    free_bytes: int
-    unsent_messages: int
-    unsent_bytes: int
-    oldest_unsent_at: datetime | None
-    pictures_lost: int
-    sightings_removed: int
-    set_aside: str | None

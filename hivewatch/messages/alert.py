@@ -12,18 +12,10 @@ from typing import Any
 import cv2
 
 from hivewatch.config.sections import HiveConfig
-from hivewatch.domain.frames import (
-    Alert,
-    Backlog,
-    Frame,
-    Location,
-    Message,
-    ModelIdentity,
-    Phase,
-    Pixels,
-    Sighting,
-    Stamp,
-)
+from hivewatch.domain.frames import Frame, Location, Pixels
+from hivewatch.domain.sightings import ModelIdentity, Phase, Sighting, Stamp
+from hivewatch.domain.status import Backlog
+from hivewatch.domain.wire import Alert, Message
 from hivewatch.errors import StoreError
 from hivewatch.messages.annotate import annotate
 from hivewatch.messages.contract import AVAILABILITY, BACKLOG, EVENT, JPEG, SIGHTING_SNAPSHOT, SNAPSHOT

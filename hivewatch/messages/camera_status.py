@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from hivewatch.config.sections import HiveConfig
-from hivewatch.domain.frames import CameraFault, CameraStatus, Message
+from hivewatch.domain.status import CameraFault, CameraStatus
+from hivewatch.domain.wire import Message
 from hivewatch.messages.contract import CAMERA_STATUS
 from hivewatch.messages.documents import head
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hivewatch.domain.frames import Envelope, Message
+from hivewatch.domain.wire import Envelope, Message
 from hivewatch.messages.documents import SCHEMA_VERSION, compact, schema_file, topic
 
 QOS = 1

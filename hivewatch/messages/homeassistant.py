@@ -12,7 +12,7 @@ from typing import Any
 
 from hivewatch import __version__
 from hivewatch.config.sections import Config
-from hivewatch.domain.frames import Message
+from hivewatch.domain.wire import Message
 from hivewatch.messages.contract import (
     AVAILABILITY,
     CAMERA_STATUS,

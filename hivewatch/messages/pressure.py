@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from hivewatch.config.sections import HiveConfig
-from hivewatch.domain.frames import Message, Presence, PressureLevel
+from hivewatch.domain.sightings import Presence, PressureLevel
+from hivewatch.domain.wire import Message
 from hivewatch.messages.contract import HORNET_STATE, PRESSURE
 from hivewatch.messages.documents import head
 

@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime
 
 from hivewatch.config.sections import HiveConfig
-from hivewatch.domain.frames import Message, ModelIdentity
-from hivewatch.system.sensors import Throttling, Versions
+from hivewatch.domain.sightings import ModelIdentity
+from hivewatch.domain.wire import Message
 from hivewatch.messages.contract import HEALTH, SUMMARY
 from hivewatch.messages.documents import head
+from hivewatch.system.sensors import Throttling, Versions
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from dataclasses import asdict
 from datetime import datetime
 
 from hivewatch.config.sections import HiveConfig
-from hivewatch.domain.frames import Answer, Message, Settings
+from hivewatch.domain.status import Answer, Settings
+from hivewatch.domain.wire import Message
 from hivewatch.messages.contract import (
     ANSWER,
     CAMERA_SNAPSHOT,

@@ -8,18 +8,9 @@ import uuid
 import numpy as np
 
 from hivewatch.config.sections import Config
-from hivewatch.domain.frames import (
-    WHOLE,
-    Frame,
-    Location,
-    Message,
-    ModelIdentity,
-    Phase,
-    Point,
-    Prediction,
-    Sighting,
-    Stamp,
-)
+from hivewatch.domain.frames import WHOLE, Frame, Location, Point, Prediction
+from hivewatch.domain.sightings import ModelIdentity, Phase, Sighting, Stamp
+from hivewatch.domain.wire import Message
 from hivewatch.messages.alert import document_of, encode_jpeg
 from hivewatch.messages.annotate import captioned
 from hivewatch.messages.contract import EVENT, SIGHTING_SNAPSHOT, SNAPSHOT

@@ -18,7 +18,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from hivewatch.config.sections import MqttConfig
-from hivewatch.domain.frames import Envelope, Message
+from hivewatch.domain.wire import Envelope, Message
 from hivewatch.errors import PublishError
 from hivewatch.mqtt import tls
 

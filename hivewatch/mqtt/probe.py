@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import partial
 
 from hivewatch.config.sections import MqttConfig
-from hivewatch.domain.frames import Envelope, Message
+from hivewatch.domain.wire import Envelope, Message
 from hivewatch.errors import PublishError
 from hivewatch.mqtt.connection import Connection
 from hivewatch.mqtt.credentials import read_password

@@ -21,7 +21,7 @@ from typing import Protocol, TypeVar
 from paho.mqtt.client import topic_matches_sub
 
 from hivewatch.config.sections import MqttConfig
-from hivewatch.domain.frames import Envelope, Message, OutboxEntry
+from hivewatch.domain.wire import Envelope, Message, OutboxEntry
 from hivewatch.errors import DiskFullError, HivewatchError, PublishError
 from hivewatch.mqtt.connection import CONNECT_TIMEOUT_S, Connection, Hear
 from hivewatch.mqtt.credentials import read_password

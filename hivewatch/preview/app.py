@@ -6,11 +6,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from hivewatch.daemon.app import make_classifier, set_log_level
 from hivewatch.camera.devices import camera_devices
 from hivewatch.camera.supervisor import Supervisor
-from hivewatch.config.sections import Config
 from hivewatch.config.reader import load
+from hivewatch.config.sections import Config
+from hivewatch.daemon.app import make_classifier, set_log_level
 from hivewatch.errors import CameraError
 from hivewatch.preview.board import Board
 from hivewatch.preview.look import Looker

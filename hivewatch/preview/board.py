@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from hivewatch.domain.frames import CameraStatus
+from hivewatch.domain.status import CameraStatus
 
 # A page asks again at once; when none has for so long nobody looks, and nothing needs to be worked out.
 _IDLE_S = 10.0

@@ -9,15 +9,15 @@ import cv2
 import numpy as np
 
 from hivewatch.camera.focus import BRIGHT, DARK, SHARP, light, sharpness
-from hivewatch.vision.classifier import Classifier
 from hivewatch.config.sections import Config
 from hivewatch.domain.frames import Frame, Pixels, Prediction, View
 from hivewatch.errors import CameraError
 from hivewatch.messages.documents import iso
-from hivewatch.vision.motion import MotionGate
 from hivewatch.preview.board import Look
-from hivewatch.vision.region import Region
 from hivewatch.system.stopwatch import Stopwatch
+from hivewatch.vision.classifier import Classifier
+from hivewatch.vision.motion import MotionGate
+from hivewatch.vision.region import Region
 
 # A phone shows no more, and a Raspberry Pi encodes it in some 5 ms.
 _WIDTH_PX = 1280

@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass, field
 from datetime import datetime, timedelta
 
-from hivewatch.domain.frames import Backlog, Message
+from hivewatch.domain.status import Backlog
+from hivewatch.domain.wire import Message
 from hivewatch.store.database import Lane, iso, queue_message, transaction
 
 MOST_IDS = 20

@@ -14,7 +14,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Literal
 
-from hivewatch.domain.frames import Message, Phase, Sighting
+from hivewatch.domain.sightings import Phase, Sighting
+from hivewatch.domain.wire import Message
 from hivewatch.errors import StoreError
 from hivewatch.store.pictures import Pictures
 

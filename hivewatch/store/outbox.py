@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 
-from hivewatch.domain.frames import Message, OutboxEntry
+from hivewatch.domain.wire import Message, OutboxEntry
 from hivewatch.store.pictures import Album
 
 log = logging.getLogger(__name__)

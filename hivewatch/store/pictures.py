@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hivewatch.domain.frames import Sighting
+from hivewatch.domain.sightings import Sighting
 from hivewatch.store.disk import make_folder, sync_folder, write_durably
 
 log = logging.getLogger(__name__)

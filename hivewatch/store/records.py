@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from hivewatch.domain.frames import Phase, Presence
+from hivewatch.domain.sightings import Phase, Presence
 from hivewatch.store.database import iso
 from hivewatch.store.pictures import Pictures
 

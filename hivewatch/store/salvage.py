@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hivewatch.domain.frames import Phase
+from hivewatch.domain.sightings import Phase
 from hivewatch.store.database import DATABASE, TABLES, iso, open_database, transaction
 from hivewatch.store.disk import primary_code, sync_folder
 from hivewatch.store.pictures import Album, Found

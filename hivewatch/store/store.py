@@ -20,7 +20,9 @@ from types import TracebackType
 from typing import Self
 
 from hivewatch.config.sections import OutboxConfig, StoreConfig
-from hivewatch.domain.frames import Alert, Backlog, Message, OutboxEntry, Presence, Sighting, StoreStatus
+from hivewatch.domain.sightings import Presence, Sighting
+from hivewatch.domain.status import Backlog, StoreStatus
+from hivewatch.domain.wire import Alert, Message, OutboxEntry
 from hivewatch.errors import DiskFullError
 from hivewatch.store import backlog
 from hivewatch.store.database import (
@@ -38,9 +40,9 @@ from hivewatch.store.disk import LOCK, disk_errors, free_bytes, locked, make_fol
 from hivewatch.store.outbox import Outbox
 from hivewatch.store.pictures import NO_PICTURES, Album, Pictures, name_pictures
 from hivewatch.store.records import StoredSighting, moment, presence, select
-from hivewatch.store.time_correction import redate
 from hivewatch.store.retention import MEGABYTE, Retention
 from hivewatch.store.salvage import list_again, open_or_begin_anew
+from hivewatch.store.time_correction import redate
 
 # How often the oldest pictures are removed for one event; what still does not fit then would not fit either.
 _MOST_CLEARINGS = 3

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from hivewatch.config.sections import ClockConfig
-from hivewatch.domain.frames import Stamp
+from hivewatch.domain.sightings import Stamp
 
 log = logging.getLogger(__name__)
 

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from hivewatch.vision.classifier import DESCRIPTION_FILE, FORMAT, FORMAT_VERSION, load_graph, read_model_info
-from hivewatch.vision.second_look import Closer
 from hivewatch.domain.frames import Pixels
 from hivewatch.errors import ModelError
 from hivewatch.training.model.network import LABELS, MEAN, STD, HornetNet
 from hivewatch.training.model.quantise import quantise
+from hivewatch.vision.classifier import DESCRIPTION_FILE, FORMAT, FORMAT_VERSION, load_graph, read_model_info
+from hivewatch.vision.second_look import Closer
 
 PARITY = 1e-4
 PARITY_SIZES = ((160, 224), (64, 96), (33, 47))

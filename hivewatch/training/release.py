@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hivewatch.vision.classifier import Classifier, fit_to_input, load_classifier
-from hivewatch.vision.second_look import Closer, logit
 from hivewatch.config.sections import DecisionConfig
 from hivewatch.domain.frames import Pixels
 from hivewatch.errors import DataError
-from hivewatch.vision.localize import locate
 from hivewatch.training.data.catalogue import read_catalogue
 from hivewatch.training.data.dataset import Catalogue, Shot, decode_all
 from hivewatch.training.evaluation.evaluate import judge, whole_view
+from hivewatch.training.evaluation.figures import draw_figures
+from hivewatch.training.evaluation.metrics import logistic, platt
+from hivewatch.training.evaluation.places import best_iou, box_accuracy
 from hivewatch.training.export import (
     Description,
     export_int8,
@@ -29,12 +29,12 @@ from hivewatch.training.export import (
     is_model_file,
     unfold,
 )
-from hivewatch.training.evaluation.figures import draw_figures
-from hivewatch.training.evaluation.metrics import logistic, platt
 from hivewatch.training.model.network import HornetNet
-from hivewatch.training.evaluation.places import best_iou, box_accuracy
 from hivewatch.training.train import load_network
 from hivewatch.training.validate import frame_maps
+from hivewatch.vision.classifier import Classifier, fit_to_input, load_classifier
+from hivewatch.vision.localize import locate
+from hivewatch.vision.second_look import Closer, logit
 
 BOX_LEVELS = tuple(round(0.05 * i, 2) for i in range(2, 17))
 LEVEL_FRAMES = 150

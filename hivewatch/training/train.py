@@ -24,13 +24,13 @@ from hivewatch.training.data.catalogue import read_catalogue
 from hivewatch.training.data.crops import Crop
 from hivewatch.training.data.dataset import Catalogue, Shot, decode_all
 from hivewatch.training.data.duplicates import warn_of_copies
-from hivewatch.training.export import is_model_file, unfold
 from hivewatch.training.data.footage import footage_shots
+from hivewatch.training.data.sampling import Place, Sampler
+from hivewatch.training.data.simulated import simulated_shots
+from hivewatch.training.export import is_model_file, unfold
 from hivewatch.training.model.network import HornetNet, best_device, mixed_precision, normalise
 from hivewatch.training.model.objective import NO_VOTE, map_loss, map_target, pooled_loss
 from hivewatch.training.recipe import Recipe, parse_recipe
-from hivewatch.training.data.sampling import Place, Sampler
-from hivewatch.training.data.simulated import simulated_shots
 from hivewatch.training.validate import Validation, false_alarms, validate
 
 LAST, BEST, HISTORY = "last.ckpt", "best.ckpt", "history.json"

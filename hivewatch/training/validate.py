@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from hivewatch.vision.classifier import fit_to_input
 from hivewatch.domain.frames import Box, Map, Point
 from hivewatch.training.data.dataset import Picture, Shot
-from hivewatch.training.evaluation.metrics import auroc, recall_at_fpr
-from hivewatch.training.model.network import HornetNet, mixed_precision, normalise
-from hivewatch.training.evaluation.places import points_at
-from hivewatch.training.recipe import Recipe
 from hivewatch.training.data.sampling import Place
+from hivewatch.training.evaluation.metrics import auroc, recall_at_fpr
+from hivewatch.training.evaluation.places import points_at
+from hivewatch.training.model.network import HornetNet, mixed_precision, normalise
+from hivewatch.training.recipe import Recipe
+from hivewatch.vision.classifier import fit_to_input
 
 STEP_PX = 32
 ALARM_LOGIT = -1.0

@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from pydantic import Field, TypeAdapter, ValidationError
 
-from hivewatch.vision.second_look import Closer
 from hivewatch.domain.frames import WHOLE, Box, Frame, Map, Pixels, Prediction, View
 from hivewatch.errors import ModelError
 from hivewatch.vision.localize import locate
+from hivewatch.vision.second_look import Closer
 
 RELEASED_MODEL = Path(__file__).parent / "models" / "hivewatch-resnet18.pt"
 FORMAT = "hivewatch-model"

@@ -16,7 +16,8 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from hivewatch.config.sections import DecisionConfig
-from hivewatch.domain.frames import Frame, Phase, Prediction, Sighting
+from hivewatch.domain.frames import Frame, Prediction
+from hivewatch.domain.sightings import Phase, Sighting
 
 # Wall and monotonic clock disagree this much only when one was set; a clock that is slewed stays below it.
 _CLOCK_WAS_SET = timedelta(seconds=2)

@@ -11,13 +11,14 @@ from functools import cache
 import cv2
 import numpy as np
 import pytest
-from support.fakes import NOON, make_frame
 from jsonschema import Draft202012Validator
+from support.fakes import NOON, make_frame
 
 from hivewatch.camera.checks import CameraChecks
 from hivewatch.camera.simulator.camera import SimulatorCamera
 from hivewatch.config.sections import CameraChecksConfig, CameraConfig, HiveConfig, SimulatorConfig
-from hivewatch.domain.frames import CameraFault, CameraState, Frame, Pixels
+from hivewatch.domain.frames import Frame, Pixels
+from hivewatch.domain.status import CameraFault, CameraState
 from hivewatch.messages.camera_status import camera_message
 from hivewatch.messages.documents import schema
 

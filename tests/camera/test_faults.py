@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from jsonschema import Draft202012Validator
 from support.brokers import Broker, wait_until
 from support.camera_trials import FAULTS, broken, entrance, frozen, open_site, try_fault
-from jsonschema import Draft202012Validator
 
 from hivewatch.messages.documents import schema
 

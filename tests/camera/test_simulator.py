@@ -14,8 +14,8 @@ import pytest
 
 from hivewatch.camera.simulator.actors import Bee
 from hivewatch.camera.simulator.animals import HORNETS, PHASES, Look, draw
-from hivewatch.camera.simulator.tracks import Site
 from hivewatch.camera.simulator.camera import SimulatorCamera
+from hivewatch.camera.simulator.tracks import Site
 from hivewatch.config.sections import SimulatorConfig
 from hivewatch.domain.frames import Box, Frame
 

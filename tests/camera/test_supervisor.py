@@ -18,7 +18,8 @@ from support.fakes import make_frame, make_pixels
 from hivewatch.camera.base import CameraCounts, Meanwhile
 from hivewatch.camera.supervisor import Supervisor
 from hivewatch.config.sections import CameraChecksConfig, CameraConfig, FolderConfig
-from hivewatch.domain.frames import CameraFault, CameraState, CameraStatus, Frame
+from hivewatch.domain.frames import Frame
+from hivewatch.domain.status import CameraFault, CameraState, CameraStatus
 from hivewatch.errors import CameraError, PublishError
 
 CHECKS = CameraChecksConfig(raise_after_s=4.0, clear_after_s=2.0, reopenings=2)

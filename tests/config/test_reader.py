@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from support.paths import PROJECT
-
 import re
 from pathlib import Path
 
 import pytest
 import yaml
+from support.paths import PROJECT
 
-from hivewatch.config.sections import Config
 from hivewatch.config.reader import load, parse
+from hivewatch.config.sections import Config
 from hivewatch.errors import ConfigError
 
 MANUAL = PROJECT / "config" / "hivewatch.yaml"

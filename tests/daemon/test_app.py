@@ -11,9 +11,9 @@ from pathlib import Path
 
 import cv2
 import pytest
+from jsonschema import Draft202012Validator
 from support.brokers import Broker, Subscriber, free_port, wait_until
 from support.daemons import ALWAYS_A_HORNET, SMALL_SIMULATOR, Daemon
-from jsonschema import Draft202012Validator
 
 from hivewatch.messages.documents import schema
 from hivewatch.store import Store

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from support.payloads import LEAVES, payloads
-
-import json
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.payloads import LEAVES, payloads
 
 from hivewatch.daemon.commands import (
     BURST,
@@ -25,8 +22,9 @@ from hivewatch.daemon.commands import (
     name_of,
     read,
 )
-from hivewatch.domain.frames import Message
+from hivewatch.domain.wire import Message
 from hivewatch.errors import CommandError
+
 
 @pytest.mark.parametrize(
     ("leaf", "payload", "command"),

@@ -12,27 +12,28 @@ import cv2
 import jsonschema
 import numpy as np
 import pytest
-from support.fakes import MODEL, make_frame, make_pixels
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.fakes import MODEL, make_frame, make_pixels
 from support.machines import Machine, Told
 from support.payloads import LEAVES, payloads
 
-from hivewatch.vision.classifier import Classifier, load_classifier
-from hivewatch.daemon.commands import BURST, INBOX_SIZE, Inbox
 from hivewatch.config.sections import Config, DecisionConfig, GateConfig, HiveConfig, MotionConfig, MqttConfig
+from hivewatch.daemon.commands import BURST, INBOX_SIZE, Inbox
 from hivewatch.daemon.control import Control
-from hivewatch.vision.decision import Decider
-from hivewatch.domain.frames import Message, Phase, Sighting
+from hivewatch.daemon.loop import Watch
+from hivewatch.daemon.recorder import Recorder
+from hivewatch.domain.sightings import Phase, Sighting
+from hivewatch.domain.wire import Message
 from hivewatch.errors import DiskFullError
 from hivewatch.messages.documents import schema
-from hivewatch.vision.motion import MotionGate
-from hivewatch.daemon.recorder import Recorder
-from hivewatch.vision.region import Region
 from hivewatch.store import Store
 from hivewatch.store.notes import Note
 from hivewatch.system.stopwatch import Stopwatch
-from hivewatch.daemon.loop import Watch
+from hivewatch.vision.classifier import Classifier, load_classifier
+from hivewatch.vision.decision import Decider
+from hivewatch.vision.motion import MotionGate
+from hivewatch.vision.region import Region
 
 CONFIG = Config(
     hive=HiveConfig(id="h1"),

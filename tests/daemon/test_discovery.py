@@ -11,7 +11,7 @@ from support.brokers import Broker, Subscriber, wait_until
 from support.daemons import Daemon
 
 from hivewatch.config.sections import Config
-from hivewatch.domain.frames import Message
+from hivewatch.domain.wire import Message
 from hivewatch.mqtt.publisher import Publisher
 from hivewatch.store import Store
 

@@ -6,24 +6,23 @@ After a change that is meant to change them (a new model, say) run
 
 from __future__ import annotations
 
-from support.paths import TESTS
-
 import json
 import threading
 from datetime import datetime
-from pathlib import Path
 
 import pytest
+from support.paths import TESTS
 
 from hivewatch.camera.simulator.camera import SimulatorCamera
-from hivewatch.vision.classifier import load_classifier
 from hivewatch.config.sections import Config, SimulatorConfig
+from hivewatch.daemon.loop import Watch
+from hivewatch.domain.frames import Frame
+from hivewatch.domain.sightings import Sighting
+from hivewatch.system.stopwatch import Stopwatch
+from hivewatch.vision.classifier import load_classifier
 from hivewatch.vision.decision import Decider
-from hivewatch.domain.frames import Frame, Sighting
 from hivewatch.vision.motion import MotionGate
 from hivewatch.vision.region import Region
-from hivewatch.system.stopwatch import Stopwatch
-from hivewatch.daemon.loop import Watch
 
 EXPECTED = TESTS / "expected" / "golden.json"
 FILM = SimulatorConfig(seed=11, hornet_every_s=20.0, hornet_stay_s=6.0, duration_s=40.0)

@@ -17,14 +17,14 @@ from support.machines import Machine, Told
 
 from hivewatch.camera.base import CameraCounts
 from hivewatch.config.sections import Config, HealthConfig, HiveConfig, VideoConfig
-from hivewatch.domain.frames import Message
+from hivewatch.daemon.health import ProofOfLife
+from hivewatch.daemon.loop import Step
+from hivewatch.domain.wire import Message
 from hivewatch.errors import DiskFullError
 from hivewatch.messages.alert import compose
 from hivewatch.messages.documents import schema
-from hivewatch.daemon.health import ProofOfLife
 from hivewatch.store import Store
 from hivewatch.system.stopwatch import Stopwatch
-from hivewatch.daemon.loop import Step
 
 pytestmark = pytest.mark.usefixtures("local_time_is_that_of_paris")
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from support.fakes import make_frame, make_pixels
 
-from hivewatch.vision.classifier import Classifier, load_classifier
 from hivewatch.config.sections import DecisionConfig, GateConfig, MotionConfig
+from hivewatch.daemon.loop import Watch
+from hivewatch.domain.sightings import Phase, Sighting
+from hivewatch.system.stopwatch import Stopwatch
+from hivewatch.vision.classifier import Classifier, load_classifier
 from hivewatch.vision.decision import Decider
-from hivewatch.domain.frames import Phase, Sighting
 from hivewatch.vision.motion import MotionGate
 from hivewatch.vision.region import Region
-from hivewatch.system.stopwatch import Stopwatch
-from hivewatch.daemon.loop import Watch
 
 
 @pytest.fixture(scope="module")

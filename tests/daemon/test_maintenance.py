@@ -10,9 +10,9 @@ import pytest
 from support.visits import HIVE, record_visits
 
 from hivewatch.config.sections import Config, MqttConfig, OutboxConfig, StoreConfig
+from hivewatch.daemon.maintenance import CHECK_EVERY_S, EVERY_S, Upkeep
 from hivewatch.errors import DiskFullError, StoreError
 from hivewatch.store import Store
-from hivewatch.daemon.maintenance import CHECK_EVERY_S, EVERY_S, Upkeep
 
 CONFIG = Config(
     hive=HIVE,

@@ -13,14 +13,15 @@ from support.fakes import make_prediction
 from support.mjpeg_server import MjpegServer
 
 from hivewatch.camera.base import Camera, open_camera
-from hivewatch.vision.classifier import Classifier
 from hivewatch.config.sections import CameraConfig, DecisionConfig, GateConfig, MotionConfig, VideoConfig
+from hivewatch.daemon.loop import Watch
+from hivewatch.domain.frames import Prediction, View
+from hivewatch.domain.sightings import Sighting
+from hivewatch.system.stopwatch import Stopwatch
+from hivewatch.vision.classifier import Classifier
 from hivewatch.vision.decision import Decider
-from hivewatch.domain.frames import Prediction, Sighting, View
 from hivewatch.vision.motion import MotionGate
 from hivewatch.vision.region import Region
-from hivewatch.system.stopwatch import Stopwatch
-from hivewatch.daemon.loop import Watch
 
 RATE_HZ = 40.0
 FORWARD_S = 0.25

@@ -15,11 +15,11 @@ from support.fakes import MODEL, make_sighting
 from support.machines import Machine, Told
 
 from hivewatch.config.sections import Config, HiveConfig, PressureConfig
-from hivewatch.domain.frames import Phase, Presence, PressureLevel, Sighting
-from hivewatch.messages.alert import compose
-from hivewatch.messages.documents import schema
 from hivewatch.daemon.pressure import Predation
 from hivewatch.daemon.pressure_level import next_level
+from hivewatch.domain.sightings import Phase, Presence, PressureLevel, Sighting
+from hivewatch.messages.alert import compose
+from hivewatch.messages.documents import schema
 from hivewatch.store import Store
 
 pytestmark = pytest.mark.usefixtures("local_time_is_that_of_paris")

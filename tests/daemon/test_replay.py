@@ -16,8 +16,8 @@ from support.brokers import Broker, Subscriber, free_port, wait_until
 from support.daemons import ALWAYS_A_HORNET
 from support.fakes import make_pixels
 
-from hivewatch.errors import CameraError
 from hivewatch.daemon.replay import find_sources
+from hivewatch.errors import CameraError
 from hivewatch.store import Store
 
 FRAME_KEYS = {"file", "frame", "score", "peak", "box", "gated"}

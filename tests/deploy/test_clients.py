@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from support.paths import PROJECT
-
 import getpass
 import json
 import os
@@ -19,11 +17,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import paho.mqtt.client as mqtt
 import pytest
-from support.brokers import Broker, free_port, wait_until
 from paho.mqtt.enums import CallbackAPIVersion
+from support.brokers import Broker, free_port, wait_until
+from support.paths import PROJECT
 from support.spoken_hive import SpokenHive
 
-from hivewatch.domain.frames import Phase
+from hivewatch.domain.sightings import Phase
 
 DEPLOY = PROJECT / "deploy"
 CLIENTS = DEPLOY / "clients"

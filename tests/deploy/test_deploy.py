@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from support.paths import PROJECT
-
 import re
-from pathlib import Path
+
+from support.paths import PROJECT
 
 from hivewatch.config.sections import CameraConfig
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from support.brokers import Broker, free_port, wait_until
 from support.spoken_hive import SpokenHive
 
-from hivewatch.domain.frames import Phase
+from hivewatch.domain.sightings import Phase
 from hivewatch.fleet.hives import Fleet
 from hivewatch.fleet.view import Lines, Screen
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from support.paths import PROJECT, SUPPORT
-
 import hashlib
 import json
 import os
@@ -18,13 +16,13 @@ import pytest
 import torch
 import yaml
 from support.brokers import Broker, Subscriber, wait_until
-from support.debian_tree import 
 from support.emulated_pi import OLDEST_TORCH, PYTHON, emulated_pi
+from support.paths import PROJECT, SUPPORT
 
-from hivewatch.vision.classifier import RELEASED_MODEL
+from hivewatch.training.data.simulated import simulated_shots
 from hivewatch.training.export import Description, export_int8
 from hivewatch.training.model.network import HornetNet
-from hivewatch.training.data.simulated import simulated_shots
+from hivewatch.vision.classifier import RELEASED_MODEL
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(7200)]
 

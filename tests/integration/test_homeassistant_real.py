@@ -5,23 +5,22 @@ It is started once for all tests; each speaks for a hive of its own.
 
 from __future__ import annotations
 
-from support.paths import PROJECT
-
 import hashlib
 import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from support.brokers import Broker, Subscriber, wait_until
 from support.homeassistant_tree import SLOW_S, HomeAssistant
+from support.paths import PROJECT
 from support.spoken_hive import SpokenHive
 
-from hivewatch.domain.frames import Message, Phase
+from hivewatch.domain.sightings import Phase
+from hivewatch.domain.wire import Message
 from hivewatch.messages.homeassistant import discovery_topic
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from support.paths import PROJECT
-
 import json
 import shutil
 import subprocess
@@ -16,9 +14,10 @@ from typing import Any
 import pytest
 from support.brokers import Broker, Subscriber, free_port, wait_until
 from support.debian_tree import cache_folder, require_packages
+from support.paths import PROJECT
 from support.spoken_hive import SpokenHive
 
-from hivewatch.domain.frames import Phase
+from hivewatch.domain.sightings import Phase
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 

@@ -6,8 +6,6 @@ The last test runs the whole daemon there.
 
 from __future__ import annotations
 
-from support.paths import PROJECT, SUPPORT
-
 import json
 import subprocess
 import tempfile
@@ -21,6 +19,7 @@ from support.brokers import Broker, Subscriber, wait_until
 from support.daemons import Daemon
 from support.debian_tree import DebianTree, runtime_requirements
 from support.installed import WAIT_S, torch_for_trixie
+from support.paths import PROJECT, SUPPORT
 
 from hivewatch.vision.classifier import RELEASED_MODEL
 

@@ -6,8 +6,6 @@ and removed. Each begins and ends with a service that works.
 
 from __future__ import annotations
 
-from support.paths import SUPPORT
-
 import hashlib
 import json
 import re
@@ -20,6 +18,7 @@ import pytest
 from support.booted import BootedDebian
 from support.brokers import wait_until
 from support.installed import WAIT_S, Hive, copy_of_checkout, debian, earlier_version, exposure
+from support.paths import SUPPORT
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 

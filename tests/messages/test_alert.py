@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from support.schemas import closed
-
 import copy
 import hashlib
 import json
@@ -14,12 +12,15 @@ import cv2
 import jsonschema
 import numpy as np
 import pytest
-from support.fakes import BOX, MODEL, NOON, make_cam, make_frame, make_pixels, make_prediction, make_sighting
 from hypothesis import given
 from hypothesis import strategies as st
+from support.fakes import BOX, MODEL, NOON, make_cam, make_frame, make_pixels, make_prediction, make_sighting
+from support.schemas import closed
 
 from hivewatch.config.sections import HiveConfig
-from hivewatch.domain.frames import WHOLE, Alert, Box, Location, Phase, Pixels, Point, Prediction, Sighting
+from hivewatch.domain.frames import WHOLE, Box, Location, Pixels, Point, Prediction
+from hivewatch.domain.sightings import Phase, Sighting
+from hivewatch.domain.wire import Alert
 from hivewatch.errors import StoreError
 from hivewatch.messages.alert import availability, compose, interrupted_end, without_pictures
 from hivewatch.messages.annotate import annotate

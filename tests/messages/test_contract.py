@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from support.paths import PROJECT, TESTS
-
 import json
-from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+from support.paths import PROJECT, TESTS
 
-from hivewatch.domain.frames import Envelope, Message
+from hivewatch.domain.wire import Envelope, Message
 from hivewatch.messages import contract
 from hivewatch.messages.documents import schema
 
 SCHEMAS = sorted(
-    path.name.removesuffix("-1.json").replace("-", "_") for path in PROJECT.glob("hivewatch/messages/schemas/*")
+    path.name.removesuffix("-1.json").replace("-", "_")
+    for path in PROJECT.glob("hivewatch/messages/schemas/*")
 )
 FROZEN = TESTS / "expected" / "schemas.json"
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from support.paths import PROJECT
-
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from support.paths import PROJECT
 
 from hivewatch.config.sections import Config
 from hivewatch.messages.homeassistant import birth_topic, discovery, discovery_topic, messages

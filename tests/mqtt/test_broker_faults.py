@@ -9,8 +9,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from support import broker_trials
 import pytest
+from support import broker_trials
 from support.disks import full_disk
 from support.trials import Outcome
 

@@ -17,7 +17,8 @@ from support.brokers import Broker, Proxy, Subscriber, free_port, wait_until
 from support.fakes import MODEL, make_frame, make_pixels, make_prediction, make_sighting
 
 from hivewatch.config.sections import HiveConfig, MqttConfig
-from hivewatch.domain.frames import Message, OutboxEntry, Phase
+from hivewatch.domain.sightings import Phase
+from hivewatch.domain.wire import Message, OutboxEntry
 from hivewatch.errors import ConfigError, DiskFullError, PublishError, StoreError
 from hivewatch.messages.alert import availability, compose
 from hivewatch.mqtt import publisher as publisher_module

@@ -15,12 +15,12 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 from support.brokers import PATIENCE_S, Broker, Subscriber, free_port, wait_until
 from support.certificates import Authority, Files
-from paho.mqtt.enums import CallbackAPIVersion
 
 from hivewatch.config.sections import MqttConfig, TlsConfig
-from hivewatch.domain.frames import Message
+from hivewatch.domain.wire import Message
 from hivewatch.errors import ConfigError
 from hivewatch.messages import contract
 from hivewatch.messages.alert import availability
@@ -430,7 +430,7 @@ def test_a_retained_picture_vanishes_from_the_broker_when_it_has_expired(
     broker: Broker, store: Store
 ) -> None:
     """With MQTT 5, and not before."""
-    from hivewatch.domain.frames import Envelope
+    from hivewatch.domain.wire import Envelope
 
     config = MqttConfig(host="127.0.0.1", port=broker.port, version=5)
     publisher = Publisher(

@@ -15,17 +15,17 @@ import numpy as np
 import pytest
 from support.fakes import make_frame, make_pixels
 
-from hivewatch.preview import app as preview
-from hivewatch.vision.classifier import load_classifier
 from hivewatch.cli.main import main
 from hivewatch.config.sections import Config
-from hivewatch.domain.frames import CameraFault, CameraState, CameraStatus
+from hivewatch.domain.status import CameraFault, CameraState, CameraStatus
 from hivewatch.errors import CameraError, ConfigError
-from hivewatch.preview.app import server as server_module
+from hivewatch.preview import app as preview
+from hivewatch.preview import server as server_module
 from hivewatch.preview.board import Board, Look
 from hivewatch.preview.look import Looker
 from hivewatch.preview.server import serve
 from hivewatch.system.stopwatch import Stopwatch
+from hivewatch.vision.classifier import load_classifier
 
 LOCAL = ("127.0.0.1", 0)
 

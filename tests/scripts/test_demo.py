@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from support.paths import PROJECT
-
 import re
 import signal
 import subprocess
@@ -18,6 +16,7 @@ import paho.mqtt.publish
 import psutil
 import pytest
 from support.brokers import Broker, free_port, wait_until
+from support.paths import PROJECT
 
 DEMO = PROJECT / "scripts" / "demo.py"
 

@@ -8,12 +8,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from support.fakes import NOON
 from jsonschema import Draft202012Validator
+from support.fakes import NOON
 from support.visits import HIVE, make_visit, record_visits
 
 from hivewatch.config.sections import OutboxConfig, StoreConfig
-from hivewatch.domain.frames import Backlog, Message, Phase
+from hivewatch.domain.sightings import Phase
+from hivewatch.domain.status import Backlog
+from hivewatch.domain.wire import Message
 from hivewatch.messages.alert import backlog_message
 from hivewatch.messages.documents import schema
 from hivewatch.store import Store

@@ -15,11 +15,12 @@ from support.fakes import MODEL, make_frame, make_pixels
 from support.visits import HIVE, make_visit, record_visits
 
 from hivewatch.config.sections import Config, MqttConfig, OutboxConfig, StoreConfig
-from hivewatch.domain.frames import Message, Phase
+from hivewatch.daemon.recorder import Recorder
+from hivewatch.domain.sightings import Phase
+from hivewatch.domain.wire import Message
 from hivewatch.errors import DiskFullError, StoreError
 from hivewatch.messages.alert import backlog_message, interrupted_end
 from hivewatch.mqtt.publisher import Publisher
-from hivewatch.daemon.recorder import Recorder
 from hivewatch.store import Store
 from hivewatch.system.stopwatch import Stopwatch
 

@@ -12,7 +12,7 @@ from support.fakes import NOON
 from support.visits import make_visit, record_visits
 
 from hivewatch.config.sections import OutboxConfig, StoreConfig
-from hivewatch.domain.frames import Phase
+from hivewatch.domain.sightings import Phase
 from hivewatch.store import Store, retention
 
 LOOSE = StoreConfig(retention_days=36_500, largest_mb=1e6, least_free_mb=0.001)

@@ -11,7 +11,7 @@ import pytest
 from support.fakes import NOON
 from support.visits import record_visits
 
-from hivewatch.domain.frames import Phase
+from hivewatch.domain.sightings import Phase
 from hivewatch.errors import StoreError
 from hivewatch.store import Store
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from support.paths import SUPPORT, python_path
-
 import contextlib
 import hashlib
 import json
+import os
 import random
 import sqlite3
 import subprocess
@@ -19,9 +18,11 @@ from pathlib import Path
 import pytest
 from support.disks import ordinary_user
 from support.fakes import MODEL, make_frame, make_pixels, make_prediction, make_sighting
+from support.paths import SUPPORT, python_path
 
 from hivewatch.config.sections import HiveConfig
-from hivewatch.domain.frames import Alert, Message, Phase, Sighting
+from hivewatch.domain.sightings import Phase, Sighting
+from hivewatch.domain.wire import Alert, Message
 from hivewatch.errors import DiskFullError, StoreError
 from hivewatch.messages.alert import compose
 from hivewatch.store import Store

@@ -15,7 +15,7 @@ import pytest
 from support.fakes import MODEL, make_frame, make_sighting
 
 from hivewatch.config.sections import HiveConfig
-from hivewatch.domain.frames import Phase, Sighting, Stamp
+from hivewatch.domain.sightings import Phase, Sighting, Stamp
 from hivewatch.messages.alert import compose, redated
 from hivewatch.messages.annotate import annotate
 from hivewatch.messages.documents import schema

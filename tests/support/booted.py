@@ -19,7 +19,14 @@ from types import TracebackType
 from typing import Self
 
 from support.brokers import wait_until
-from support.debian_tree import HOST_CERTIFICATES, NAMESPACE, PATH_INSIDE, DebianTree, cache_folder, require_packages
+from support.debian_tree import (
+    HOST_CERTIFICATES,
+    NAMESPACE,
+    PATH_INSIDE,
+    DebianTree,
+    cache_folder,
+    require_packages,
+)
 from support.pip_settings import pip_environment, pip_folders
 
 BOOT_S = 180.0

@@ -9,16 +9,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from support.brokers import Broker, Proxy, Subscriber, wait_until
-from support.trials import Outcome, compare, event_key, rss_bytes, timed
-from support.visits import make_visit
-
 from hivewatch.config.sections import MqttConfig
-from hivewatch.domain.frames import Alert, Message, Phase
+from hivewatch.domain.sightings import Phase
+from hivewatch.domain.wire import Alert, Message
 from hivewatch.messages.alert import availability
 from hivewatch.mqtt import publisher as publisher_module
 from hivewatch.mqtt.publisher import Publisher
 from hivewatch.store import Store
+from support.brokers import Broker, Proxy, Subscriber, wait_until
+from support.trials import Outcome, compare, event_key, rss_bytes, timed
+from support.visits import make_visit
 
 DELIVERY_S = 120.0
 ARRIVAL_S = 5.0

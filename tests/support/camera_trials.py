@@ -13,6 +13,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+
 from support.brokers import Broker, Subscriber, wait_until
 from support.daemons import ALWAYS_A_HORNET, Daemon
 from support.damage import damaged

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from support.paths import SUPPORT, python_path
-
 import json
-import os
 import re
 import signal
 import time
@@ -15,11 +12,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from hivewatch.store import Store
 from support.brokers import Broker, Subscriber, wait_until
 from support.daemons import ALWAYS_A_HORNET, Daemon
+from support.paths import SUPPORT, python_path
 from support.trials import Outcome, compare, timed
-
-from hivewatch.store import Store
 
 YEAR_S = 365 * 86_400.0
 ALWAYS = ALWAYS_A_HORNET | {"cool_down_s": 0.0}

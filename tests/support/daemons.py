@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 import yaml
+
 from support.brokers import wait_until
 
 # The untrained model sees a hornet in everything, so that sightings start by themselves.

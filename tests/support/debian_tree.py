@@ -7,8 +7,6 @@ The folder ``DebianTree.path`` can as well be booted with systemd-nspawn.
 
 from __future__ import annotations
 
-from support.paths import PROJECT
-
 import fcntl
 import hashlib
 import os
@@ -23,6 +21,8 @@ from pathlib import Path
 from typing import TextIO
 
 import pytest
+
+from support.paths import PROJECT
 from support.pip_settings import pip_environment, pip_folders
 
 MIRROR = "http://deb.debian.org/debian"

@@ -6,12 +6,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from hivewatch.errors import StoreError
+from hivewatch.store import Store
 from support.disks import card, fill, small_disk, wear_out
 from support.trials import Outcome, compare, event_key, timed
 from support.visits import make_visit
-
-from hivewatch.errors import StoreError
-from hivewatch.store import Store
 
 # Two pictures of this width have about 50 kB.
 WIDTH_PX = 1600

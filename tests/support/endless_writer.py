@@ -6,12 +6,11 @@ import itertools
 import sys
 from pathlib import Path
 
-from support.fakes import MODEL, make_frame, make_pixels, make_prediction, make_sighting
-
 from hivewatch.config.sections import HiveConfig
-from hivewatch.domain.frames import Phase
+from hivewatch.domain.sightings import Phase
 from hivewatch.messages.alert import compose
 from hivewatch.store import Store
+from support.fakes import MODEL, make_frame, make_pixels, make_prediction, make_sighting
 
 
 def main(directory: Path, prefix: str) -> None:

@@ -7,19 +7,8 @@ from datetime import UTC, datetime, timedelta
 import cv2
 import numpy as np
 
-from hivewatch.domain.frames import (
-    WHOLE,
-    Box,
-    Frame,
-    Location,
-    Map,
-    ModelIdentity,
-    Phase,
-    Pixels,
-    Point,
-    Prediction,
-    Sighting,
-)
+from hivewatch.domain.frames import WHOLE, Box, Frame, Location, Map, Pixels, Point, Prediction
+from hivewatch.domain.sightings import ModelIdentity, Phase, Sighting
 
 NOON = datetime(2026, 9, 14, 12, 0, 0, tzinfo=UTC)
 BOX = Box(0.4, 0.3, 0.6, 0.5)

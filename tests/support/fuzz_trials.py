@@ -6,8 +6,6 @@ off never passes for a whole one.
 
 from __future__ import annotations
 
-from support.paths import PROJECT
-
 import contextlib
 import io
 import json
@@ -22,21 +20,22 @@ from pathlib import Path
 
 import cv2
 import yaml
-from support.damage import cut, damaged, miswritten
-from support.fakes import make_pixels
-from support.trials import Outcome, timed
 
-from hivewatch.cli import main as cli
 from hivewatch.camera.base import Camera
 from hivewatch.camera.sources.clip import ClipCamera
 from hivewatch.camera.sources.folder import FolderCamera
 from hivewatch.camera.sources.opencv import prepare_opencv
-from hivewatch.config.sections import GateConfig, MotionConfig
+from hivewatch.cli import main as cli
 from hivewatch.config.reader import load
+from hivewatch.config.sections import GateConfig, MotionConfig
 from hivewatch.domain.frames import Frame
 from hivewatch.errors import CameraError
 from hivewatch.vision.motion import MotionGate
 from hivewatch.vision.region import Region
+from support.damage import cut, damaged, miswritten
+from support.fakes import make_pixels
+from support.paths import PROJECT
+from support.trials import Outcome, timed
 
 HANG_S = 60.0
 MANUAL = PROJECT / "config" / "hivewatch.yaml"

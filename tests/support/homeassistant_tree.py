@@ -15,9 +15,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from websockets.sync.client import connect
+
 from support.brokers import free_port, wait_until
 from support.debian_tree import DebianTree
-from websockets.sync.client import connect
 
 VERSION = "2026.2.3"
 # What the integrations of the tests ask for beside Home Assistant itself, in the versions that it pins. It

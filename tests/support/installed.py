@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from support.paths import PROJECT
-
 import re
 import shutil
 import subprocess
@@ -11,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+
 from support.booted import BootedDebian
 from support.brokers import Subscriber, free_port, wait_until
 from support.debian_tree import DebianTree, cannot
+from support.paths import PROJECT
 from support.pip_settings import cpu_wheel_of_torch
 
 PYTHON = {"bookworm": "3.11", "trixie": "3.13"}

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hivewatch.vision.classifier import load_classifier
 from hivewatch.domain.frames import WHOLE, Frame, View
+from hivewatch.vision.classifier import load_classifier
 
 torch.manual_seed(0)
 with np.load(sys.argv[1]) as archive:

@@ -23,7 +23,7 @@ def main(runs: int, seed: int, config: str, pictures: str) -> None:
     """Kill so many replays."""
     import torch
 
-    from hivewatch.cli import main as cli  # noqa: F401
+    from hivewatch.cli import main as cli
     from hivewatch.daemon import app, replay  # noqa: F401  loaded before the fork, so once
 
     torch.set_num_threads(1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from support.paths import SUPPORT
-
 import json
 import sqlite3
 import subprocess
@@ -13,13 +11,14 @@ from pathlib import Path
 
 import cv2
 import yaml
-from support.brokers import Broker, Subscriber, wait_until
-from support.fakes import make_pixels
-from support.trials import Outcome, compare, event_key, timed
 
 from hivewatch.config.sections import MqttConfig
 from hivewatch.mqtt.publisher import Publisher
 from hivewatch.store import Store
+from support.brokers import Broker, Subscriber, wait_until
+from support.fakes import make_pixels
+from support.paths import SUPPORT
+from support.trials import Outcome, compare, event_key, timed
 
 JPEG_END = b"\xff\xd9"
 DELIVERY_S = 120.0

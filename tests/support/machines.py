@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from hivewatch.system.clock import Clock
 from hivewatch.config.sections import ClockConfig, MqttConfig
-from hivewatch.domain.frames import Message
+from hivewatch.domain.wire import Message
 from hivewatch.mqtt.publisher import Publisher
 from hivewatch.store import Store
+from hivewatch.system.clock import Clock
 
 
 class Machine:

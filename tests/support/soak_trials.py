@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from support.paths import SUPPORT, python_path
-
 import json
 import os
 import subprocess
@@ -13,6 +11,7 @@ from statistics import median
 from typing import Any
 
 from support.brokers import Broker, Subscriber, wait_until
+from support.paths import SUPPORT, python_path
 from support.trials import Outcome, compare, event_key, timed
 
 PROGRAM = SUPPORT / "soaking.py"

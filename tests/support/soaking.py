@@ -19,11 +19,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from support.trials import event_key, rss_bytes
-
-from hivewatch.daemon.app import make_classifier, make_watch
 from hivewatch.camera.simulator.camera import SimulatorCamera
-from hivewatch.system.clock import Clock
 from hivewatch.config.sections import (
     CameraConfig,
     ClassifierConfig,
@@ -36,11 +32,16 @@ from hivewatch.config.sections import (
     SimulatorConfig,
     StoreConfig,
 )
-from hivewatch.domain.frames import Alert, Frame, Sighting
+from hivewatch.daemon.app import make_classifier, make_watch
 from hivewatch.daemon.health import ProofOfLife
-from hivewatch.daemon.recorder import daemon_publisher, open_recorder
-from hivewatch.system.stopwatch import Stopwatch
 from hivewatch.daemon.maintenance import Upkeep
+from hivewatch.daemon.recorder import daemon_publisher, open_recorder
+from hivewatch.domain.frames import Frame
+from hivewatch.domain.sightings import Sighting
+from hivewatch.domain.wire import Alert
+from hivewatch.system.clock import Clock
+from hivewatch.system.stopwatch import Stopwatch
+from support.trials import event_key, rss_bytes
 
 MORNING = datetime(2027, 5, 14, 6, 0, tzinfo=UTC)
 PARTS = 50

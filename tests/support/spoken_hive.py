@@ -9,15 +9,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 import paho.mqtt.client as mqtt
-from support.brokers import wait_until
-from support.fakes import MODEL, make_frame, make_pixels, make_sighting
 from paho.mqtt.enums import CallbackAPIVersion
 
 from hivewatch.config.sections import Config
-from hivewatch.domain.frames import Message, Phase
-from hivewatch.messages.homeassistant import discovery
+from hivewatch.domain.sightings import Phase
+from hivewatch.domain.wire import Message
 from hivewatch.messages.alert import availability, compose
 from hivewatch.messages.documents import compact, head, topic
+from hivewatch.messages.homeassistant import discovery
+from support.brokers import wait_until
+from support.fakes import MODEL, make_frame, make_pixels, make_sighting
 
 
 class SpokenHive:

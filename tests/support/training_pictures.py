@@ -9,8 +9,8 @@ from torchvision.models import resnet18
 
 from hivewatch.domain.frames import Box, Pixels
 from hivewatch.training.data.cutouts import Shot
-from hivewatch.training.recipe import Recipe, Shares
 from hivewatch.training.data.dataset import HORNET, Insect, Picture
+from hivewatch.training.recipe import Recipe, Shares
 
 HEIGHT, WIDTH = 96, 160
 RECIPE = Recipe(

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from support.fakes import MODEL, NOON, make_frame, make_pixels, make_prediction, make_sighting
-
 from hivewatch.config.sections import HiveConfig
-from hivewatch.domain.frames import Alert, Phase, Sighting
+from hivewatch.domain.sightings import Phase, Sighting
+from hivewatch.domain.wire import Alert
 from hivewatch.messages.alert import compose
 from hivewatch.store import Store
+from support.fakes import MODEL, NOON, make_frame, make_pixels, make_prediction, make_sighting
 
 HIVE = HiveConfig(id="h1", name="Ruche 1")
 

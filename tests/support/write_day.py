@@ -14,14 +14,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from support.fakes import MODEL, make_frame, make_pixels, make_prediction, make_sighting
-
 from hivewatch.config.sections import Config, HiveConfig, MqttConfig
-from hivewatch.domain.frames import Alert, Phase, Sighting
+from hivewatch.daemon.maintenance import Upkeep
+from hivewatch.domain.sightings import Phase, Sighting
+from hivewatch.domain.wire import Alert
 from hivewatch.messages.alert import compose
 from hivewatch.mqtt.publisher import Publisher
 from hivewatch.store import Store
-from hivewatch.daemon.maintenance import Upkeep
+from support.fakes import MODEL, make_frame, make_pixels, make_prediction, make_sighting
 
 MINUTES = 24 * 60
 BEGIN = datetime(2026, 9, 14, tzinfo=UTC)

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hivewatch.system.clock import EARLIEST, Clock, synchronised
 from hivewatch.config.sections import ClockConfig
+from hivewatch.system.clock import EARLIEST, Clock, synchronised
 
 NOON = datetime(2027, 5, 14, 12, 0, tzinfo=UTC)
 YEAR_1970 = datetime(1970, 1, 1, tzinfo=UTC)

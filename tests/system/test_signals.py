@@ -20,8 +20,8 @@ from support.daemons import Daemon
 from support.fakes import make_pixels
 from torch import Tensor, nn
 
-from hivewatch.vision.classifier import DESCRIPTION_FILE
 from hivewatch.store import Store
+from hivewatch.vision.classifier import DESCRIPTION_FILE
 
 STOP_S = 5.0
 

@@ -1,4 +1,3 @@
-from support.training_pictures import RECIPE
 """A training run on drawn pictures: repeatable, resumable, and one that learns."""
 
 import json
@@ -8,14 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from support.training_pictures import write_data, write_weights
+from support.paths import PROJECT
+from support.training_pictures import RECIPE, write_data, write_weights
 
 from hivewatch.errors import DataError, ModelError
 from hivewatch.training import train as training
 from hivewatch.training.export import unfold
 from hivewatch.training.model.network import HornetNet
-from hivewatch.training.recipe import Recipe, Shares, read_recipe
+from hivewatch.training.recipe import Recipe, read_recipe
 from hivewatch.training.train import BEST, HISTORY, LAST, load_network, train
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 import torch
 
+from hivewatch.domain.frames import WHOLE, Box, Frame, Pixels, View
+from hivewatch.errors import ModelError
 from hivewatch.vision import classifier as classifier_module
 from hivewatch.vision.classifier import (
     DESCRIPTION_FILE,
@@ -24,8 +26,6 @@ from hivewatch.vision.classifier import (
     load_classifier,
     read_model_info,
 )
-from hivewatch.domain.frames import WHOLE, Box, Frame, Pixels, View
-from hivewatch.errors import ModelError
 
 
 @pytest.fixture(scope="module")

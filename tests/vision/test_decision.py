@@ -7,13 +7,13 @@ from datetime import timedelta
 from itertools import count
 
 import pytest
-from support.fakes import NOON, make_frame, make_prediction
 from hypothesis import given
 from hypothesis import strategies as st
+from support.fakes import NOON, make_frame, make_prediction
 
 from hivewatch.config.sections import DecisionConfig
+from hivewatch.domain.sightings import Phase, Sighting
 from hivewatch.vision.decision import Decider
-from hivewatch.domain.frames import Phase, Sighting
 
 HORNET, MAYBE, NOTHING = 0.8, 0.5, 0.1
 CONFIG = DecisionConfig(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from support.fakes import make_frame
 from hypothesis import given
 from hypothesis import strategies as st
+from support.fakes import make_frame
 
 from hivewatch.config.sections import GateConfig, Polygon
 from hivewatch.domain.frames import WHOLE, Frame

@@ -18,13 +18,15 @@ from typing import Any
 from tqdm import tqdm
 
 from hivewatch.camera.base import Camera, CameraCounts
-from hivewatch.vision.classifier import Classifier
 from hivewatch.config.sections import Config
-from hivewatch.domain.frames import Alert, Frame, Phase, Sighting
-from hivewatch.errors import DataError
 from hivewatch.daemon.recorder import open_recorder
 from hivewatch.daemon.replay import adapted, find_sources, replay
+from hivewatch.domain.frames import Frame
+from hivewatch.domain.sightings import Phase, Sighting
+from hivewatch.domain.wire import Alert
+from hivewatch.errors import DataError
 from hivewatch.system.stopwatch import Stopwatch
+from hivewatch.vision.classifier import Classifier
 
 TRUTH_COLUMNS = ("file", "start_s", "end_s")
 

@@ -13,17 +13,17 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from hivewatch.vision.classifier import Classifier
 from hivewatch.domain.frames import WHOLE, Frame, Pixels, Point, Prediction, View
 from hivewatch.errors import DataError
-from hivewatch.training.evaluation import metrics, places
-from hivewatch.training.evaluation.bootstrap import Bootstrap, Indices
 from hivewatch.training.data.catalogue import read_catalogue
 from hivewatch.training.data.dataset import HORNET, Picture, decode
 from hivewatch.training.data.duplicates import warn_of_copies
+from hivewatch.training.evaluation import metrics, places
+from hivewatch.training.evaluation.bootstrap import Bootstrap, Indices
 from hivewatch.training.evaluation.metrics import Flags, Floats
 from hivewatch.training.evaluation.places import Overlaps
 from hivewatch.training.evaluation.report import Alarms, Places, Ranking, Report, Summary
+from hivewatch.vision.classifier import Classifier
 
 TAKEN_AT = datetime(2000, 1, 1, tzinfo=UTC)  # pictures have no time that matters here
 LOOK_ALIKES = {

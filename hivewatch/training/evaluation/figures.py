@@ -16,8 +16,8 @@ from matplotlib.patches import Rectangle
 
 from hivewatch.domain.frames import Box, Pixels
 from hivewatch.errors import DataError
-from hivewatch.training.evaluation import metrics
 from hivewatch.training.data.dataset import decode, shrink
+from hivewatch.training.evaluation import metrics
 from hivewatch.training.evaluation.evaluate import Verdict, part_of
 from hivewatch.training.evaluation.metrics import Flags, Floats
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hivewatch.domain.frames import Box, Map, Point
-from hivewatch.vision.localize import CELL_STEPS
 from hivewatch.training.evaluation.bootstrap import Indices
+from hivewatch.vision.localize import CELL_STEPS
 
 IOU_LEVELS = (0.3, 0.5, 0.7)
 MAP_LEVELS = tuple(round(0.02 * i, 2) for i in range(50))

@@ -21,9 +21,9 @@ from torch.ao.quantization import (
 )
 from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 
-from hivewatch.vision.classifier import use_quantised_engine
 from hivewatch.domain.frames import Pixels
 from hivewatch.training.model.network import HornetNet, normalise
+from hivewatch.vision.classifier import use_quantised_engine
 
 
 def quantise(net: HornetNet, frames: Sequence[Pixels]) -> HornetNet:

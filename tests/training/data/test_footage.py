@@ -1,4 +1,3 @@
-from support.training_pictures import RECIPE
 """Clips without hornets as pictures to train on."""
 
 import logging
@@ -9,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from support.training_pictures import write_data, write_weights
+from support.training_pictures import RECIPE, write_data, write_weights
 
 from hivewatch.training.data import footage
 from hivewatch.training.data.catalogue import read_catalogue

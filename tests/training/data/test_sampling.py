@@ -12,8 +12,8 @@ from hivewatch.training.data.augment import paste, photograph
 from hivewatch.training.data.crops import Crop
 from hivewatch.training.data.cutouts import Cutout, cut_out
 from hivewatch.training.data.dataset import DOUBTFUL, HORNET, Insect
-from hivewatch.training.recipe import Recipe, Shares
 from hivewatch.training.data.sampling import Place, Sampler, _shadow
+from hivewatch.training.recipe import Recipe, Shares
 
 NOTHING = dict.fromkeys(Shares.model_fields, 0.0)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from support.training_pictures import write_clip
-
 import json
 import threading
 from collections.abc import Generator
@@ -13,9 +11,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support.training_pictures import write_clip
 
 from hivewatch.camera.base import CameraCounts
-from hivewatch.vision.classifier import load_classifier
 from hivewatch.config.sections import Config, DecisionConfig, GateConfig, MotionConfig
 from hivewatch.domain.frames import Frame
 from hivewatch.errors import DataError
@@ -30,6 +28,7 @@ from hivewatch.training.evaluation.clips import (
     read_truth,
     sum_up,
 )
+from hivewatch.vision.classifier import load_classifier
 
 EPOCH = datetime(2026, 9, 3, tzinfo=UTC)
 

@@ -1,4 +1,3 @@
-from support.training_pictures import RECIPE, write_clip
 """A trained checkpoint becomes a model file, and the file is measured through the daemon's classifier."""
 
 import copy
@@ -9,22 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.training_pictures import write_data, write_weights
+from support.training_pictures import RECIPE, write_clip, write_data, write_weights
 
-from hivewatch.vision.classifier import load_classifier, read_model_info
 from hivewatch.cli.main import main
 from hivewatch.domain.frames import WHOLE, Box, Prediction
 from hivewatch.errors import DataError
-from hivewatch.vision.localize import locate
 from hivewatch.training.data.catalogue import read_catalogue
 from hivewatch.training.data.dataset import HORNET, Insect, Picture, decode
 from hivewatch.training.evaluation.evaluate import Verdict, evaluate, judge, summarise
-from hivewatch.training.export import Description, export_model
 from hivewatch.training.evaluation.figures import draw_figures, read_history
+from hivewatch.training.evaluation.report import Summary
+from hivewatch.training.export import Description, export_model
 from hivewatch.training.model.network import normalise
 from hivewatch.training.release import mean_network, release
-from hivewatch.training.evaluation.report import Summary
 from hivewatch.training.train import BEST, HISTORY, load_network, train
+from hivewatch.vision.classifier import load_classifier, read_model_info
+from hivewatch.vision.localize import locate
 
 
 @pytest.fixture(scope="module")

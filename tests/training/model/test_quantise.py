@@ -10,6 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from hivewatch.domain.frames import Pixels
+from hivewatch.errors import ModelError
+from hivewatch.training.data.simulated import simulated_shots
+from hivewatch.training.evaluation.evaluate import predict
+from hivewatch.training.export import Description, export_int8, export_model
+from hivewatch.training.model.network import HornetNet, normalise
 from hivewatch.vision.classifier import (
     Classifier,
     fit_to_input,
@@ -17,12 +23,6 @@ from hivewatch.vision.classifier import (
     read_model_info,
     use_quantised_engine,
 )
-from hivewatch.domain.frames import Pixels
-from hivewatch.errors import ModelError
-from hivewatch.training.evaluation.evaluate import predict
-from hivewatch.training.export import Description, export_int8, export_model
-from hivewatch.training.model.network import HornetNet, normalise
-from hivewatch.training.data.simulated import simulated_shots
 
 DESCRIPTION = Description(
     "test", "1", box_level=0.35, training_data="drawn", licence="Apache-2.0", input_long_side_px=224
