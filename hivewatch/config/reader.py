@@ -1,4 +1,4 @@
-"""Read the YAML file into a Config: every fault in it is told at once, each with its line."""
+"""Reads a YAML file into a section: every mistake in it is reported at once, each with its line."""
 
 from __future__ import annotations
 
@@ -10,69 +10,71 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from hivewatch.config.base import AnySection, Mark, Option, Section, options, section_in
 from hivewatch.config.sections import Config
 from hivewatch.errors import ConfigError
 
 Key = tuple[str | int, ...]
 
-# Options that name a path: relative ones start at the folder of the YAML file.
-_PATHS: tuple[Key, ...] = (
-    ("camera", "folder", "path"),
-    ("classifier", "model"),
-    ("store", "directory"),
-    ("mqtt", "password_file"),
-    ("mqtt", "tls", "ca_file"),
-    ("mqtt", "tls", "certificate_file"),
-    ("mqtt", "tls", "key_file"),
-)
-# A configuration has a few hundred values; a few lines of aliases of aliases can stand for millions.
+# A configuration has a few hundred values; a few lines of nested YAML aliases can expand to millions.
 _MOST_NODES = 10_000
-# A value of these may hold a password and is not repeated in a message.
-_SECRET: tuple[Key, ...] = (("camera", "video", "source"), ("mqtt", "username"))
 
 
 def load(path: Path) -> Config:
-    """Read and check the file; raises ConfigError with every problem in it."""
+    """Read and check ``hivewatch.yaml``; raises ConfigError with every problem in it."""
+    return read(path, Config)
+
+
+def read(path: Path, model: type[AnySection]) -> AnySection:
+    """Read and check a file of the options of ``model``; raises ConfigError with every problem in it."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise ConfigError(
-            [f"{path}: is not there; begin with a copy of config/hivewatch.yaml, or name it by --config"]
-        ) from error
+        raise ConfigError([f"{path}: no such file; start with a copy of {model.manual}"]) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path}: cannot be read as text: {error}"]) from error
-    return parse(text, name=str(path), folder=path.resolve().parent)
+    return parse(text, model, name=str(path), folder=path.resolve().parent)
 
 
-def parse(text: str, name: str = "configuration", folder: Path | None = None) -> Config:
-    """Make a Config of YAML ``text``; ``name`` stands in messages, relative paths start at ``folder``.
+def parse(
+    text: str, model: type[AnySection], name: str = "configuration", folder: Path | None = None
+) -> AnySection:
+    """Return the section that the YAML ``text`` describes.
 
-    Raises ConfigError that lists, in the order of the lines: YAML faults, unknown and repeated keys, wrong
-    types, values out of bounds, options that contradict each other, and files that are not there.
+    ``name`` is the file's name in messages; relative paths start at ``folder``. Raises ConfigError with, in
+    the order of the lines: YAML errors, unknown and repeated keys, wrong types, values out of bounds,
+    options that contradict each other, and files that do not exist.
     """
-    source = _Source(name, text)
-    for key in _PATHS:
-        source.anchor(key, folder or Path())
-    problems = source.problems + list(_missing_files(source))
-    config = None
+    source = _Source(name, text, model)
+    marked = list(options(model))
+    for option in marked:
+        if option.marks & {Mark.PATH, Mark.FILE}:
+            source.anchor(option.key, folder or Path())
+    secret = {option.key for option in marked if Mark.SECRET in option.marks}
+    problems = source.problems + list(_missing_files(source, marked))
+    section = None
     try:
-        # JSON rules in strict mode are what a YAML file should obey: 5 is a number, "5" and yes are not.
-        config = Config.model_validate_json(json.dumps(source.data, default=str), strict=True)
+        # Pydantic's strict JSON rules are those a YAML file should obey: 5 is a number, "5" is not.
+        section = model.model_validate_json(json.dumps(source.data, default=str), strict=True)
     except ValidationError as error:
-        problems += [source.problem(e["loc"], _sentence(e)) for e in _causes(error.errors())]
-    if config is None or problems:
+        problems += [
+            source.problem(e["loc"], _sentence(e, model, is_secret=e["loc"] in secret))
+            for e in _causes(error.errors())
+        ]
+    if section is None or problems:
         raise ConfigError([sentence for _, sentence in sorted(problems)])
-    return config
+    return section
 
 
 class _Source:
-    """The YAML document as plain data, with the line that each key stands on."""
+    """The YAML document as plain data, with the line of each key."""
 
-    def __init__(self, name: str, text: str) -> None:
+    def __init__(self, name: str, text: str, model: type[Section]) -> None:
         self.name = name
+        self._model = model
         self.problems: list[tuple[int, str]] = []
         self._lines: dict[Key, int] = {}
         self._nodes = 0
@@ -97,7 +99,7 @@ class _Source:
         self._lines.setdefault(key, node.start_mark.line + 1)
         self._nodes += 1
         if self._nodes > _MOST_NODES:
-            raise yaml.MarkedYAMLError(problem="far too long", problem_mark=node.start_mark)
+            raise yaml.MarkedYAMLError(problem="too many values", problem_mark=node.start_mark)
         if isinstance(node, yaml.SequenceNode):
             return [self._build(loader, item, (*key, n)) for n, item in enumerate(node.value)]
         if not isinstance(node, yaml.MappingNode):
@@ -111,9 +113,11 @@ class _Source:
                 self.problems.append(self.problem(child, f"given twice, again on line {_line(name_node)}"))
             self._lines[child] = _line(name_node)
             data[str(child[-1])] = self._build(loader, value_node, child)
-        # A section whose options are all commented out reads as null: it means the defaults.
+        # A section with all its options commented out reads as null and means the defaults.
         return {
-            name: value for name, value in data.items() if value is not None or not _is_section((*key, name))
+            name: value
+            for name, value in data.items()
+            if value is not None or not _is_section(self._model, (*key, name))
         }
 
     def _yaml_fault(self, error: Exception) -> str:
@@ -131,14 +135,14 @@ class _Source:
         return line, f"{self.name}:{line}: {dotted + ': ' if dotted else ''}{sentence}"
 
     def get(self, key: Key) -> Any:
-        """Return the raw value of ``key``, None where it is not given."""
+        """Return the raw value of ``key``, None if it is not given."""
         value: Any = self.data
         for part in key:
             value = value.get(part) if isinstance(value, dict) else None
         return value
 
     def anchor(self, key: Key, folder: Path) -> None:
-        """Make a relative path at ``key`` start at ``folder``."""
+        """Make a relative path at ``key`` absolute, starting at ``folder``."""
         value = self.get(key)
         if not (isinstance(value, str) and value):
             return
@@ -156,37 +160,36 @@ def _line(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
 
 
-def _missing_files(source: _Source) -> Iterator[tuple[int, str]]:
-    for key in (("classifier", "model"), *(key for key in _PATHS if key[0] == "mqtt")):
-        value = source.get(key)
-        if isinstance(value, str) and not Path(value).is_file():
-            yield source.problem(key, f"there is no file {value}")
+def _missing_files(source: _Source, marked: list[Option]) -> Iterator[tuple[int, str]]:
+    for option in marked:
+        value = source.get(option.key)
+        if Mark.FILE in option.marks and isinstance(value, str) and not Path(value).is_file():
+            yield source.problem(option.key, f"no such file: {value}")
     folder: Key = ("camera", "folder", "path")
     value = source.get(folder)
     if isinstance(value, str) and source.get(("camera", "kind")) == "folder" and not Path(value).is_dir():
-        yield source.problem(folder, f"there is no folder {value}")
+        yield source.problem(folder, f"no such folder: {value}")
 
 
-def _is_section(key: Key) -> bool:
+def _is_section(model: type[Section], key: Key) -> bool:
     try:
-        return bool(_options(key))
+        return bool(_names(model, key))
     except KeyError:
         return False
 
 
-def _options(key: Key) -> list[str]:
-    """Return the options of the section at ``key``; [] where it is an option, KeyError where neither."""
-    model: type[BaseModel] = Config
+def _names(model: type[Section], key: Key) -> list[str]:
+    """Return the names in the section at ``key``, [] for an option; raises KeyError for an unknown key."""
     for part in key:
-        annotation = model.model_fields[str(part)].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        section = section_in(model.model_fields[str(part)])
+        if section is None:
             return []
-        model = annotation
+        model = section
     return list(model.model_fields)
 
 
 def _causes(errors: list[ErrorDetails]) -> list[ErrorDetails]:
-    """Leave out a list's complaint that it is too short when that comes of a bad item in it."""
+    """Leave out the error that a list is too short if it follows from a bad item in the list."""
 
     def follows(error: ErrorDetails) -> bool:
         length = len(error["loc"])
@@ -195,10 +198,10 @@ def _causes(errors: list[ErrorDetails]) -> list[ErrorDetails]:
     return [error for error in errors if error["type"] != "too_short" or not follows(error)]
 
 
-def _sentence(error: ErrorDetails) -> str:
+def _sentence(error: ErrorDetails, model: type[Section], *, is_secret: bool) -> str:
     key = error["loc"]
     if error["type"] == "extra_forbidden":
-        known = _options(key[:-1])
+        known = _names(model, key[:-1])
         close = difflib.get_close_matches(str(key[-1]), known, n=1)
         return "unknown option; " + (
             f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
@@ -207,6 +210,6 @@ def _sentence(error: ErrorDetails) -> str:
         return "a polygon needs at least 3 points [x, y]"
     message = error["msg"].removeprefix("Value error, ").replace("Input should", "should")
     given = error["input"]
-    if key in _SECRET or isinstance(given, dict | list):
+    if is_secret or isinstance(given, dict | list):
         return message
     return f"{message}, not {json.dumps(given, default=str)}"

@@ -1,143 +1,132 @@
-"""The configuration: frozen sections, each option with its bounds and its default, which exist only here.
+"""The configuration: frozen sections, one field for each option, with everything known about it.
 
-``config/hivewatch.yaml`` says in words what each option is for; a test holds it to the defaults below.
+Type, bounds, default, description and marks (restart, secret, path) are defined here and nowhere else.
+``config/hivewatch.yaml`` is the manual; a test holds its defaults, its restart marks and its texts to this.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Polygon = Annotated[tuple[tuple[Share, Share], ...], Field(min_length=3)]
-Seconds = Annotated[float, Field(ge=0, le=86_400)]
-Megabytes = Annotated[float, Field(gt=0, le=1e8)]
-Days = Annotated[float, Field(gt=0, le=36_500)]
-TimeLimit = Annotated[float, Field(gt=0, le=86_400)]
-TopicPrefix = Annotated[str, Field(pattern=r"^[^#+/\x00-\x1f]+(/[^#+/\x00-\x1f]+)*$", max_length=200)]
+from hivewatch.config.base import (
+    PATH,
+    RESTART,
+    Days,
+    Megabytes,
+    OptionalFile,
+    Polygon,
+    Seconds,
+    Section,
+    Share,
+    TimeLimit,
+    TopicPrefix,
+)
+from hivewatch.config.camera import (
+    CameraChecksConfig,
+    CameraConfig,
+    FolderConfig,
+    Picamera2Config,
+    SimulatorConfig,
+    VideoConfig,
+)
+from hivewatch.config.mqtt import MqttConfig, TlsConfig
 
-
-class Section(BaseModel):
-    """Base of all sections: unknown keys are errors, values never change after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+__all__ = [
+    "CameraChecksConfig",
+    "CameraConfig",
+    "ClassifierConfig",
+    "ClockConfig",
+    "Config",
+    "DecisionConfig",
+    "FolderConfig",
+    "GateConfig",
+    "HealthConfig",
+    "HiveConfig",
+    "HomeAssistantConfig",
+    "LogConfig",
+    "MotionConfig",
+    "MqttConfig",
+    "OutboxConfig",
+    "Picamera2Config",
+    "Polygon",
+    "PressureConfig",
+    "Section",
+    "Share",
+    "SimulatorConfig",
+    "StoreConfig",
+    "TlsConfig",
+    "VideoConfig",
+]
 
 
 class HiveConfig(Section):
     """Which hive this is."""
 
-    id: str = Field(default="hive1", pattern=r"^[A-Za-z0-9_-]{1,64}$")
-    name: str = Field(default="Hive 1", min_length=1, max_length=100)
-
-
-class Picamera2Config(Section):
-    """The Raspberry Pi's own camera."""
-
-    index: int = Field(default=0, ge=0, le=7)
-    rotate_180: bool = False
-
-
-class VideoConfig(Section):
-    """A USB camera, a network stream or a file."""
-
-    source: str = Field(default="/dev/video0", min_length=1)
-    reconnect_first_s: TimeLimit = 1.0
-    reconnect_longest_s: TimeLimit = 60.0
-    give_up_after_s: TimeLimit = 600.0
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.reconnect_first_s > self.reconnect_longest_s:
-            raise ValueError("reconnect_first_s must not be longer than reconnect_longest_s")
-        return self
-
-
-class FolderConfig(Section):
-    """Pictures in a folder, in the order of their names."""
-
-    path: Path = Path()
-
-
-class SimulatorConfig(Section):
-    """A drawn hive entrance."""
-
-    seed: int = Field(default=1, ge=0, le=2**32 - 1)
-    bees: int = Field(default=12, ge=0, le=200)
-    hornet_every_s: TimeLimit = 20.0
-    hornet_stay_s: float = Field(default=10.0, gt=0, le=600)
-    duration_s: Seconds = 0.0
-
-
-class CameraChecksConfig(Section):
-    """When the camera's pictures are taken for what they cannot be: a true and useful view of the hive."""
-
-    enabled: bool = True
-    raise_after_s: TimeLimit = 30.0
-    moved_after_s: TimeLimit = 300.0
-    clear_after_s: Seconds = 10.0
-    dark_level: int = Field(default=32, ge=0, le=254)
-    white_level: int = Field(default=250, ge=1, le=255)
-    frozen_share: Share = 0.01
-    covered_share: Share = 0.6
-    moved_likeness: Share = 0.06
-    slow_share: Share = 0.5
-    reopenings: int = Field(default=3, ge=0, le=100)
-
-    @model_validator(mode="after")
-    def _levels_apart(self) -> Self:
-        if self.dark_level >= self.white_level:
-            raise ValueError("dark_level must be below white_level")
-        return self
-
-
-class CameraConfig(Section):
-    """Where the frames come from."""
-
-    kind: Literal["simulator", "picamera2", "video", "folder"] = "simulator"
-    width_px: int = Field(default=1280, ge=64, le=8192)
-    height_px: int = Field(default=720, ge=64, le=8192)
-    rate_hz: float = Field(default=5.0, gt=0, le=120)
-    timeout_s: TimeLimit = 10.0
-    checks: CameraChecksConfig = CameraChecksConfig()
-    picamera2: Picamera2Config = Picamera2Config()
-    video: VideoConfig = VideoConfig()
-    folder: FolderConfig = FolderConfig()
-    simulator: SimulatorConfig = SimulatorConfig()
-
-    @model_validator(mode="after")
-    def _folder_is_named(self) -> Self:
-        if self.kind == "folder" and self.folder.path == Path():
-            raise ValueError("kind is folder, so folder.path must name one")
-        return self
+    id: str = Field(
+        default="hive1",
+        pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        description="Short name of the hive in topics: letters, digits, _ and -.",
+    )
+    name: str = Field(
+        default="Hive 1", min_length=1, max_length=100, description="Name for people, part of every alert."
+    )
 
 
 class MotionConfig(Section):
     """Which frames are worth classifying."""
 
-    enabled: bool = True
-    narrow: bool = True
-    difference: int = Field(default=18, ge=1, le=255)
-    changed_share: float = Field(default=0.0005, gt=0, le=1)
-    hold_s: Seconds = 3.0
-    look_anyway_s: TimeLimit = 30.0
+    enabled: bool = Field(default=True, description="Classify only frames in which something moves.")
+    narrow: bool = Field(
+        default=True,
+        description="Classify only the part of the watched area that moves, with a margin around it.",
+    )
+    difference: int = Field(
+        default=18,
+        ge=1,
+        le=255,
+        description="A pixel has changed if it differs from the background by this much, grey levels.",
+    )
+    changed_share: float = Field(
+        default=0.0005,
+        gt=0,
+        le=1,
+        description="Share of the watched area that must have changed to count as motion.",
+    )
+    hold_s: Seconds = Field(
+        default=3.0, description="Keep classifying for this long after the last motion, seconds."
+    )
+    look_anyway_s: TimeLimit = Field(
+        default=30.0, description="Classify a frame at least this often without any motion, seconds."
+    )
 
 
 class GateConfig(Section):
     """Which part of the picture is watched, and when."""
 
-    watch: tuple[Polygon, ...] = ()
-    ignore: tuple[Polygon, ...] = ()
+    watch: tuple[Polygon, ...] = Field(
+        default=(), description="Polygons to watch, points [x, y] from 0 to 1; empty means the whole picture."
+    )
+    ignore: tuple[Polygon, ...] = Field(
+        default=(), description="Polygons to ignore: moving grass, a path, a neighbour's hive."
+    )
     motion: MotionConfig = MotionConfig()
 
 
 class ClassifierConfig(Section):
-    """The model that tells a hornet from everything else."""
+    """The model that recognises a hornet."""
 
-    model: Path | None = None
-    precision: Literal["float", "int8"] = "float"
-    threads: int = Field(default=0, ge=0, le=64)
+    model: OptionalFile = Field(
+        default=None, description="TorchScript model file; left out, the released model is used."
+    )
+    precision: Literal["float", "int8"] = Field(
+        default="float", description="Which released model to use: float or int8."
+    )
+    threads: int = Field(
+        default=0, ge=0, le=64, description="Processor threads for the network; 0 lets PyTorch choose."
+    )
 
     @model_validator(mode="after")
     def _one_choice(self) -> Self:
@@ -149,15 +138,32 @@ class ClassifierConfig(Section):
 class DecisionConfig(Section):
     """When predictions amount to a sighting."""
 
-    threshold: Share = 0.8
-    release: Share = 0.65
-    votes: int = Field(default=3, ge=1, le=20)
-    out_of: int = Field(default=5, ge=1, le=20)
-    window_s: TimeLimit = 10.0
-    quiet_s: TimeLimit = 15.0
-    cool_down_s: Seconds = 30.0
-    update_gain: Share = 0.05
-    update_every_s: Seconds = 5.0
+    threshold: Share = Field(
+        default=0.8, description="A frame votes for a hornet at or above this score, 0 to 1."
+    )
+    release: Share = Field(
+        default=0.65,
+        description="During a sighting a frame votes for a hornet at or above this score, 0 to threshold.",
+    )
+    votes: int = Field(
+        default=3, ge=1, le=20, description="A sighting starts with this many votes for a hornet."
+    )
+    out_of: int = Field(
+        default=5, ge=1, le=20, description="Votes are counted over this many classified frames."
+    )
+    window_s: TimeLimit = Field(default=10.0, description="Votes older than this do not count, seconds.")
+    quiet_s: TimeLimit = Field(
+        default=15.0, description="A sighting ends after this long without enough votes, seconds."
+    )
+    cool_down_s: Seconds = Field(
+        default=30.0, description="No sighting starts for this long after one has ended, seconds."
+    )
+    update_gain: Share = Field(
+        default=0.05, description="A better picture is sent once the score has risen by this much."
+    )
+    update_every_s: Seconds = Field(
+        default=5.0, description="Shortest time between two pictures of a sighting, seconds."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -169,73 +175,56 @@ class DecisionConfig(Section):
 
 
 class StoreConfig(Section):
-    """Where sightings are kept."""
+    """Where sightings are kept, and for how long."""
 
-    directory: Path = Path("/var/lib/hivewatch")
-    jpeg_quality: int = Field(default=90, ge=30, le=100)
-    retention_days: Days = 365.0
-    largest_mb: Megabytes = 2000.0
-    least_free_mb: Megabytes = 200.0
+    directory: Annotated[Path, PATH, RESTART] = Field(
+        default=Path("/var/lib/hivewatch"),
+        description="Directory of the pictures, the database of sightings and the unsent alerts.",
+    )
+    jpeg_quality: int = Field(
+        default=90, ge=30, le=100, description="JPEG quality of the pictures, 30 to 100."
+    )
+    retention_days: Annotated[Days, RESTART] = Field(
+        default=365.0, description="Sightings that have been sent are removed after this many days."
+    )
+    largest_mb: Annotated[Megabytes, RESTART] = Field(
+        default=2000.0,
+        description="Above this size of the store the oldest sent sightings are removed, megabytes.",
+    )
+    least_free_mb: Annotated[Megabytes, RESTART] = Field(
+        default=200.0,
+        description="Below this free space on the disk the oldest sent sightings are removed, megabytes.",
+    )
 
 
 class OutboxConfig(Section):
     """How much may wait for the broker."""
 
-    largest_mb: Megabytes = 200.0
-    longest_days: Days = 30.0
-
-
-class TlsConfig(Section):
-    """How the connection to the broker is encrypted. Nothing skips the checks of its certificate."""
-
-    enabled: bool = False
-    ca_file: Path | None = None
-    certificate_file: Path | None = None
-    key_file: Path | None = None
-    alpn: tuple[Annotated[str, Field(min_length=1, max_length=255)], ...] = ()
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if (self.certificate_file is None) != (self.key_file is None):
-            raise ValueError("certificate_file and key_file go together")
-        if not self.enabled and (self.ca_file or self.certificate_file or self.alpn):
-            raise ValueError("enabled is false, so nothing would be encrypted: set it to true")
-        return self
-
-
-class MqttConfig(Section):
-    """The broker that alerts go to."""
-
-    enabled: bool = True
-    host: str = Field(default="localhost", min_length=1)
-    port: int = Field(default=1883, ge=1, le=65_535)
-    version: Literal["3.1.1", 5] = "3.1.1"
-    base_topic: TopicPrefix = "hivewatch"
-    client_id: str = Field(default="", pattern=r"^[A-Za-z0-9_-]{0,64}$")
-    username: str = ""
-    password_file: Path | None = None
-    tls: TlsConfig = TlsConfig()
-    commands: bool = False
-    sighting_pictures: bool = False
-    keepalive_s: int = Field(default=60, ge=5, le=3600)
-    reconnect_longest_s: int = Field(default=120, ge=1, le=3600)
-    acknowledge_timeout_s: TimeLimit = 30.0
-
-    @model_validator(mode="after")
-    def _credentials_go_together(self) -> Self:
-        if self.password_file is not None and not self.username:
-            raise ValueError("password_file needs a username beside it")
-        return self
+    largest_mb: Megabytes = Field(default=200.0, description="Most that may wait for the broker, megabytes.")
+    longest_days: Days = Field(default=30.0, description="Longest that a message may wait, days.")
 
 
 class PressureConfig(Section):
     """When visits become something to act upon. All figures are those of the last hour."""
 
-    amber_sightings: int = Field(default=4, ge=1, le=10_000)
-    amber_minutes: float = Field(default=3.0, gt=0, le=60)
-    red_sightings: int = Field(default=12, ge=1, le=10_000)
-    red_minutes: float = Field(default=15.0, gt=0, le=60)
-    fall_share: float = Field(default=0.5, gt=0, le=1)
+    amber_sightings: int = Field(
+        default=4, ge=1, le=10_000, description="Amber at this many visits in the last hour."
+    )
+    amber_minutes: float = Field(
+        default=3.0, gt=0, le=60, description="Amber at this many minutes of presence in the last hour."
+    )
+    red_sightings: int = Field(
+        default=12, ge=1, le=10_000, description="Red at this many visits in the last hour."
+    )
+    red_minutes: float = Field(
+        default=15.0, gt=0, le=60, description="Red at this many minutes of presence in the last hour."
+    )
+    fall_share: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="A level falls once both figures are below this share of its thresholds.",
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -246,51 +235,73 @@ class PressureConfig(Section):
 
 
 class HomeAssistantConfig(Section):
-    """Whether the hive appears in Home Assistant by itself."""
+    """Whether the hive appears in Home Assistant automatically."""
 
-    enabled: bool = False
-    prefix: TopicPrefix = "homeassistant"
-    version_topic: str = Field(default="", pattern=r"^[^#+\x00-\x1f]*$", max_length=200)
+    enabled: bool = Field(
+        default=False, description="Announce the hive to Home Assistant as a device with its entities."
+    )
+    prefix: TopicPrefix = Field(default="homeassistant", description="Home Assistant's discovery prefix.")
+    version_topic: str = Field(
+        default="",
+        pattern=r"^[^#+\x00-\x1f]*$",
+        max_length=200,
+        description="Topic on which something of yours publishes the newest version of hivewatch.",
+    )
 
 
 class HealthConfig(Section):
-    """How often the daemon says how it is."""
+    """How often the daemon reports its health."""
 
-    interval_s: float = Field(default=60.0, ge=1, le=86_400)
-    summary_at: str = Field(default="21:00", pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")
+    interval_s: float = Field(
+        default=60.0, ge=1, le=86_400, description="Interval between two health documents, seconds."
+    )
+    summary_at: str = Field(
+        default="21:00",
+        pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$",
+        description='Local time of the daily summary: "HH:MM", in quotes.',
+    )
 
 
 class ClockConfig(Section):
-    """When the machine's clock is believed."""
+    """When the machine's clock is trusted."""
 
-    wait_s: float = Field(default=600.0, ge=0, le=31_536_000)
+    wait_s: float = Field(
+        default=600.0,
+        ge=0,
+        le=31_536_000,
+        description="Longest wait after boot for the clock to be synchronised, seconds.",
+    )
 
 
 class LogConfig(Section):
-    """How much is said in the log."""
+    """How much is logged."""
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="debug, info, warning or error."
+    )
 
 
 class Config(Section):
     """Everything a person can set."""
 
-    hive: HiveConfig = HiveConfig()
-    camera: CameraConfig = CameraConfig()
+    manual: ClassVar[str] = "config/hivewatch.yaml"
+
+    hive: Annotated[HiveConfig, RESTART] = HiveConfig()
+    camera: Annotated[CameraConfig, RESTART] = CameraConfig()
     gate: GateConfig = GateConfig()
-    classifier: ClassifierConfig = ClassifierConfig()
+    classifier: Annotated[ClassifierConfig, RESTART] = ClassifierConfig()
     decision: DecisionConfig = DecisionConfig()
     store: StoreConfig = StoreConfig()
-    outbox: OutboxConfig = OutboxConfig()
-    mqtt: MqttConfig = MqttConfig()
+    outbox: Annotated[OutboxConfig, RESTART] = OutboxConfig()
+    mqtt: Annotated[MqttConfig, RESTART] = MqttConfig()
     pressure: PressureConfig = PressureConfig()
     homeassistant: HomeAssistantConfig = HomeAssistantConfig()
     health: HealthConfig = HealthConfig()
-    clock: ClockConfig = ClockConfig()
+    clock: Annotated[ClockConfig, RESTART] = ClockConfig()
     log: LogConfig = LogConfig()
 
     @model_validator(mode="after")
-    def _homeassistant_can_be_reached(self) -> Self:
+    def _homeassistant_needs_mqtt(self) -> Self:
         if self.homeassistant.enabled and not self.mqtt.enabled:
             raise ValueError("homeassistant.enabled needs mqtt.enabled")
         return self

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
 import yaml
-from support.paths import PROJECT
 
 from hivewatch.config.reader import load, parse
 from hivewatch.config.sections import Config
 from hivewatch.errors import ConfigError
-
-MANUAL = PROJECT / "config" / "hivewatch.yaml"
 
 TEN_MISTAKES = """\
 camera:
@@ -36,30 +32,16 @@ unknown: 1
 
 def problems(text: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        parse(text, name="hive.yaml")
+        parse(text, Config, name="hive.yaml")
     return caught.value.problems
 
 
-def test_the_manual_states_exactly_the_defaults() -> None:
-    assert load(MANUAL) == Config()
-
-
-def test_the_manual_names_every_option() -> None:
-    # Options without a default value to show stand in it as comments.
-    text = MANUAL.read_text()
-    for section, model in Config().model_dump().items():
-        for option in [section, *model]:
-            assert re.search(rf"^\s*(# )?{option}:", text, re.MULTILINE), (
-                f"{section}.{option} is not in the manual"
-            )
-
-
 def test_an_empty_file_means_the_defaults() -> None:
-    assert parse("") == Config()
+    assert parse("", Config) == Config()
 
 
 def test_a_section_with_all_options_commented_out_means_the_defaults() -> None:
-    assert parse("hive:\ncamera:\n  folder:\n") == Config()
+    assert parse("hive:\ncamera:\n  folder:\n", Config) == Config()
 
 
 def test_every_one_of_ten_mistakes_is_told_with_its_line() -> None:
@@ -73,7 +55,7 @@ def test_every_one_of_ten_mistakes_is_told_with_its_line() -> None:
         (8, "decision.treshold", "did you mean threshold?"),
         (9, "decision.votes", "given twice, again on line 10"),
         (12, "mqtt.port", "65535"),
-        (13, "mqtt.password_file", "there is no file"),
+        (13, "mqtt.password_file", "no such file"),
         (15, "unknown", "known here: hive, camera"),
     ]
     assert len(found) == len(expected)
@@ -107,7 +89,7 @@ def test_what_is_not_a_yaml_mapping_is_one_clear_problem(text: str) -> None:
 def test_a_few_lines_that_stand_for_millions_are_refused_at_once() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
-    assert "far too long" in problems("\n".join(lines))[0]
+    assert "too many values" in problems("\n".join(lines))[0]
 
 
 @pytest.mark.parametrize("value", ["~nobody-here/x", "x" * 5000, '"a\\0b"', '"\\ud800"'])
@@ -130,7 +112,7 @@ def test_relative_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_told_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"is not there; begin with a copy of config/hivewatch\.yaml"):
+    with pytest.raises(ConfigError, match=r"no such file; start with a copy of config/hivewatch\.yaml"):
         load(tmp_path / "hive.yaml")
 
 
