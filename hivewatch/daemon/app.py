@@ -1,248 +1,160 @@
-"""The composition root: makes the daemon's objects of a configuration, starts, reloads and stops them."""
+"""The composition root: builds the daemon from a configuration, runs it, and stops it."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 from hivewatch.camera.supervisor import Supervisor
 from hivewatch.config.reader import load
 from hivewatch.config.sections import Config
+from hivewatch.daemon.camera_status import CameraStatusService
 from hivewatch.daemon.commands import Inbox
-from hivewatch.daemon.control import Control
-from hivewatch.daemon.discovery import Announcer
-from hivewatch.daemon.health import ProofOfLife
-from hivewatch.daemon.loop import Step, Watch
-from hivewatch.daemon.maintenance import Upkeep
-from hivewatch.daemon.pressure import Predation
-from hivewatch.daemon.recorder import Recorder, daemon_publisher, open_recorder
-from hivewatch.domain.frames import Frame
+from hivewatch.daemon.configuration import Configuration
+from hivewatch.daemon.control import ControlService
+from hivewatch.daemon.discovery import DiscoveryService
+from hivewatch.daemon.frame_counts import FrameCounts
+from hivewatch.daemon.health import HealthService
+from hivewatch.daemon.loop import Loop, Step
+from hivewatch.daemon.maintenance import MaintenanceService
+from hivewatch.daemon.pressure import PressureService
+from hivewatch.daemon.recorder import daemon_publisher, open_recorder
+from hivewatch.daemon.service import Service
+from hivewatch.daemon.status import StatusService
+from hivewatch.daemon.summary import SummaryService
+from hivewatch.daemon.time_correction import TimeCorrectionService
 from hivewatch.domain.sightings import Sighting
-from hivewatch.domain.status import CameraState, CameraStatus
+from hivewatch.domain.status import CameraStatus
 from hivewatch.domain.wire import Alert
-from hivewatch.errors import ConfigError
-from hivewatch.messages.alert import redated
-from hivewatch.messages.camera_status import camera_message
 from hivewatch.system import systemd
 from hivewatch.system.clock import Clock
-from hivewatch.system.signals import Wishes
+from hivewatch.system.signals import Signals
 from hivewatch.system.stopwatch import Stopwatch
 from hivewatch.vision.classifier import Classifier, load_classifier
-from hivewatch.vision.decision import Decider
-from hivewatch.vision.motion import MotionGate
-from hivewatch.vision.region import Region
 
 log = logging.getLogger(__name__)
 
-# These are taken over without losing a frame; of the others a reload says that they wait for the next start.
-_RELOADABLE = {"gate", "decision", "store.jpeg_quality", "pressure", "homeassistant", "health", "log"}
-
-
-def make_watch(config: Config, classifier: Classifier, recorder: Recorder, *, live: bool = False) -> Watch:
-    """Return the loop for one source of frames; those of a ``live`` one are dated by this machine's clock."""
-    return Watch(
-        Region(config.gate),
-        MotionGate(config.gate.motion),
-        classifier,
-        Decider(config.decision, live=live),
-        recorder,
-        recorder.stopwatch,
-    )
-
 
 def make_classifier(config: Config, stopwatch: Stopwatch) -> Classifier:
-    """Load the configured model and run it until it is warm."""
+    """Load the configured model and warm it up; raises ModelError."""
     chosen = config.classifier
     classifier = load_classifier(chosen.model, chosen.threads, stopwatch, chosen.precision)
     classifier.warm_up(config.camera.width_px, config.camera.height_px)
     return classifier
 
 
-def run(path: Path, wishes: Wishes) -> None:
-    """Run the daemon with the configuration at ``path`` until ``wishes`` say stop.
+def set_log_level(config: Config) -> None:
+    """Log at ``log.level`` and above."""
+    logging.getLogger("hivewatch").setLevel(config.log.level.upper())
 
-    At a hang-up it reads the file again. Raises a HivewatchError for whatever makes watching impossible.
+
+def run(path: Path, signals: Signals) -> None:
+    """Run the daemon with the configuration at ``path`` until a signal stops it or its source ends.
+
+    Raises a HivewatchError for whatever makes watching impossible.
     """
-    with contextlib.ExitStack() as started:
-        daemon = _Daemon.start(path, started)
-        systemd.ready(daemon.proof.status)
+    with contextlib.ExitStack() as opened:
+        daemon = Daemon(path, opened)
+        systemd.ready(daemon.status.line)
         try:
-            daemon.watch_until(wishes)
+            daemon.run(signals)
         finally:
             systemd.stopping()
 
 
-@dataclass(slots=True)
-class _Daemon:
-    path: Path
-    config: Config
-    supervisor: Supervisor
-    recorder: Recorder
-    watch: Watch
-    clock: Clock
-    proof: ProofOfLife
-    predation: Predation
-    control: Control
-    announcer: Announcer
-    upkeep: Upkeep
-    camera_since_s: float = 0.0
+class Daemon:
+    """The loop, and the services that run on it."""
 
-    @classmethod
-    def start(cls, path: Path, started: contextlib.ExitStack) -> _Daemon:
-        """Make everything; what must be stopped again is put on ``started``."""
+    def __init__(self, path: Path, opened: contextlib.ExitStack) -> None:
+        """Build everything; ``opened`` receives what must be closed. Raises a HivewatchError."""
         config = load(path)
         set_log_level(config)
         stopwatch = Stopwatch()
         classifier = make_classifier(config, stopwatch)
-        clock = Clock(config.clock)
+        self._clock = clock = Clock(config.clock)
         inbox = Inbox() if config.mqtt.enabled and config.mqtt.commands else None
-        publisher = partial(daemon_publisher, clock=clock, inbox=inbox) if config.mqtt.enabled else None
-        recorder = open_recorder(config, classifier, stopwatch, started, publisher)
-        clock.begin(recorder.store.newest())
-        supervisor = Supervisor(config.camera)
-        camera, live = supervisor.camera, supervisor.camera.is_live
-        watch = make_watch(config, classifier, recorder, live=live)
-        proof = ProofOfLife(
-            config, recorder.model, camera, recorder.store, recorder.publisher, stopwatch, clock
+        self._supervisor = supervisor = Supervisor(config.camera)
+        live = supervisor.camera.is_live
+        recorder = open_recorder(
+            *(config, classifier, stopwatch, opened),
+            partial(daemon_publisher, clock=clock, inbox=inbox) if config.mqtt.enabled else None,
+            clock=clock if live else None,
+            on_recorded=self._on_sighting,
         )
-        proof.camera_status = lambda: supervisor.checks.status.state
-        proof.is_paused = lambda: watch.paused
-        predation = Predation(config, recorder.store, recorder.publisher, clock)
-        control = Control(config, watch, recorder, clock, inbox)
-        announcer = Announcer(config, recorder.store, recorder.publisher)
-        recorder.clock = clock if live else None
+        self._recorder = recorder
+        self._publisher = recorder.publisher
+        clock.start(recorder.store.latest_seen_at())
+        self._configuration = configuration = Configuration(path, config, recorder.store, self._configure)
+        config = configuration.current
+        self._loop = loop = Loop(config, classifier, recorder.record, stopwatch, live=live)
+        counts = FrameCounts(clock.monotonic_s)
+        self.status = StatusService(supervisor, loop, recorder, clock, counts)
+        self._services: tuple[Service, ...] = (
+            TimeCorrectionService(recorder, clock),
+            counts,
+            CameraStatusService(config, supervisor, loop, recorder, clock),
+            ControlService(configuration, loop, recorder, clock, inbox, live=live),
+            HealthService(configuration, supervisor, loop, recorder, clock, counts),
+            SummaryService(config, loop, recorder, clock, counts),
+            PressureService(config, recorder, clock),
+            DiscoveryService(config, recorder),
+            MaintenanceService(config, recorder, clock),
+            self.status,
+        )
+        for service in self._services:
+            opened.callback(service.close)
         log.info(
             "watching %s with model %s %s",
-            *(camera.name, classifier.model.name, classifier.model.version),
-            extra={"CAMERA": camera.name, "CODE": "watching"},
+            *(supervisor.camera.name, classifier.model.name, classifier.model.version),
+            extra={"CAMERA": supervisor.camera.name, "CODE": "watching"},
         )
-        upkeep = Upkeep(config, recorder.store, clock.now_for_ages, clock.monotonic_s)
-        daemon = cls(
-            *(path, config, supervisor, recorder, watch, clock, proof, predation, control),
-            *(announcer, upkeep),
-        )
-        recorder.told = daemon.tell_sighting
-        supervisor.tell, supervisor.in_outage = daemon.tell_camera, daemon.wait_for_camera
-        if clock.trusted:
-            daemon.redate()
-        return daemon
 
-    def watch_until(self, wishes: Wishes) -> None:
-        """Work until told to stop or a film or folder ends; raises CameraError when the camera fails."""
-        for step in self.watch.steps(self.supervisor.frames(wishes.stop)):
-            self._finished(step)
-            if wishes.hang_up.is_set():
-                wishes.hang_up.clear()
+    def run(self, signals: Signals) -> None:
+        """Work until a signal stops it or a video or folder ends; raises CameraError if the camera fails."""
+        frames = self._supervisor.frames(signals.stop, on_status=self._on_camera, on_outage=self._tick)
+        for step in self._loop.run(frames):
+            self._on_frame(step)
+            self._tick()
+            if signals.reload.is_set():
+                signals.reload.clear()
                 self._reload()
-        if not wishes.stop.is_set():
-            log.info("%s is at its end", self.supervisor.camera.name)
+        if not signals.stop.is_set():
+            log.info("%s has ended", self._supervisor.camera.name)
 
-    def tell_sighting(self, sighting: Sighting, alert: Alert) -> None:
-        """Let everybody know what was recorded."""
-        self.proof.sighted(sighting, alert)
-        self.predation.sighted(sighting)
+    def _tick(self) -> None:
+        """Let every service do what is due, then feed the watchdog: a stage that hangs misses the beat."""
+        self._publisher.check()
+        if self._clock.tick():
+            for service in self._services:
+                service.on_clock_trusted()
+        now_s = self._clock.monotonic_s()
+        for service in self._services:
+            service.tick(now_s)
+        if not self._publisher.is_stuck:
+            systemd.feed_watchdog(self.status.line)
 
-    def tell_camera(self, status: CameraStatus) -> None:
-        """Publish the status. What goes on before an offline camera nobody knows, so a visit ends."""
-        if status.state is CameraState.OFFLINE:
-            self.watch.finish()
-        self.camera_since_s = self.clock.monotonic_s()
-        self._publish_camera()
+    def _on_frame(self, step: Step) -> None:
+        for service in self._services:
+            service.on_frame(step)
 
-    def _publish_camera(self) -> None:
-        if self.recorder.publisher is None:
-            return
-        age = timedelta(seconds=self.clock.monotonic_s() - self.camera_since_s)
-        since = self.clock.now() - age if self.clock.trusted else None
-        checks, mqtt = self.supervisor.checks, self.config.mqtt
-        message = camera_message(checks.status, checks.raised, since, self.config.hive, mqtt.base_topic)
-        self.recorder.publisher.state(message)
+    def _on_sighting(self, sighting: Sighting, alert: Alert) -> None:
+        for service in self._services:
+            service.on_sighting(sighting, alert)
 
-    def wait_for_camera(self) -> None:
-        """Do what else finished frames cause to be done."""
-        self.proof.look()
-        self._keep_going(None)
+    def _on_camera(self, status: CameraStatus) -> None:
+        for service in self._services:
+            service.on_camera(status)
 
-    def _finished(self, step: Step) -> None:
-        self.proof.finished(step)
-        self._keep_going(step.frame)
-
-    def _keep_going(self, frame: Frame | None) -> None:
-        if self.recorder.publisher is not None:
-            self.recorder.publisher.check()
-        if self.clock.look():
-            self.redate()
-            self._publish_camera()
-            self.control.tell()
-        self.control.look(frame)
-        self.predation.look()
-        if self.upkeep() and self.recorder.publisher is not None:
-            self.recorder.publisher.wake()
-        if self.recorder.publisher is None or not self.recorder.publisher.hangs:
-            systemd.alive(self.proof.status)
-
-    def redate(self) -> None:
-        """Put right the times of what was recorded before the clock could be trusted, and let it be sent."""
-        count = self.recorder.store.redate(partial(redated, date=self.clock.date))
-        if count:
-            log.info("dated %d sightings anew that were seen before the clock was set", count)
-        self.clock.release()
-        if self.recorder.publisher is not None:
-            self.recorder.publisher.wake()
+    def _configure(self, config: Config) -> None:
+        set_log_level(config)
+        self._loop.configure(config)
+        self._recorder.configure(config)
+        for service in self._services:
+            service.configure(config)
 
     def _reload(self) -> None:
         systemd.reloading()
-        try:
-            config = load(self.path)
-        except ConfigError as error:
-            for problem in error.problems:
-                words = "not reloaded, the old configuration stays in force: %s"
-                log.error(words, problem, extra={"CODE": "reload_refused"})  # noqa: TRY400
-        else:
-            self._take_over(config)
-        systemd.ready(self.proof.status)
-
-    def _take_over(self, config: Config) -> None:
-        changed = set(_changes(self.config.model_dump(), config.model_dump()))
-        waiting = sorted(name for name in changed if not _reloads(name))
-        self.watch.region = Region(config.gate)
-        self.watch.gate.configure(config.gate.motion)
-        store = self.config.store.model_copy(update={"jpeg_quality": config.store.jpeg_quality})
-        parts = ("gate", "decision", "pressure", "homeassistant", "health", "log")
-        update = {part: getattr(config, part) for part in parts} | {"store": store}
-        self.config = self.config.model_copy(update=update)
-        self.recorder.config = self.proof.config = self.predation.config = self.config
-        self.control.configure(self.config)
-        self.announcer.configure(self.config)
-        set_log_level(config)
-        log.info(
-            "reloaded %s; changed: %s",
-            *(self.path, ", ".join(sorted(changed - set(waiting))) or "nothing"),
-            extra={"CODE": "reloaded"},
-        )
-        if waiting:
-            log.warning("takes effect at the next start only: %s", ", ".join(waiting))
-
-
-def set_log_level(config: Config) -> None:
-    """Let through what ``log.level`` asks for."""
-    logging.getLogger("hivewatch").setLevel(config.log.level.upper())
-
-
-def _reloads(name: str) -> bool:
-    return any(name == known or name.startswith(f"{known}.") for known in _RELOADABLE)
-
-
-def _changes(old: dict[str, object], new: dict[str, object], prefix: str = "") -> Iterator[str]:
-    """Yield the dotted names of the options whose values differ."""
-    for name, value in old.items():
-        other = new[name]
-        if isinstance(value, dict) and isinstance(other, dict):
-            yield from _changes(value, other, f"{prefix}{name}.")
-        elif value != other:
-            yield prefix + name
+        self._configuration.reload()
+        systemd.ready(self.status.line)

@@ -1,127 +1,133 @@
-"""Carries out commands, on the data path, and tells what is set."""
+"""Carries out commands on the data path, and publishes the settings they change."""
 
 from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from hivewatch.config.sections import Config, DecisionConfig
+from hivewatch.config.sections import Config
 from hivewatch.daemon.commands import (
-    Allowance,
     Command,
     Inbox,
     Pause,
+    RateLimit,
     Resume,
     SetThreshold,
     TakeSnapshot,
     name_of,
-    read,
+    parse,
 )
-from hivewatch.daemon.loop import Watch
+from hivewatch.daemon.configuration import Configuration
+from hivewatch.daemon.loop import Loop, Step
 from hivewatch.daemon.recorder import Recorder
+from hivewatch.daemon.service import Service
 from hivewatch.domain.frames import Frame
-from hivewatch.domain.status import Answer, Settings
+from hivewatch.domain.status import Answer, CameraState, CameraStatus, Settings
 from hivewatch.domain.wire import Message
 from hivewatch.errors import CommandError, StoreError
-from hivewatch.messages.alert import encode_jpeg
-from hivewatch.messages.documents import topic
-from hivewatch.messages.states import answer_message, settings_messages, view_message
-from hivewatch.messages.test_alert import alert_for_test
-from hivewatch.store.notes import Note
+from hivewatch.messages.contract import ANSWER
+from hivewatch.messages.jpeg import encode_jpeg
+from hivewatch.messages.states import answer_message, camera_snapshot_message, settings_messages
+from hivewatch.messages.test_alert import test_alert_messages
+from hivewatch.messages.topics import HiveTopics
 from hivewatch.system.clock import Clock
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Control:
-    """What a command can change, and where it came from. Without an ``inbox`` nothing is heard.
+class ControlService(Service):
+    """Carries out the commands in the ``inbox``; without an inbox it only publishes the settings.
 
-    A pause does not outlast a restart: a watch that was forgotten would look like one without hornets. The
-    threshold does, and with commands switched off that of the configuration is in force again.
+    A pause does not survive a restart: a forgotten one would look like a watch without hornets.
     """
 
-    config: Config
-    watch: Watch
-    recorder: Recorder
-    clock: Clock
-    inbox: Inbox | None
-    _note: Note = field(init=False)
-    _kept: float | None = field(init=False, default=None)
-    _allowance: Allowance = field(init=False)
-    _resume_at_s: float = math.inf
-    _dropped: int = 0
-
-    def __post_init__(self) -> None:
-        """Read what was set before; raises StoreError like the store."""
-        self._note = Note(self.recorder.store.directory, "threshold")
-        self._allowance = Allowance(self.clock.monotonic_s)
-        kept = _number(self._note.read())
-        if self.inbox is not None:
-            self._kept = kept
-        elif kept is not None:
-            log.warning("the threshold %g set by a command is not in force: mqtt.commands is off", kept)
-        self.configure(self.config)
-
-    def configure(self, config: Config) -> None:
-        """Take over another configuration; a threshold set by a command stays in force."""
-        self.config = config
-        self.watch.decider.configure(_with_threshold(config.decision, self._threshold))
-        self.tell()
+    def __init__(
+        self,
+        configuration: Configuration,
+        loop: Loop,
+        recorder: Recorder,
+        clock: Clock,
+        inbox: Inbox | None,
+        *,
+        live: bool,
+    ) -> None:
+        """Publish the settings. ``live``: this machine's clock dates the frames."""
+        self._configuration = configuration
+        self._topics = HiveTopics.of(configuration.current)
+        self._loop = loop
+        self._recorder = recorder
+        self._publisher = recorder.publisher
+        self._clock = clock
+        self._live = live
+        self._inbox = inbox
+        self._rate_limit = RateLimit(clock.monotonic_s)
+        self._frame: Frame | None = None
+        self._resume_at_s = math.inf
+        self._dropped = 0
+        self._publish_settings()
 
     @property
     def settings(self) -> Settings:
-        """What is set now."""
+        """The settings in force."""
         return Settings(
-            paused=self.watch.paused,
+            paused=self._loop.paused,
             paused_until=self._paused_until(),
-            threshold=self._threshold,
-            threshold_yaml=self.config.decision.threshold,
-            commands_enabled=self.inbox is not None,
+            threshold=self._configuration.current.decision.threshold,
+            threshold_yaml=self._configuration.file.decision.threshold,
+            commands_enabled=self._inbox is not None,
         )
 
-    def tell(self) -> None:
-        """Publish what is set."""
-        if self.recorder.publisher is not None:
-            for message in settings_messages(self.settings, self.config.hive, self.config.mqtt.base_topic):
-                self.recorder.publisher.state(message)
+    def configure(self, _config: Config) -> None:
+        """Publish the new settings."""
+        self._publish_settings()
 
-    def look(self, frame: Frame | None) -> None:
-        """Do what has come since the last time; ``frame`` is the latest, None while none comes."""
-        if self.watch.paused and self.clock.monotonic_s() >= self._resume_at_s:
+    def on_clock_trusted(self) -> None:
+        """Publish until when the loop is paused: only now is the time known."""
+        self._publish_settings()
+
+    def on_frame(self, step: Step) -> None:
+        """Keep the frame for commands that need a picture."""
+        self._frame = step.frame
+
+    def on_camera(self, status: CameraStatus) -> None:
+        """Forget the last frame of a camera that is offline: it does not show the hive as it is."""
+        if status.state is CameraState.OFFLINE:
+            self._frame = None
+
+    def tick(self, now_s: float) -> None:
+        """Carry out what has arrived; raises StoreError like the store."""
+        if self._loop.paused and now_s >= self._resume_at_s:
             log.info("the pause is over")
             self._resume()
-        if self.inbox is None:
+        if self._inbox is None:
             return
-        while (message := self.inbox.take()) is not None:
-            self._hear(message, frame)
-        if self.inbox.dropped > self._dropped:
-            count, self._dropped = self.inbox.dropped - self._dropped, self.inbox.dropped
-            self._answer(Answer("", None, False, f"{count} commands came too fast and were not looked at"))
+        while (message := self._inbox.take()) is not None:
+            self._handle(message)
+        if self._inbox.dropped > self._dropped:
+            count, self._dropped = self._inbox.dropped - self._dropped, self._inbox.dropped
+            self._answer(Answer("", None, False, f"{count} commands came too fast and were ignored"))
 
-    def _hear(self, message: Message, frame: Frame | None) -> None:
-        config = self.config
-        leaf = message.topic.removeprefix(topic(config.mqtt.base_topic, config.hive.id, ""))
-        if leaf == "command/answer":  # our own
+    def _handle(self, message: Message) -> None:
+        leaf = self._topics.leaf(message.topic) or message.topic
+        if leaf == ANSWER.leaf:  # our own
             return
         if message.retained:
-            log.warning("a retained message on %s is no command: clear it on the broker", message.topic)
+            log.warning("ignored a retained message on %s: clear it on the broker", message.topic)
             return
-        if not self._allowance.use():
+        if not self._rate_limit.allows_one():
             self._answer(Answer(name_of(leaf), None, False, "too many commands: at most one a second"))
             return
         try:
-            command = read(leaf, message.payload)
-            sentence = self._carry_out(command, frame)
+            command = parse(leaf, message.payload)
+            result = self._carry_out(command)
         except CommandError as error:
             self._answer(Answer(name_of(leaf), error.id, False, f"{error}"))
         else:
-            self._answer(Answer(name_of(leaf), command.id, True, sentence))
+            self._answer(Answer(name_of(leaf), command.id, True, result))
 
-    def _carry_out(self, command: Command, frame: Frame | None) -> str:
-        """Return what was done; raises CommandError where that could not be."""
+    def _carry_out(self, command: Command) -> str:
+        """Return what was done; raises CommandError if it could not be done."""
         try:
             match command:
                 case Pause():
@@ -132,82 +138,63 @@ class Control:
                 case SetThreshold():
                     return self._set_threshold(command.value)
                 case TakeSnapshot():
-                    return self._send_view(_needed(frame))
+                    return self._send_snapshot()
                 case _:
-                    return self._send_test(_needed(frame))
+                    return self._send_test_alert()
         except CommandError as error:
             raise CommandError(f"{error}", command.id) from error
         except StoreError as error:
             raise CommandError(f"cannot be done: {error}", command.id) from error
 
     def _pause(self, duration_s: float | None) -> str:
-        self._resume_at_s = math.inf if duration_s is None else self.clock.monotonic_s() + duration_s
-        self.watch.pause()
-        self.tell()
+        self._resume_at_s = math.inf if duration_s is None else self._clock.monotonic_s() + duration_s
+        self._loop.pause()
+        self._publish_settings()
         return "paused until resumed" if duration_s is None else f"paused for {duration_s:g} s"
 
     def _resume(self) -> None:
         self._resume_at_s = math.inf
-        self.watch.paused = False
-        self.tell()
+        self._loop.resume()
+        self._publish_settings()
 
     def _set_threshold(self, value: float | None) -> str:
-        if value is None:
-            self._note.remove()
-        else:
-            self._note.write(f"{value!r}")
-        self._kept = value
-        self.configure(self.config)
-        return f"the threshold is {self._threshold:g}" + (", as configured" if value is None else "")
+        self._configuration.set_threshold(value)
+        threshold = self._configuration.current.decision.threshold
+        return f"the threshold is {threshold:g}" + (", as configured" if value is None else "")
 
-    def _send_view(self, frame: Frame) -> str:
-        config = self.config
-        jpeg = encode_jpeg(frame.pixels, config.store.jpeg_quality)
-        message = view_message(jpeg, config.hive, config.mqtt.base_topic)
-        self._remark(message)
+    def _send_snapshot(self) -> str:
+        jpeg = encode_jpeg(self._latest_frame().pixels, self._configuration.current.store.jpeg_quality)
+        message = camera_snapshot_message(jpeg, self._topics)
+        self._publisher.publish_once(message)
         return f"the picture is on {message.topic}"
 
-    def _send_test(self, frame: Frame) -> str:
-        stamp = None if self.recorder.clock is None else self.recorder.clock.stamp()
-        for message in alert_for_test(frame, self.config, self.recorder.model, stamp):
-            self._remark(message)
+    def _send_test_alert(self) -> str:
+        config = self._configuration.current
+        messages = test_alert_messages(
+            *(self._latest_frame(), self._topics, self._recorder.model),
+            self._clock.stamp() if self._live else None,
+            jpeg_quality=config.store.jpeg_quality,
+            own_topic=config.mqtt.sighting_pictures,
+        )
+        for message in messages:
+            self._publisher.publish_once(message)
         return "a test alert was sent"
+
+    def _latest_frame(self) -> Frame:
+        if self._frame is None:
+            raise CommandError("the camera delivers no picture at the moment")
+        return self._frame
 
     def _answer(self, answer: Answer) -> None:
         level = logging.INFO if answer.accepted else logging.WARNING
         log.log(level, "command %s: %s", ascii(answer.command), answer.message)
-        self._remark(answer_message(answer, self.clock.now(), self.config.hive, self.config.mqtt.base_topic))
+        self._publisher.publish_once(answer_message(answer, self._clock.now(), self._topics))
 
-    def _remark(self, message: Message) -> None:
-        if self.recorder.publisher is not None:
-            self.recorder.publisher.remark(message)
-
-    @property
-    def _threshold(self) -> float:
-        return self.config.decision.threshold if self._kept is None else self._kept
+    def _publish_settings(self) -> None:
+        for message in settings_messages(self.settings, self._topics):
+            self._publisher.publish_state(message)
 
     def _paused_until(self) -> datetime | None:
-        if not self.watch.paused or self._resume_at_s == math.inf or not self.clock.trusted:
+        if not self._loop.paused or self._resume_at_s == math.inf or not self._clock.trusted:
             return None
-        return self.clock.now() + timedelta(seconds=self._resume_at_s - self.clock.monotonic_s())
-
-
-def _with_threshold(decision: DecisionConfig, threshold: float) -> DecisionConfig:
-    """Return ``decision`` with another threshold; what keeps a sighting open is never above what opens it."""
-    release = min(decision.release, threshold)
-    return decision.model_copy(update={"threshold": threshold, "release": release})
-
-
-def _needed(frame: Frame | None) -> Frame:
-    if frame is None:
-        raise CommandError("the camera gives no picture just now")
-    return frame
-
-
-def _number(text: str) -> float | None:
-    """Return the threshold in ``text``, None where there is none that could be in force."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if 0 <= value <= 1 else None
+        return self._clock.now() + timedelta(seconds=self._resume_at_s - self._clock.monotonic_s())

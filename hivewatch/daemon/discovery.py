@@ -1,57 +1,53 @@
-"""Tells Home Assistant of the hive, tells it again when it starts, and takes back what is no longer true."""
+"""Announces the hive to Home Assistant, again whenever Home Assistant starts, and removes old announcements.
+
+A retained discovery document outlives the daemon that sent it. A person who disables discovery, or renames
+its prefix or the hive, does so in a file that the daemon reads at its next start: by then it must know which
+topics to clear. So the store remembers every topic ever used.
+"""
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass, field
-
 from hivewatch.config.sections import Config
+from hivewatch.daemon.recorder import Recorder
+from hivewatch.daemon.service import Service
 from hivewatch.domain.wire import Message
-from hivewatch.errors import DiskFullError
 from hivewatch.messages.homeassistant import BORN, birth_topic, discovery_topic, messages
-from hivewatch.mqtt.publisher import Publisher
-from hivewatch.store import Store
-from hivewatch.store.announced import Announced
+from hivewatch.store.disk import tolerate_full_disk
 from hivewatch.system.sensors import cpu_temperature_c
 
-log = logging.getLogger(__name__)
+_KEY = "announced-topics"
 
 
-@dataclass(slots=True)
-class Announcer:
-    """Keeps what Home Assistant knows of the hive in step with the configuration."""
+class DiscoveryService(Service):
+    """Keeps Home Assistant's picture of the hive in step with the configuration."""
 
-    config: Config
-    store: Store
-    publisher: Publisher | None
-    _announced: Announced = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Tell what there is to tell; raises StoreError like the store."""
-        self._announced = Announced(self.store.directory)
-        self.configure(self.config)
+    def __init__(self, config: Config, recorder: Recorder) -> None:
+        """Announce the hive; raises StoreError like the store."""
+        self._store = recorder.store
+        self._publisher = recorder.publisher
+        self._announced = frozenset((self._store.recall(_KEY) or "").splitlines())
+        self.configure(config)
 
     def configure(self, config: Config) -> None:
-        """Take over another configuration."""
-        self.config = config
-        if self.publisher is None:
-            return
+        """Announce the hive as ``config`` says, or remove it; raises StoreError like the store."""
+        self._config = config
         if config.homeassistant.enabled:
-            self._note(discovery_topic(config))
-            self.publisher.listen(birth_topic(config), self.hear)
+            self._remember(discovery_topic(config))
+            self._publisher.subscribe(birth_topic(config), self._on_birth)
         has_temperature = cpu_temperature_c() is not None
-        for message in messages(config, self._announced.topics, has_temperature=has_temperature):
-            self.publisher.state(message)
+        for message in messages(config, self._announced, has_temperature=has_temperature):
+            self._publisher.publish_state(message)
 
-    def hear(self, message: Message) -> None:
-        """Tell everything again when Home Assistant says that it is there; in the publisher's thread."""
-        is_asked = self.config.homeassistant.enabled and message.topic == birth_topic(self.config)
-        if self.publisher is not None and is_asked and message.payload == BORN:
-            self.publisher.repeat_states()
+    def _on_birth(self, message: Message) -> None:
+        """Publish every state again when Home Assistant starts; runs in the publisher's thread."""
+        is_current = self._config.homeassistant.enabled and message.topic == birth_topic(self._config)
+        if is_current and message.payload == BORN:
+            self._publisher.repeat_states()
 
-    def _note(self, topic: str) -> None:
-        try:
-            self._announced.note(topic)
-        except DiskFullError as error:
-            # No reason to stop watching: when something is to be recorded it shows what can still be kept.
-            log.error("switched off later, %s will stay on the broker: %s", topic, error)  # noqa: TRY400
+    def _remember(self, topic: str) -> None:
+        if topic in self._announced:
+            return
+        announced = self._announced | {topic}
+        with tolerate_full_disk(f"{topic} will stay on the broker when discovery is disabled"):
+            self._store.remember(_KEY, "\n".join(sorted(announced)))
+            self._announced = announced

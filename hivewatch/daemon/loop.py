@@ -1,10 +1,11 @@
-"""The loop: a frame comes in, is gated, classified, judged, and what it amounts to is recorded."""
+"""The loop: a frame arrives, passes the gate, is classified and counted, and sightings are recorded."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from hivewatch.config.sections import Config
 from hivewatch.domain.frames import Frame, Prediction
 from hivewatch.domain.sightings import Sighting
 from hivewatch.errors import CameraError
@@ -17,62 +18,81 @@ from hivewatch.vision.region import Region
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """One finished frame; ``prediction`` is None where the gate held it back."""
+    """One processed frame; ``prediction`` is None if the gate held the frame back or the loop is paused."""
 
     frame: Frame
     prediction: Prediction | None
 
 
-@dataclass(slots=True)
-class Watch:
-    """The stages, in the order of the data. Each may be exchanged between two steps."""
+class Loop:
+    """The stages, in the order of the data flow."""
 
-    region: Region
-    gate: MotionGate
-    classifier: Classifier
-    decider: Decider
-    record: Callable[[Sighting], None]
-    stopwatch: Stopwatch
-    paused: bool = False
+    def __init__(
+        self,
+        config: Config,
+        classifier: Classifier,
+        record: Callable[[Sighting], None],
+        stopwatch: Stopwatch,
+        *,
+        live: bool = False,
+    ) -> None:
+        """``record`` is called for every sighting event. ``live``: this machine's clock dates the frames."""
+        self.classifier = classifier
+        self.paused = False
+        self._region = Region(config.gate)
+        self._gate = MotionGate(config.gate.motion)
+        self._decider = Decider(config.decision, live=live)
+        self._record = record
+        self._stopwatch = stopwatch
 
-    def steps(self, frames: Iterable[Frame]) -> Iterator[Step]:
-        """Work through ``frames``; an open sighting is ended when they end or the camera fails.
+    def configure(self, config: Config) -> None:
+        """Use other regions and thresholds; the learnt background, the votes and an open sighting stay."""
+        self._region = Region(config.gate)
+        self._gate.configure(config.gate.motion)
+        self._decider.configure(config.decision)
 
-        A frame that is not usable is no vote, and the background does not learn from it. While ``paused`` no
-        frame is classified, but the background learns.
+    def run(self, frames: Iterable[Frame]) -> Iterator[Step]:
+        """Process ``frames`` and yield each one; end an open sighting when they end or the camera fails.
+
+        An unusable frame has no vote, and the background does not learn from it. While ``paused`` no frame is
+        classified, but the background learns. Raises what the stages raise.
         """
         try:
-            for frame in self.stopwatch.iterate("capture", frames):
-                yield self._step(frame)
+            for frame in self._stopwatch.iterate("capture", frames):
+                yield self._process(frame)
         except CameraError:
-            self.finish()
+            self.end_sighting()
             raise
-        self.finish()
+        self.end_sighting()
 
-    def finish(self) -> None:
-        """End the open sighting, if any: nobody knows any more whether the hornet is there."""
-        self._record(self.decider.finish())
+    def end_sighting(self) -> None:
+        """End the open sighting, if there is one: it is unknown whether the hornet is still there."""
+        self._record_all(self._decider.finish())
 
     def pause(self) -> None:
-        """Judge no frame from now on, until ``paused`` is false again."""
+        """Classify no frame until ``resume``; an open sighting ends."""
         self.paused = True
-        self.finish()
+        self.end_sighting()
 
-    def _step(self, frame: Frame) -> Step:
-        with self.stopwatch("gate"):
-            view = self.region.view(frame)
-            narrowed = self.gate.look(view) if frame.usable else None
+    def resume(self) -> None:
+        """Classify frames again."""
+        self.paused = False
+
+    def _process(self, frame: Frame) -> Step:
+        with self._stopwatch("gate"):
+            view = self._region.view(frame)
+            moving = self._gate.filter(view) if frame.usable else None
         prediction = None
-        if narrowed is not None and not self.paused:
-            prediction = self.classifier.predict(narrowed)
-        with self.stopwatch("decide"):
+        if moving is not None and not self.paused:
+            prediction = self.classifier.predict(moving)
+        with self._stopwatch("decide"):
             if prediction is None:
-                sightings = self.decider.no_vote(frame)
+                sightings = self._decider.no_vote(frame)
             else:
-                sightings = self.decider.vote(frame, prediction)
-        self._record(sightings)
+                sightings = self._decider.vote(frame, prediction)
+        self._record_all(sightings)
         return Step(frame, prediction)
 
-    def _record(self, sightings: list[Sighting]) -> None:
+    def _record_all(self, sightings: list[Sighting]) -> None:
         for sighting in sightings:
-            self.record(sighting)
+            self._record(sighting)

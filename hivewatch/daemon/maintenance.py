@@ -1,63 +1,56 @@
-"""What the store needs from time to time: bounds kept, what was dropped told, the database looked through."""
+"""Maintenance of the store: keeps its bounds, reports what was dropped, checks the database once a day."""
 
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Callable
-from datetime import datetime
 
 from hivewatch.config.sections import Config
-from hivewatch.errors import DiskFullError
+from hivewatch.daemon.recorder import Recorder
+from hivewatch.daemon.service import Service, Timer
 from hivewatch.messages.alert import backlog_message
-from hivewatch.store import Store
+from hivewatch.messages.topics import HiveTopics
+from hivewatch.store.disk import tolerate_full_disk
+from hivewatch.system.clock import Clock
+
+log = logging.getLogger(__name__)
 
 EVERY_S = 60.0
 CHECK_EVERY_S = 86_400.0
 
-log = logging.getLogger(__name__)
 
+class MaintenanceService(Service):
+    """Maintains the store on the data path."""
 
-class Upkeep:
-    """Looks after the store of the hive, on the data path. Calls are cheap until something is due."""
-
-    def __init__(
-        self,
-        config: Config,
-        store: Store,
-        now_for_ages: Callable[[], datetime | None],
-        monotonic_s: Callable[[], float],
-    ) -> None:
-        """``now_for_ages`` returns None while nothing may be judged by its age."""
+    def __init__(self, config: Config, recorder: Recorder, clock: Clock) -> None:
+        """Do nothing yet: the database was checked when it was opened."""
         self._config = config
-        self._store = store
-        self._now_for_ages = now_for_ages
-        self._monotonic_s = monotonic_s
-        self._next_s = -math.inf
-        self._check_s = monotonic_s() + CHECK_EVERY_S  # it was checked when it was opened
+        self._topics = HiveTopics.of(config)
+        self._store = recorder.store
+        self._publisher = recorder.publisher
+        self._clock = clock
+        self._bounds = Timer(EVERY_S)
+        self._check = Timer(CHECK_EVERY_S, clock.monotonic_s() + CHECK_EVERY_S)
 
-    def __call__(self) -> bool:
-        """Do what is due; return whether a message was queued. Raises StoreError for a damaged database."""
-        now_s = self._monotonic_s()
-        if now_s < self._next_s:
-            return False
-        self._next_s = now_s + EVERY_S
-        if now_s >= self._check_s:
-            self._check_s = now_s + CHECK_EVERY_S
+    def configure(self, config: Config) -> None:
+        """Use the bounds of ``config``."""
+        self._config = config
+
+    def tick(self, now_s: float) -> None:
+        """Do what is due; raises StoreError, also for a damaged database."""
+        if not self._bounds.is_due(now_s):
+            return
+        if self._check.is_due(now_s):
             self._store.check_integrity()
-        try:
-            return self._tidy()
-        except DiskFullError as error:
-            # No reason to stop watching: when something is to be recorded it shows what can still be kept.
-            log.error("%s", error)  # noqa: TRY400  the sentence says it all
-            return False
+        with tolerate_full_disk("the store was not tidied"):
+            self._keep_in_bounds()
 
-    def _tidy(self) -> bool:
-        config = self._config
-        dropped = self._store.keep_in_bounds(config.store, config.outbox, self._now_for_ages())
+    def _keep_in_bounds(self) -> None:
+        dropped = self._store.keep_in_bounds(
+            self._config.store, self._config.outbox, self._clock.now_for_ages()
+        )
         if dropped is None:
-            return False
-        message = backlog_message(dropped, config.hive, config.mqtt.base_topic)
-        self._store.tell(dropped, message)
-        log.error("the outbox held too much, or for too long: %s", message.payload.decode())
-        return True
+            return
+        message = backlog_message(dropped, self._topics)
+        self._store.queue_backlog(dropped, message)
+        log.error("the outbox was too large or too old: %s", message.payload.decode())
+        self._publisher.wake()

@@ -1,113 +1,100 @@
-"""Tells whether a hornet is there, and how hard hornets press the hive, as visits come and go."""
+"""Publishes whether a hornet is present, and the pressure on the hive: visits and minutes of presence."""
 
 from __future__ import annotations
 
 import json
 import logging
-import math
-from dataclasses import dataclass, field
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 
 from hivewatch.config.sections import Config
+from hivewatch.daemon.days import midnight
 from hivewatch.daemon.pressure_level import next_level
+from hivewatch.daemon.recorder import Recorder
+from hivewatch.daemon.service import Service, Timer
 from hivewatch.domain.sightings import Phase, PressureLevel, Sighting
-from hivewatch.errors import StoreError
-from hivewatch.messages.pressure import hornet_message, pressure_message
-from hivewatch.mqtt.publisher import Publisher
-from hivewatch.store import Store
-from hivewatch.store.notes import Note
+from hivewatch.domain.wire import Alert
+from hivewatch.messages.states import hornet_message, pressure_message
+from hivewatch.messages.topics import HiveTopics
+from hivewatch.store.disk import tolerate_full_disk
 from hivewatch.system.clock import Clock
 
 log = logging.getLogger(__name__)
 
-_LOOK_EVERY_S = 60.0
-_TELL_EVERY_S = 3600.0
+_COUNT_EVERY_S = 60.0
+_PUBLISH_EVERY_S = 3600.0
 _HOUR = timedelta(hours=1)
+_KEY = "pressure"
 
 
-@dataclass(slots=True)
-class Predation:
-    """Counts what the store holds, so a restart forgets nothing; level and time are kept there as well."""
+class PressureService(Service):
+    """Counts the visits in the store, so a restart loses none; the level is remembered there as well."""
 
-    config: Config
-    store: Store
-    publisher: Publisher | None
-    clock: Clock
-    _note: Note = field(init=False)
-    _level: PressureLevel = PressureLevel.GREEN
-    _since: datetime | None = None
-    _since_s: float = 0.0
-    _look_at_s: float = -math.inf
-    _tell_at_s: float = -math.inf
-    _told: bytes = b""
+    def __init__(self, config: Config, recorder: Recorder, clock: Clock) -> None:
+        """Recall the level and publish that no hornet is present; raises StoreError like the store."""
+        self._thresholds = config.pressure
+        self._topics = HiveTopics.of(config)
+        self._store = recorder.store
+        self._publisher = recorder.publisher
+        self._clock = clock
+        self._level, self._since = _parse(self._store.recall(_KEY))
+        self._since_s = clock.monotonic_s()
+        self._count = Timer(_COUNT_EVERY_S)
+        self._renewal = Timer(_PUBLISH_EVERY_S)
+        self._published = b""
+        self._publish_presence(present=False)
 
-    def __post_init__(self) -> None:
-        """Say that no visit is open; raises StoreError like the store."""
-        self._note = Note(self.store.directory, "pressure")
-        self._since_s = self.clock.monotonic_s()
-        self._remember(self._note.read())
-        self._tell_presence(present=False)
+    def configure(self, config: Config) -> None:
+        """Use the thresholds of ``config`` at the next count."""
+        self._thresholds = config.pressure
 
-    def sighted(self, sighting: Sighting) -> None:
-        """Tell that a visit has begun or ended."""
+    def on_sighting(self, sighting: Sighting, _alert: Alert) -> None:
+        """Publish the start and the end of a visit, and count again at the next tick."""
         if sighting.phase is not Phase.UPDATE:
-            self._tell_presence(present=sighting.phase is Phase.START)
-            self._look_at_s = -math.inf
+            self._publish_presence(present=sighting.phase is Phase.START)
+            self._count.expire()
 
-    def look(self) -> None:
-        """Count anew where it is time; raises StoreError like the store."""
-        now_s = self.clock.monotonic_s()
-        if self.publisher is None or now_s < self._look_at_s:
+    def tick(self, now_s: float) -> None:
+        """Count again if due; raises StoreError like the store."""
+        if not self._count.is_due(now_s):
             return
-        self._look_at_s = now_s + _LOOK_EVERY_S
-        now = self.clock.now()
-        hour = self.store.presence_since(now - _HOUR, now)
-        level = next_level(self.config.pressure, self._level, hour)
+        now = self._clock.now()
+        hour = self._store.presence_since(now - _HOUR, now)
+        today = self._store.presence_since(midnight(now), now)
+        level = next_level(self._thresholds, self._level, hour)
         if level is not self._level:
             self._change(level)
-        today = self.store.presence_since(_midnight(now), now)
-        config = self.config
-        message = pressure_message(hour, today, level, self._began(), config.hive, config.mqtt.base_topic)
-        if message.payload != self._told or now_s >= self._tell_at_s:
-            self._told = message.payload
-            self._tell_at_s = now_s + _TELL_EVERY_S
-            self.publisher.state(message)
+        message = pressure_message(hour, today, level, self._level_since(), self._topics)
+        if message.payload != self._published or self._renewal.is_due(now_s):
+            self._renewal.restart(now_s)
+            self._published = message.payload
+            self._publisher.publish_state(message)
 
-    def _tell_presence(self, *, present: bool) -> None:
-        if self.publisher is not None:
-            message = hornet_message(self.config.hive, self.config.mqtt.base_topic, present=present)
-            self.publisher.state(message)
+    def _publish_presence(self, *, present: bool) -> None:
+        self._publisher.publish_state(hornet_message(self._topics, present=present))
 
     def _change(self, level: PressureLevel) -> None:
-        log.info("hornets press the hive: %s, was %s", level, self._level)
-        self._level, self._since, self._since_s = level, None, self.clock.monotonic_s()
-        self._keep()
+        log.info("hornet pressure is %s, was %s", level, self._level)
+        self._level, self._since, self._since_s = level, None, self._clock.monotonic_s()
+        self._remember()
 
-    def _began(self) -> datetime | None:
-        """Return when the level began, once the clock can say so."""
-        if self._since is None and self.clock.trusted:
-            self._since = self.clock.now() - timedelta(seconds=self.clock.monotonic_s() - self._since_s)
-            self._keep()
+    def _level_since(self) -> datetime | None:
+        """Return when the level was reached; None until the clock is trusted."""
+        if self._since is None and self._clock.trusted:
+            self._since = self._clock.now() - timedelta(seconds=self._clock.monotonic_s() - self._since_s)
+            self._remember()
         return self._since
 
-    def _keep(self) -> None:
+    def _remember(self) -> None:
         since = self._since and self._since.isoformat()
-        try:
-            self._note.write(json.dumps({"level": self._level, "since": since}))
-        except StoreError as error:
-            # No reason to stop watching: when something is to be recorded it shows what can still be kept.
-            log.error("after a restart nobody will know since when the level is so: %s", error)  # noqa: TRY400
-
-    def _remember(self, text: str) -> None:
-        try:
-            kept = json.loads(text)
-            level, since = PressureLevel(kept["level"]), kept["since"]
-            self._since = None if since is None else datetime.fromisoformat(since)
-            self._level = level
-        except (ValueError, LookupError, TypeError):
-            return  # nothing, or nothing of ours: it begins at green
+        with tolerate_full_disk("the pressure level and its start are lost at a restart"):
+            self._store.remember(_KEY, json.dumps({"level": self._level, "since": since}))
 
 
-def _midnight(now: datetime) -> datetime:
-    # Of a time without zone astimezone() looks up what the local offset was then: it need not be today's.
-    return datetime.combine(now.astimezone().date(), time()).astimezone()
+def _parse(text: str | None) -> tuple[PressureLevel, datetime | None]:
+    """Return the level and its start in ``text``; green and None if there is nothing valid in it."""
+    try:
+        document = json.loads(text or "")
+        level, since = PressureLevel(document["level"]), document["since"]
+        return level, None if since is None else datetime.fromisoformat(since)
+    except (ValueError, LookupError, TypeError):
+        return PressureLevel.GREEN, None

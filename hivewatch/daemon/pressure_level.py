@@ -1,4 +1,4 @@
-"""From what is known of the last hour to a level a beekeeper can act on: thresholds with hysteresis."""
+"""From the last hour's visits to a pressure level that a beekeeper can act on: thresholds with hysteresis."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from hivewatch.domain.sightings import Presence, PressureLevel
 _ORDER = tuple(PressureLevel)
 
 
-def next_level(config: PressureConfig, now: PressureLevel, hour: Presence) -> PressureLevel:
-    """Return the level after the last ``hour``, where it was ``now`` before.
+def next_level(config: PressureConfig, current: PressureLevel, hour: Presence) -> PressureLevel:
+    """Return the level that follows ``current``, given the presence in the last ``hour``.
 
     It rises as soon as a figure reaches a threshold, and falls once both are below ``fall_share`` of it.
     """
     risen, kept = _reached(config, hour, 1.0), _reached(config, hour, config.fall_share)
-    return max(risen, min(now, kept, key=_ORDER.index), key=_ORDER.index)
+    return max(risen, min(current, kept, key=_ORDER.index), key=_ORDER.index)
 
 
 def _reached(config: PressureConfig, hour: Presence, share: float) -> PressureLevel:

@@ -1,4 +1,4 @@
-"""Keeps what the watch finds, and hands it to the thread that tells of it."""
+"""Records sightings: composes the alert, stores it, and wakes the publisher."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from hivewatch.daemon.commands import Inbox
 from hivewatch.domain.sightings import ModelIdentity, Sighting
 from hivewatch.domain.wire import Alert, Envelope, Message, OutboxEntry
 from hivewatch.errors import DiskFullError
-from hivewatch.messages.alert import availability, compose, interrupted_end, without_pictures
+from hivewatch.messages.alert import compose, interrupted_end, without_pictures
 from hivewatch.messages.contract import COMMAND_LEAVES, envelope
-from hivewatch.mqtt.publisher import Publisher
+from hivewatch.messages.states import availability_message
+from hivewatch.messages.topics import HiveTopics
+from hivewatch.mqtt.publisher import NoPublisher, Publisher, Publishing
 from hivewatch.store import Store
 from hivewatch.system.clock import Clock
 from hivewatch.system.stopwatch import Stopwatch
@@ -24,12 +26,15 @@ from hivewatch.vision.classifier import Classifier
 
 log = logging.getLogger(__name__)
 
-# What is left of the five seconds that a stop may take once the last frame is through.
-_FAREWELL_S = 3.0
+# What remains of the five seconds that a stop may take, once the last frame is processed.
+_LAST_DELIVERY_S = 3.0
+
+OnRecorded = Callable[[Sighting, Alert], None]
+MakePublisher = Callable[[Config, Store], Publishing]
 
 
 def log_sighting(sighting: Sighting, _alert: Alert) -> None:
-    """Say in the log what was kept."""
+    """Log a recorded sighting event."""
     log.info(
         "sighting %s: %s, best score %.2f, %d of %d frames",
         *(sighting.id, sighting.phase, sighting.best.score, sighting.votes_for, sighting.votes),
@@ -38,63 +43,77 @@ def log_sighting(sighting: Sighting, _alert: Alert) -> None:
 
 
 def _fields(sighting: Sighting, code: str) -> dict[str, str]:
-    """Return what the journal is to know of a line about ``sighting``."""
+    """Return the journal's fields for a line about ``sighting``."""
     return {"SIGHTING": sighting.id, "CAMERA": sighting.best_frame.source, "CODE": code}
 
 
-@dataclass(slots=True)
 class Recorder:
-    """Keep each sighting event and hand its messages to the outbox; without a publisher nothing is queued.
+    """Stores every sighting event, and queues its messages if there is a publisher to deliver them."""
 
-    ``told`` is called after an event is kept: when it is, the event survives a power cut. ``clock`` is what
-    frames are dated by, None where that is not this machine's.
-    """
+    def __init__(
+        self,
+        config: Config,
+        model: ModelIdentity,
+        store: Store,
+        publisher: Publishing,
+        stopwatch: Stopwatch,
+        *,
+        clock: Clock | None = None,
+        on_recorded: OnRecorded = log_sighting,
+    ) -> None:
+        """``clock`` dates the frames of a live source; None if the frames carry the times of a file.
 
-    config: Config
-    model: ModelIdentity
-    store: Store
-    publisher: Publisher | None
-    stopwatch: Stopwatch
-    told: Callable[[Sighting, Alert], None] = log_sighting
-    clock: Clock | None = None
+        ``on_recorded`` is called once an event is stored: it survives a power cut from then on.
+        """
+        self.model = model
+        self.store = store
+        self.publisher = publisher
+        self.stopwatch = stopwatch
+        self._config = config
+        self._topics = HiveTopics.of(config)
+        self._clock = clock
+        self._on_recorded = on_recorded
 
-    def __call__(self, sighting: Sighting) -> None:
-        """Record ``sighting``."""
-        config = self.config
+    def configure(self, config: Config) -> None:
+        """Use ``config`` for the next events."""
+        self._config = config
+
+    def record(self, sighting: Sighting) -> None:
+        """Record a sighting event; raises StoreError if it cannot be stored."""
+        config = self._config
         with self.stopwatch("compose"):
             alert = compose(
-                *(sighting, config.hive, self.model, config.mqtt.base_topic, config.store.jpeg_quality),
-                stamp=None if self.clock is None else self.clock.stamp(),
+                *(sighting, self._topics, self.model, config.store.jpeg_quality),
+                stamp=None if self._clock is None else self._clock.stamp(),
                 own_topic=config.mqtt.sighting_pictures,
             )
         with self.stopwatch("store"):
-            alert = self._keep(sighting, alert)
-        if self.publisher is not None:
-            self.publisher.wake()
-        self.told(sighting, alert)
+            alert = self._store(sighting, alert)
+        self.publisher.wake()
+        self._on_recorded(sighting, alert)
 
     def end_interrupted(self) -> None:
-        """End the sightings that a crash broke off, lest a subscriber believe in a hornet for ever."""
+        """End the sightings that a crash interrupted, so that no subscriber waits for their end."""
         for sighting in self.store.interrupted():
             if sighting.document is not None:
-                end = interrupted_end(sighting.document, self.config.hive, self.config.mqtt.base_topic)
-                self.store.end(sighting.id, end, queue=self.publisher is not None)
+                end = interrupted_end(sighting.document, self._topics)
+                self.store.end(sighting.id, end, queue=self.publisher.delivers)
                 log.warning(
-                    "sighting %s was broken off by a crash or a power cut: ended",
+                    "sighting %s was interrupted by a crash or a power cut: ended",
                     sighting.id,
                     extra={"SIGHTING": sighting.id, "CODE": "sighting_interrupted"},
                 )
 
-    def _keep(self, sighting: Sighting, alert: Alert) -> Alert:
-        """Return the alert as it was kept: where there is no room for its pictures, without them."""
-        queue = self.publisher is not None
+    def _store(self, sighting: Sighting, alert: Alert) -> Alert:
+        """Return the alert as stored: on a full disk without its pictures."""
+        queue = self.publisher.delivers
         try:
             self.store.record(sighting, alert, queue=queue)
         except DiskFullError as error:
             alert = without_pictures(alert)
             self.store.record(sighting, alert, queue=queue)
             fields = _fields(sighting, "sighting_without_picture")
-            log.error("sighting %s is kept without its picture: %s", sighting.id, error, extra=fields)  # noqa: TRY400
+            log.error("sighting %s is stored without its picture: %s", sighting.id, error, extra=fields)  # noqa: TRY400
         return alert
 
 
@@ -103,56 +122,66 @@ def open_recorder(
     classifier: Classifier,
     stopwatch: Stopwatch,
     opened: contextlib.ExitStack,
-    make_publisher: Callable[[Config, Store], Publisher] | None,
+    make_publisher: MakePublisher | None = None,
+    *,
+    clock: Clock | None = None,
+    on_recorded: OnRecorded = log_sighting,
 ) -> Recorder:
-    """Open the store and start the publisher, if any; ``opened`` gets what must be closed again."""
+    """Open the store, start the publisher if there is one, and end what a crash interrupted.
+
+    ``opened`` receives what must be closed again; the other arguments are those of ``Recorder``. Raises
+    StoreError, and ConfigError for a password or certificate that cannot be read.
+    """
     store = opened.enter_context(Store(config.store.directory))
-    publisher = None
-    if make_publisher is not None:
-        publisher = make_publisher(config, store)
-        publisher.start()
-        opened.callback(publisher.stop, _FAREWELL_S)
+    publisher: Publishing = NoPublisher() if make_publisher is None else make_publisher(config, store)
+    publisher.start()
+    opened.callback(publisher.stop, _LAST_DELIVERY_S)
     model = classifier.model
     identity = ModelIdentity(model.name, model.version, model.sha256)
-    recorder = Recorder(config, identity, store, publisher, stopwatch)
+    recorder = Recorder(
+        config, identity, store, publisher, stopwatch, clock=clock, on_recorded=on_recorded
+    )
     recorder.end_interrupted()
     return recorder
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
-    """An outbox that shows nothing while the clock is not trusted: what is dated later must not leave now."""
+class _HeldOutbox:
+    """An outbox that appears empty until the clock is trusted: a time that is corrected later must not be sent."""
 
     store: Store
     clock: Clock
 
     def pending(self, limit: int) -> list[OutboxEntry]:
-        return [] if self.clock.holds else self.store.pending(limit)
+        return [] if self.clock.holds_messages else self.store.pending(limit)
 
     def mark_sent(self, entry_id: int) -> None:
         self.store.mark_sent(entry_id)
 
 
 def daemon_publisher(config: Config, store: Store, clock: Clock, inbox: Inbox | None) -> Publisher:
-    """Return the publisher that stands for the hive: it also says whether the daemon is there.
+    """Return the publisher that represents the hive: it also publishes whether the daemon is online.
 
-    What comes as commands it puts into ``inbox``, if there is one.
+    Commands go into ``inbox``, if there is one.
     """
-    topic = config.mqtt.base_topic, config.hive.id
-    presence = availability(*topic, online=True), availability(*topic, online=False)
-    client_id = config.mqtt.client_id or f"hivewatch-{config.hive.id}"
-    publisher = Publisher(config.mqtt, _Held(store, clock), client_id, presence, _envelopes(config))
+    topics = HiveTopics.of(config)
+    availability = availability_message(topics, online=True), availability_message(topics, online=False)
+    client_id = config.mqtt.client_id or f"hivewatch-{topics.id}"
+    outbox = _HeldOutbox(store, clock)
+    publisher = Publisher(config.mqtt, outbox, client_id, availability, _envelopes(topics))
     if inbox is not None:
         for leaf in COMMAND_LEAVES:
-            publisher.listen("/".join((*topic, leaf)), inbox.put)
+            publisher.subscribe(topics.topic(leaf), inbox.put)
     return publisher
 
 
 def guest_publisher(config: Config, store: Store) -> Publisher:
-    """Return a publisher that may work beside the hive's daemon without being taken for it."""
-    client_id = f"hivewatch-{config.hive.id}-{os.getpid()}"
-    return Publisher(config.mqtt, store, client_id, envelope=_envelopes(config))
+    """Return a publisher for a program that works beside the hive's daemon: no availability, another id."""
+    topics = HiveTopics.of(config)
+    return Publisher(
+        config.mqtt, store, f"hivewatch-{topics.id}-{os.getpid()}", envelope=_envelopes(topics)
+    )
 
 
-def _envelopes(config: Config) -> Callable[[Message], Envelope]:
-    return partial(envelope, base_topic=config.mqtt.base_topic, hive_id=config.hive.id)
+def _envelopes(topics: HiveTopics) -> Callable[[Message], Envelope]:
+    return partial(envelope, topics=topics)

@@ -1,4 +1,4 @@
-"""What the machine tells of itself. A sensor that is not there reads None and is no error."""
+"""Sensors and versions of this machine. A missing sensor reads None and is no error."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from hivewatch import __version__
 
 _THERMAL_ZONE = Path("/sys/class/thermal/thermal_zone0/temp")
 _ASK_S = 2.0
-# vcgencmd get_throttled: these bits say what is, 16 places higher what was since boot.
+# vcgencmd get_throttled: the low bits are the present state, the bits 16 higher anything since boot.
 _THROTTLING = ("under-voltage", "frequency capped", "throttled", "soft temperature limit")
 _SINCE_BOOT_SHIFT = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Throttling:
-    """What slows a Raspberry Pi down, in words: at this moment, and at any time since it was started."""
+    """What slows a Raspberry Pi down: ``now``, and at any time ``since_boot``."""
 
     now: tuple[str, ...]
     since_boot: tuple[str, ...]
@@ -30,7 +30,7 @@ class Throttling:
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """What is at work here."""
+    """Versions of hivewatch and of what it runs on."""
 
     hivewatch: str
     python: str
@@ -39,12 +39,12 @@ class Versions:
 
 
 def versions(torch: str) -> Versions:
-    """Return the versions; that of torch is told by who has imported it."""
+    """Return the versions; the caller has imported torch and passes its version."""
     return Versions(__version__, platform.python_version(), torch, cv2.__version__)
 
 
 def cpu_temperature_c(sensor: Path = _THERMAL_ZONE) -> float | None:
-    """Return the temperature of the processor."""
+    """Return the temperature of the processor in degrees Celsius."""
     try:
         return int(sensor.read_text()) / 1000
     except (OSError, ValueError):
@@ -52,9 +52,9 @@ def cpu_temperature_c(sensor: Path = _THERMAL_ZONE) -> float | None:
 
 
 def throttling(program: str = "vcgencmd", sysfs: Path = Path("/sys")) -> Throttling | None:
-    """Return what slows the machine down; only a Raspberry Pi knows.
+    """Return what slows the machine down; None on anything but a Raspberry Pi.
 
-    Where the program is missing or may not ask the firmware, as in a sandbox, the kernel may know.
+    ``program`` asks the firmware. If it is missing or not allowed to, as in a sandbox, ask the kernel.
     """
     for ask in (partial(_ask_program, program), partial(_ask_kernel, sysfs)):
         try:
@@ -75,7 +75,7 @@ def _ask_program(program: str) -> str:
 
 
 def _ask_kernel(sysfs: Path) -> str:
-    """Return the same bits from sysfs, or the alarm for low voltage alone: it stays set from boot on."""
+    """Return the same bits from sysfs, or only the low-voltage alarm, which stays set once raised."""
     for file in sysfs.glob("devices/platform/soc*/soc*:firmware/get_throttled"):
         return file.read_text()
     for name in sysfs.glob("class/hwmon/hwmon*/name"):
@@ -86,4 +86,4 @@ def _ask_kernel(sysfs: Path) -> str:
 
 
 def _named(bits: int) -> tuple[str, ...]:
-    return tuple(name for place, name in enumerate(_THROTTLING) if bits >> place & 1)
+    return tuple(name for bit, name in enumerate(_THROTTLING) if bits >> bit & 1)

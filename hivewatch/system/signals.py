@@ -1,7 +1,7 @@
-"""How the daemon is told to stop, and that it does so in time whatever it is doing.
+"""How the daemon is asked to stop or reload, and how it stops in time whatever it is doing.
 
-Python runs signal handlers in the main thread only, and that one may be inside a forward pass or a read that
-does not return. So a thread of its own waits for the signals.
+Python runs signal handlers in the main thread only, and that thread may be inside a forward pass or a read
+that never returns. So a thread of its own waits for the signals.
 """
 
 from __future__ import annotations
@@ -16,47 +16,47 @@ from typing import NoReturn
 log = logging.getLogger(__name__)
 
 STOP_S = 4.5
-"""After this long the process ends as it is. What was recorded is on disk, the broker itself says offline,
-and the next start ends the sighting that was open."""
+"""The process exits this long after the first stop signal at the latest. Whatever was recorded is on disk, the
+broker publishes "offline" (last will), and the next start ends a sighting that was open."""
 
 _STOP = {signal.SIGTERM, signal.SIGINT}
 _ALL = _STOP | {signal.SIGHUP}
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What was asked for by signals: ``stop`` by SIGTERM or SIGINT, ``hang_up`` (a reload) by SIGHUP."""
+class Signals:
+    """What signals have asked for: ``stop`` is set by SIGTERM or SIGINT, ``reload`` by SIGHUP."""
 
     stop: threading.Event = field(default_factory=threading.Event)
-    hang_up: threading.Event = field(default_factory=threading.Event)
+    reload: threading.Event = field(default_factory=threading.Event)
 
 
-def listen() -> Wishes:
-    """Wait for signals from now on; call it before other threads are started, for they inherit the mask."""
-    wishes = Wishes()
+def catch_signals() -> Signals:
+    """Catch signals from now on. Call this before other threads start, since they inherit the signal mask."""
+    signals = Signals()
     signal.pthread_sigmask(signal.SIG_BLOCK, _ALL)
-    threading.Thread(target=_listen, args=(wishes,), name="signals", daemon=True).start()
-    return wishes
+    threading.Thread(target=_wait_for_signals, args=(signals,), name="signals", daemon=True).start()
+    return signals
 
 
-def leave() -> NoReturn:
-    """End the process with exit code 0. All is closed, and torch takes seconds to be taken down."""
+def exit_process() -> NoReturn:
+    """End the process with exit code 0, at once: everything is closed, and torch takes seconds to unload."""
     logging.shutdown()
     os._exit(0)
 
 
-def _listen(wishes: Wishes) -> None:
+def _wait_for_signals(signals: Signals) -> None:
     while True:
         number = signal.sigwait(_ALL)
         if number not in _STOP:
-            wishes.hang_up.set()
-        elif not wishes.stop.is_set():
-            wishes.stop.set()
-            timer = threading.Timer(STOP_S, _end_as_it_is)
+            signals.reload.set()
+        elif not signals.stop.is_set():
+            signals.stop.set()
+            timer = threading.Timer(STOP_S, _force_exit)
             timer.daemon = True
             timer.start()
 
 
-def _end_as_it_is() -> NoReturn:
-    log.warning("not stopped within %g s, ending as it is: what was recorded is on disk", STOP_S)
+def _force_exit() -> NoReturn:
+    log.warning("not stopped within %g s: exiting now; everything recorded is on disk", STOP_S)
     os._exit(0)

@@ -1,4 +1,4 @@
-"""How long the stages take: the last durations of each, bounded in number."""
+"""How long each stage takes: its last durations, bounded in number."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# Enough for a steady 95th percentile; a few hundred kilobytes for all stages together.
+# Enough for a stable 95th percentile; a few hundred kilobytes for all stages together.
 _KEPT = 5000
 
 

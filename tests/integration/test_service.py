@@ -289,7 +289,7 @@ def test_an_upgrade_that_does_not_come_up_is_undone(hive: Hive) -> None:
     broken = copy_of_checkout(hive.sources / "broken")
     with (broken / "hivewatch" / "app.py").open("a") as file:
         file.write(
-            "\ndef run(path: Path, wishes: Wishes) -> None:\n    raise ConfigError(['it is broken'])\n"
+            "\ndef run(path: Path, wishes: Signals) -> None:\n    raise ConfigError(['it is broken'])\n"
         )
     before = hive.release(), hive.debian.tell("ls", "/opt/hivewatch/releases")
     unit = hive.debian.tell("cat", "/etc/systemd/system/hivewatch.service")

@@ -23,8 +23,8 @@ class Machine:
             monotonic_s=lambda: self.monotonic_s,
             synchronised=lambda: True,
         )
-        self.clock.begin(None)
-        self.clock.release()
+        self.clock.start(None)
+        self.clock.release_messages()
 
     def pass_time(self, seconds: float) -> None:
         self.monotonic_s += seconds

@@ -88,8 +88,8 @@ def main(directory: Path, model: Path, port: int, frames: int, rate_hz: float) -
     clock = Clock(
         ClockConfig(wait_s=0), now=time.wall, monotonic_s=time.monotonic_s, synchronised=lambda: True
     )
-    clock.begin(None)
-    clock.release()
+    clock.start(None)
+    clock.release_messages()
     with contextlib.ExitStack() as opened:
         classifier = make_classifier(config, stopwatch)
         recorder = open_recorder(
@@ -111,7 +111,7 @@ def main(directory: Path, model: Path, port: int, frames: int, rate_hz: float) -
         watch = make_watch(config, classifier, recorder, live=True)
         for done, step in enumerate(watch.steps(time.flow(camera.frames(stop))), 1):
             proof.finished(step)
-            clock.look()
+            clock.tick()
             upkeep()
             if done % max(1, frames // PARTS) == 0:
                 print(json.dumps(sample(done, recorder.store.outbox_depth())), flush=True)

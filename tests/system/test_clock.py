@@ -33,7 +33,7 @@ class Machine:
             monotonic_s=lambda: self.monotonic_s,
             synchronised=lambda: self.synchronised,
         )
-        clock.begin(newest)
+        clock.start(newest)
         return clock
 
 
@@ -41,9 +41,9 @@ def test_a_synchronised_clock_is_trusted_at_once() -> None:
     clock = Machine(NOON, synchronised=True).clock()
     assert clock.trusted
     assert clock.stamp() is None
-    assert clock.holds, "until what was noted before is dated"
-    clock.release()
-    assert not clock.holds
+    assert clock.holds_messages, "until what was noted before is dated"
+    clock.release_messages()
+    assert not clock.holds_messages
 
 
 def test_nothing_is_sent_before_the_clock_has_been_looked_at() -> None:
@@ -54,13 +54,13 @@ def test_a_clock_that_nobody_set_is_trusted_after_the_wait_only() -> None:
     machine = Machine(NOON)
     clock = machine.clock(wait_s=60)
     machine.pass_time(49)
-    assert not clock.look()
-    assert clock.holds
+    assert not clock.tick()
+    assert clock.holds_messages
     machine.pass_time(2)
-    clock.look()
+    clock.tick()
     machine.pass_time(2)
-    assert clock.holds
-    assert clock.look()
+    assert clock.holds_messages
+    assert clock.tick()
     assert clock.trusted
 
 
@@ -75,9 +75,9 @@ def test_a_clock_that_is_behind_what_has_happened_is_never_trusted_but_holds_not
     clock = machine.clock(wait_s=60, newest=newest)
     for _ in range(100):
         machine.pass_time(1)
-        clock.look()
+        clock.tick()
     assert not clock.trusted
-    assert not clock.holds
+    assert not clock.holds_messages
     assert clock.stamp() is not None
     warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 1
@@ -92,12 +92,12 @@ def test_a_clock_set_while_watching_is_trusted_once_frames_on_their_way_are_thro
     clock = machine.clock()
     machine.pass_time(1)
     machine.wall, machine.synchronised = NOON, True
-    assert not clock.look()
-    assert not clock.look(), "looked twice within a second"
+    assert not clock.tick()
+    assert not clock.tick(), "looked twice within a second"
     machine.pass_time(1)
-    assert clock.look()
+    assert clock.tick()
     machine.pass_time(1)
-    assert not clock.look(), "told once"
+    assert not clock.tick(), "told once"
 
 
 @pytest.mark.parametrize("jump", [timedelta(days=365), timedelta(hours=-2)])
@@ -107,7 +107,7 @@ def test_a_trusted_clock_stays_trusted_when_it_jumps(jump: timedelta) -> None:
     machine.synchronised = False
     machine.wall += jump
     machine.pass_time(5)
-    clock.look()
+    clock.tick()
     assert clock.trusted
 
 
@@ -121,14 +121,14 @@ def test_after_a_jump_ages_are_not_judged_for_a_day(caplog: pytest.LogCaptureFix
     clock = machine.clock()
     machine.wall += timedelta(days=365)
     machine.pass_time(1)
-    clock.look()
+    clock.tick()
     assert clock.now_for_ages() is None
     assert "+8760.0 hours" in caplog.text
     machine.pass_time(86_399)
-    clock.look()
+    clock.tick()
     assert clock.now_for_ages() is None
     machine.pass_time(2)
-    clock.look()
+    clock.tick()
     assert clock.now_for_ages() == machine.wall
 
 
@@ -138,7 +138,7 @@ def test_small_corrections_of_the_clock_are_no_jump() -> None:
     for correction_s in (-90, 60, 300):
         machine.wall += timedelta(seconds=correction_s)
         machine.pass_time(2)
-        clock.look()
+        clock.tick()
     assert clock.now_for_ages() == machine.wall
 
 
@@ -149,19 +149,19 @@ def test_what_was_noted_in_1970_is_dated_by_the_time_that_has_passed_since() -> 
     assert stamp is not None
     machine.pass_time(90)
     machine.wall = NOON
-    assert clock.date(stamp) == NOON - timedelta(seconds=90)
+    assert clock.date_of(stamp) == NOON - timedelta(seconds=90)
 
 
 def test_what_was_noted_before_the_last_boot_cannot_be_dated() -> None:
     clock = Machine(YEAR_1970).clock()
     stamp = clock.stamp()
     assert stamp is not None
-    assert clock.date(type(stamp)("another boot", stamp.monotonic_s)) is None
+    assert clock.date_of(type(stamp)("another boot", stamp.monotonic_s)) is None
 
 
 def test_the_real_clocks_answer() -> None:
     """Whatever this machine says, it is an answer and no error."""
     assert synchronised() in (True, False)
     clock = Clock(ClockConfig(wait_s=0))
-    clock.begin(None)
+    clock.start(None)
     assert clock.trusted
