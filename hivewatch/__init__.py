@@ -1,3 +1,3 @@
-"""hivewatch: watches a hive entrance for the Asian hornet and alerts over MQTT."""
+"""hivewatch watches a hive entrance for the Asian hornet and alerts over MQTT."""
 
-__version__ = "0.1.0"
+__version__ = "0.4.0"

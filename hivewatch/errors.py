@@ -1,7 +1,7 @@
-"""Errors hivewatch raises on purpose: one class for each decision a caller can take.
+"""Errors that hivewatch raises on purpose: one class for each decision a caller can take.
 
-Every message says what is wrong, where, and what to do about it. ``exit_code`` is what the command line
-ends with when nobody handles the error (README, "Exit codes").
+Every message says what is wrong, where, and what to do about it. ``exit_code`` is the exit code of the command
+line if nothing handles the error (README, "Commands and exit codes").
 """
 
 
@@ -12,54 +12,54 @@ class HivewatchError(Exception):
 
 
 class ConfigError(HivewatchError):
-    """The configuration must be corrected by a person; starting again will not help."""
+    """A person must correct the configuration; restarting does not help."""
 
     exit_code = 3
 
     def __init__(self, problems: list[str]) -> None:
-        """``problems``: every fault that was found, a sentence each, in the order of the file."""
+        """``problems``: one sentence for each mistake, in the order of the file."""
         super().__init__("\n".join(problems))
         self.problems = problems
 
 
 class CameraError(HivewatchError):
-    """There is no picture to be had: no device, no frame in time, or nothing readable."""
+    """There is no picture: no device, no frame in time, or nothing readable."""
 
     exit_code = 4
 
 
 class ModelError(HivewatchError):
-    """The model file is not one that hivewatch can run; it must be replaced."""
+    """hivewatch cannot run the model file; it must be replaced."""
 
     exit_code = 5
 
 
 class StoreError(HivewatchError):
-    """Sightings cannot be kept: the disk is full, read-only, or not ours to write on."""
+    """Sightings cannot be stored: the disk is full, read-only, or not writable for this user."""
 
     exit_code = 6
 
 
 class DiskFullError(StoreError):
-    """There is no room left; what needs less of it may still be kept."""
+    """The disk is full; something smaller may still fit."""
 
 
 class PublishError(HivewatchError):
-    """What was recorded could not be handed to the broker; it is kept for the next try."""
+    """A message could not be delivered to the broker; it is kept for the next attempt."""
 
     exit_code = 7
 
 
 class CommandError(HivewatchError):
-    """A command that came over MQTT is not one: its sender is told, and nothing changes."""
+    """A message is not a valid command, or it cannot be carried out; it is answered with the reason."""
 
-    def __init__(self, sentence: str, id_: str | None = None) -> None:
-        """``id_``: what the sender calls the command, where that could be read."""
-        super().__init__(sentence)
+    def __init__(self, reason: str, id_: str | None = None) -> None:
+        """``id_``: the sender's id of the command, if it could be read."""
+        super().__init__(reason)
         self.id = id_
 
 
 class DataError(HivewatchError):
-    """The pictures given to train or evaluate on cannot be used as they are."""
+    """The pictures cannot be used to train or evaluate on as they are."""
 
     exit_code = 8

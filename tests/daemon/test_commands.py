@@ -1,4 +1,4 @@
-"""Commands as they come: read exactly, or refused with a reason. Whatever is sent."""
+"""Commands as they arrive: parsed exactly, or rejected with a reason, whatever is sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hivewatch.daemon.commands import (
     BURST,
     INBOX_SIZE,
     LARGEST_BYTES,
-    Allowance,
+    RateLimit,
     Command,
     Inbox,
     Pause,
@@ -20,7 +20,7 @@ from hivewatch.daemon.commands import (
     TakeSnapshot,
     TestAlert,
     name_of,
-    read,
+    parse,
 )
 from hivewatch.domain.wire import Message
 from hivewatch.errors import CommandError
@@ -42,27 +42,27 @@ from hivewatch.errors import CommandError
         ("threshold/set", b"reset", SetThreshold(reset=True)),
     ],
 )
-def test_what_the_contract_names_is_read(leaf: str, payload: bytes, command: Command) -> None:
-    """As JSON, as nothing, or as the plain text of switches and sliders."""
-    assert read(leaf, payload) == command
+def test_every_command_of_the_contract_is_parsed(leaf: str, payload: bytes, command: Command) -> None:
+    """As JSON, as an empty payload, or as the plain text of switches and sliders."""
+    assert parse(leaf, payload) == command
 
 
 @pytest.mark.parametrize(
     ("leaf", "payload", "reason"),
     [
-        ("command/pause", b"{", "is not JSON"),
-        ("command/pause", b"\xff\xfe", "is not JSON"),
-        ("command/pause", b"[" * 4000, "is not JSON: recursion"),
-        ("command/pause", b"[1]", "is not a JSON object"),
+        ("command/pause", b"{", "not JSON"),
+        ("command/pause", b"\xff\xfe", "not JSON"),
+        ("command/pause", b"[" * 4000, "not JSON: recursion"),
+        ("command/pause", b"[1]", "not a JSON object"),
         ("command/pause", b'{"duration_s": -1}', "duration_s: Input should be greater than 0"),
         ("command/pause", b'{"duration_s": 1e9}', "duration_s: Input should be less than"),
         ("command/pause", b'{"duration_s": "60"}', "duration_s: Input should be a valid number"),
-        ("command/pause", b'{"duration": 60}', "'duration' is not known here; known are id, duration_s"),
+        ("command/pause", b'{"duration": 60}', "'duration' is unknown; known are id, duration_s"),
         ("command/threshold", b"", 'give either "value"'),
         ("command/threshold", b'{"value": 0.5, "reset": true}', 'give either "value"'),
-        ("command/threshold", b'{"value": NaN}', "is not JSON"),
+        ("command/threshold", b'{"value": NaN}', "not JSON"),
         ("command/threshold", b'{"value": true}', "value: Input should be a valid number"),
-        ("command/reboot", b"", "there is no such command; known are pause, resume"),
+        ("command/reboot", b"", "no such command; known are pause, resume"),
         ("detection/set", b"off", "send ON or OFF"),
         ("threshold/set", b"1.5", "send a number from 0 to 1, or reset"),
         ("threshold/set", b"true", "send a number from 0 to 1, or reset"),
@@ -73,14 +73,14 @@ def test_what_the_contract_names_is_read(leaf: str, payload: bytes, command: Com
 def test_what_is_no_command_is_refused_with_a_reason(leaf: str, payload: bytes, reason: str) -> None:
     """The sentence tells its sender what to do."""
     with pytest.raises(CommandError, match=reason.replace("(", r"\(")):
-        read(leaf, payload)
+        parse(leaf, payload)
 
 
 def test_a_refusal_names_the_id_that_could_be_read() -> None:
     """So that the caller knows which of its commands failed; an id of the wrong kind is none."""
     for payload, expected in ((b'{"id": "x", "no": 1}', "x"), (b'{"id": 7}', None), (b"{", None)):
         with pytest.raises(CommandError) as caught:
-            read("command/pause", payload)
+            parse("command/pause", payload)
         assert caught.value.id == expected
 
 
@@ -89,7 +89,7 @@ def test_a_refusal_names_the_id_that_could_be_read() -> None:
 def test_five_thousand_payloads_are_commands_within_bounds_or_refused(leaf: str, payload: bytes) -> None:
     """No other exception, no value out of bounds, no sentence longer than a person reads."""
     try:
-        command = read(leaf, payload)
+        command = parse(leaf, payload)
     except CommandError as error:
         assert 0 < len(f"{error}") < 400
         assert error.id is None or len(error.id) <= 64
@@ -119,11 +119,11 @@ def test_the_inbox_keeps_few_and_counts_the_others() -> None:
 def test_a_burst_is_allowed_and_then_one_a_second() -> None:
     """However long it was quiet before."""
     now_s = [1000.0]
-    allowance = Allowance(lambda: now_s[0])
+    rate_limit = RateLimit(lambda: now_s[0])
     now_s[0] += 3600
-    assert sum(allowance.use() for _ in range(BURST + 5)) == BURST
+    assert sum(rate_limit.allows_one() for _ in range(BURST + 5)) == BURST
     now_s[0] += 2.5
-    assert sum(allowance.use() for _ in range(5)) == 2
+    assert sum(rate_limit.allows_one() for _ in range(5)) == 2
 
 
 def test_an_answer_names_the_command_shortly() -> None:

@@ -1,10 +1,9 @@
-"""What commands bring about on the data path: exactly what they say, answered each time, or nothing."""
+"""Commands on the data path: each is carried out exactly or not at all, and answered."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +13,22 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.fakes import MODEL, make_frame, make_pixels
-from support.machines import Machine, Told
+from support.fakes import make_frame, make_pixels
 from support.payloads import LEAVES, payloads
+from support.rig import Rig
 
-from hivewatch.config.sections import Config, DecisionConfig, GateConfig, HiveConfig, MotionConfig, MqttConfig
+from hivewatch.config.sections import Config, DecisionConfig, HiveConfig, MqttConfig
 from hivewatch.daemon.commands import BURST, INBOX_SIZE, Inbox
-from hivewatch.daemon.control import Control
-from hivewatch.daemon.loop import Watch
-from hivewatch.daemon.recorder import Recorder
-from hivewatch.domain.sightings import Phase, Sighting
+from hivewatch.daemon.control import ControlService
+from hivewatch.daemon.loop import Step
+from hivewatch.domain.sightings import Phase
+from hivewatch.domain.status import CameraState
 from hivewatch.domain.wire import Message
 from hivewatch.errors import DiskFullError
 from hivewatch.messages.documents import schema
 from hivewatch.store import Store
-from hivewatch.store.notes import Note
 from hivewatch.system.stopwatch import Stopwatch
 from hivewatch.vision.classifier import Classifier, load_classifier
-from hivewatch.vision.decision import Decider
-from hivewatch.vision.motion import MotionGate
-from hivewatch.vision.region import Region
 
 CONFIG = Config(
     hive=HiveConfig(id="h1"),
@@ -44,40 +39,31 @@ FRAME = make_frame(make_pixels(320, 240))
 SEES_ALL = DecisionConfig(threshold=0.0, release=0.0, votes=1, cool_down_s=0.0)
 
 
-class Hive:
-    """A control with all around it, told what to do as the publisher's thread would."""
+class Hive(Rig):
+    """A rig with the control service, given commands as the publisher's thread would."""
 
     def __init__(self, directory: Path, classifier: Classifier, config: Config = CONFIG) -> None:
-        self.machine = Machine(datetime(2027, 5, 14, 10, 0, tzinfo=UTC))
-        self.store = Store(directory)
-        self.publisher = Told(self.store)
+        super().__init__(directory, config, classifier=classifier)
         self.inbox = Inbox()
-        self.sightings: list[Sighting] = []
-        recorder = Recorder(config, MODEL, self.store, self.publisher, Stopwatch())
-        self.watch = Watch(
-            Region(GateConfig()),
-            MotionGate(MotionConfig()),
-            classifier,
-            Decider(config.decision),
-            self.sightings.append,
-            Stopwatch(),
-        )
         inbox = self.inbox if config.mqtt.commands else None
-        self.control = Control(config, self.watch, recorder, self.machine.clock, inbox)
+        self.control = self.add(
+            ControlService(self.configuration, self.loop, self.recorder, self.clock, inbox, live=False)
+        )
+        self.control.on_frame(Step(FRAME, None))
 
     def command(self, leaf: str, payload: bytes = b"", *, retained: bool = False) -> dict[str, Any] | None:
-        """Let a command come, and return its answer."""
+        """Let a command arrive, and return its answer."""
         before = len(self.answers())
         self.machine.pass_time(1)
         self.inbox.put(Message(f"hivewatch/h1/{leaf}", payload, retained))
-        self.control.look(FRAME)
+        self.tick()
         answers = self.answers()[before:]
         assert len(answers) <= 1
         return answers[0] if answers else None
 
     def answers(self) -> list[dict[str, Any]]:
         """Return all answers so far, each of which must fulfil the schema."""
-        sent = [m for m in self.publisher.remarks if m.topic == "hivewatch/h1/command/answer"]
+        sent = [m for m in self.publisher.one_shots if m.topic == "hivewatch/h1/command/answer"]
         documents = [json.loads(message.payload) for message in sent]
         for document in documents:
             jsonschema.Draft202012Validator(schema("answer")).validate(document)
@@ -85,7 +71,7 @@ class Hive:
         return documents
 
     def settings(self) -> dict[str, Any]:
-        """Return what stands for the settings now; it must fulfil the schema, and fit what switches show."""
+        """Return the published settings; they must fulfil the schema and agree with the switch topics."""
         document: dict[str, Any] = json.loads(self.publisher.last("settings"))
         jsonschema.Draft202012Validator(schema("settings")).validate(document)
         assert document.keys() == schema("settings")["properties"].keys()
@@ -94,8 +80,8 @@ class Hive:
         return document
 
     def in_force(self) -> tuple[float, float]:
-        """Return threshold and release that the decider judges by."""
-        config = self.watch.decider._config
+        """Return the threshold and the release that the decider uses."""
+        config = self.loop._decider._config
         return config.threshold, config.release
 
 
@@ -106,7 +92,7 @@ def classifier(tiny_model_path: Path) -> Classifier:
 
 @pytest.fixture
 def hive(tmp_path: Path, classifier: Classifier) -> Iterator[Hive]:
-    """A hive that hears commands."""
+    """A hive that accepts commands."""
     hive = Hive(tmp_path, classifier)
     yield hive
     hive.store.close()
@@ -121,16 +107,16 @@ def test_a_command_is_answered_under_the_name_its_caller_gave_it(hive: Hive) -> 
     assert answer["at"] == "2027-05-14T10:00:01.000Z"
 
 
-def test_a_pause_ends_by_itself(hive: Hive) -> None:
-    """After its duration, and the hive says so beforehand."""
+def test_a_pause_ends_after_its_duration(hive: Hive) -> None:
+    """The settings show when."""
     hive.command("command/pause", b'{"duration_s": 90}')
     assert hive.settings()["paused_until"] == "2027-05-14T10:01:31.000Z"
     hive.machine.pass_time(89)
-    hive.control.look(FRAME)
-    assert hive.watch.paused
+    hive.tick()
+    assert hive.loop.paused
     hive.machine.pass_time(2)
-    hive.control.look(None)
-    assert not hive.watch.paused
+    hive.tick()
+    assert not hive.loop.paused
     assert not hive.settings()["paused"]
 
 
@@ -138,34 +124,34 @@ def test_a_pause_without_an_end_lasts_until_resumed(hive: Hive) -> None:
     """The switch of Home Assistant gives no duration."""
     hive.command("detection/set", b"OFF")
     hive.machine.pass_time(30 * 86_400)
-    hive.control.look(FRAME)
+    hive.tick()
     assert hive.settings()["paused"]
     assert hive.settings()["paused_until"] is None
     hive.command("detection/set", b"ON")
     assert not hive.settings()["paused"]
 
 
-def test_while_paused_frames_come_an_open_visit_ends_and_the_background_learns(hive: Hive) -> None:
-    """So that detection is back at once, and not alarmed by what has changed meanwhile."""
-    hive.control.configure(CONFIG.model_copy(update={"decision": SEES_ALL}))
+def test_while_paused_frames_arrive_an_open_visit_ends_and_the_background_learns(hive: Hive) -> None:
+    """So that detection resumes at once, without an alarm for what has changed meanwhile."""
+    hive.loop.configure(CONFIG.model_copy(update={"decision": SEES_ALL}))
     frames = (make_frame(make_pixels(320, 240, seed=n // 20), n, n) for n in range(200))
-    steps = hive.watch.steps(frames)
+    steps = hive.loop.run(frames)
     assert next(steps).prediction is not None
     hive.command("command/pause")
     assert [sighting.phase for sighting in hive.sightings] == [Phase.START, Phase.END]
-    background = hive.watch.gate._background
+    background = hive.loop._gate._background
     assert background is not None
     before = background.copy()
     paused = [next(steps) for _ in range(100)]
     assert [step.prediction for step in paused] == [None] * 100
     assert len(hive.sightings) == 2
-    assert np.abs(hive.watch.gate._background - before).mean() > 1  # type: ignore[operator]
+    assert np.abs(hive.loop._gate._background - before).mean() > 1  # type: ignore[operator]
     hive.command("command/resume")
     assert any(step.prediction is not None for step in steps)
 
 
 def test_a_threshold_is_in_force_at_once_and_never_below_the_release(hive: Hive) -> None:
-    """A lower threshold takes the release down with it; a reset brings both back."""
+    """A lower threshold lowers the release with it; a reset restores both."""
     hive.command("threshold/set", b"0.9")
     assert hive.in_force() == (0.9, 0.65)
     hive.command("command/threshold", b'{"value": 0.5}')
@@ -175,13 +161,16 @@ def test_a_threshold_is_in_force_at_once_and_never_below_the_release(hive: Hive)
     assert hive.in_force() == (0.8, 0.65)
 
 
-def test_a_threshold_outlasts_a_restart_and_a_reload_and_a_pause_does_not(
+def test_a_threshold_survives_a_restart_and_a_reload_and_a_pause_does_not(
     hive: Hive, tmp_path: Path, classifier: Classifier
 ) -> None:
-    """A forgotten pause would look like a hive without hornets; a threshold is shown beside the YAML's."""
+    """A forgotten pause would look like a hive without hornets; the settings show both thresholds."""
     hive.command("threshold/set", b"0.9")
     hive.command("command/pause")
-    hive.control.configure(CONFIG.model_copy(update={"decision": DecisionConfig(threshold=0.7)}))
+    (tmp_path / "hive.yaml").write_text(
+        "hive: {id: h1}\nmqtt: {commands: true}\ndecision: {threshold: 0.7, votes: 1, cool_down_s: 0.0}\n"
+    )
+    hive.configuration.reload()
     assert hive.in_force() == (0.9, 0.65)
     assert hive.settings()["threshold_yaml"] == 0.7
     hive.store.close()
@@ -195,27 +184,27 @@ def test_a_threshold_outlasts_a_restart_and_a_reload_and_a_pause_does_not(
     third.store.close()
 
 
-def test_without_commands_nothing_is_heard_and_the_yaml_is_in_force(
+def test_with_commands_disabled_none_is_carried_out_and_the_yaml_is_in_force(
     hive: Hive, tmp_path: Path, classifier: Classifier, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What a command has set would otherwise stay, and nobody could reset it."""
+    """A commanded threshold would otherwise stay, with no command to reset it."""
     hive.command("threshold/set", b"0.9")
     hive.store.close()
-    deaf = Hive(tmp_path, classifier, CONFIG.model_copy(update={"mqtt": MqttConfig()}))
-    assert deaf.command("command/pause") is None
-    assert deaf.in_force() == (0.8, 0.65)
-    assert not deaf.settings()["commands_enabled"]
-    assert "the threshold 0.9 set by a command is not in force" in caplog.text
-    deaf.store.close()
+    disabled = Hive(tmp_path, classifier, CONFIG.model_copy(update={"mqtt": MqttConfig()}))
+    assert disabled.command("command/pause") is None
+    assert disabled.in_force() == (0.8, 0.65)
+    assert not disabled.settings()["commands_enabled"]
+    assert "the commanded threshold 0.9 is not in force" in caplog.text
+    disabled.store.close()
 
 
-def test_a_threshold_that_cannot_be_kept_is_refused(hive: Hive, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else it would be gone after a restart, unsaid."""
+def test_a_threshold_that_cannot_be_stored_is_refused(hive: Hive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise it would silently be gone after a restart."""
 
-    def full(_note: Note, _text: str) -> None:
+    def full(_key: str, _value: str | None) -> None:
         raise DiskFullError("the disk is full")
 
-    monkeypatch.setattr(Note, "write", full)
+    monkeypatch.setattr(hive.store, "remember", full)
     answer = hive.command("threshold/set", b"0.9")
     assert answer is not None
     assert (answer["accepted"], answer["message"]) == (False, "cannot be done: the disk is full")
@@ -223,20 +212,21 @@ def test_a_threshold_that_cannot_be_kept_is_refused(hive: Hive, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("text", ["", "often", "nan", "7", "-1"])
-def test_a_damaged_note_leaves_the_yaml_in_force(tmp_path: Path, classifier: Classifier, text: str) -> None:
+def test_a_damaged_state_leaves_the_yaml_in_force(tmp_path: Path, classifier: Classifier, text: str) -> None:
     """It costs a setting, not the watch."""
-    (tmp_path / "threshold").write_text(text)
+    with Store(tmp_path) as store:
+        store.remember("threshold", text)
     hive = Hive(tmp_path, classifier)
     assert hive.in_force() == (0.8, 0.65)
     hive.store.close()
 
 
-def test_a_snapshot_shows_the_view_as_it_is(hive: Hive) -> None:
-    """The latest frame, nothing drawn on it; the last hornet's picture on the broker stays."""
+def test_a_snapshot_shows_the_current_view(hive: Hive) -> None:
+    """The latest frame without annotations; the last hornet's picture on the broker stays."""
     answer = hive.command("command/snapshot")
     assert answer is not None
     assert answer["accepted"]
-    (picture, _) = hive.publisher.remarks
+    (picture, _) = hive.publisher.one_shots
     assert (picture.topic, picture.retained) == ("hivewatch/h1/camera/snapshot", False)
     decoded = cv2.imdecode(np.frombuffer(picture.payload, np.uint8), cv2.IMREAD_COLOR)
     difference = decoded[..., ::-1].astype(int) - FRAME.pixels
@@ -244,18 +234,19 @@ def test_a_snapshot_shows_the_view_as_it_is(hive: Hive) -> None:
 
 
 def test_without_a_picture_snapshot_and_test_alert_are_refused(hive: Hive) -> None:
-    """While the camera is silent there is none, and no old one is passed off as new."""
+    """While the camera is offline there is none, and no old one is presented as new."""
+    hive.set_camera(CameraState.OFFLINE)
     for name in ("snapshot", "test_alert"):
         hive.inbox.put(Message(f"hivewatch/h1/command/{name}", b'{"id": "1"}', retained=False))
     hive.control.look(None)
     assert [(a["id"], a["accepted"]) for a in hive.answers()] == [("1", False)] * 2
-    assert "the camera gives no picture just now" in hive.answers()[0]["message"]
+    assert "the camera delivers no picture at the moment" in hive.answers()[0]["message"]
 
 
-def test_a_test_alert_is_marked_whole_and_counts_nowhere(hive: Hive) -> None:
-    """Start, picture and end come as in a real visit; nothing is stored, queued or retained."""
+def test_a_test_alert_is_complete_marked_and_counted_nowhere(hive: Hive) -> None:
+    """Start, picture and end as in a real visit; nothing is stored, queued or retained."""
     hive.command("command/test_alert")
-    *alert, _answer = hive.publisher.remarks
+    *alert, _answer = hive.publisher.one_shots
     assert [message.topic.rpartition("/")[2] for message in alert] == ["event", "snapshot", "event"]
     assert not any(message.retained for message in alert)
     events = [json.loads(alert[index].payload) for index in (0, 2)]
@@ -273,25 +264,25 @@ def test_a_test_alert_is_marked_whole_and_counts_nowhere(hive: Hive) -> None:
 def test_a_retained_command_is_ignored(hive: Hive, caplog: pytest.LogCaptureFixture) -> None:
     """It would come again at every connection, and pause the watch each time."""
     assert hive.command("command/pause", retained=True) is None
-    assert not hive.watch.paused
+    assert not hive.loop.paused
     assert "clear it on the broker" in caplog.text
 
 
-def test_its_own_answers_are_no_commands(hive: Hive) -> None:
-    """With MQTT 3.1.1 they come back to the hive, which must not answer them in turn."""
+def test_its_own_answers_are_not_commands(hive: Hive) -> None:
+    """With MQTT 3.1.1 the broker echoes them to the hive, which must not answer them in turn."""
     assert hive.command("command/answer", b"{}") is None
 
 
 def test_a_flood_is_answered_and_changes_nothing_beyond_the_first_few(hive: Hive) -> None:
-    """Ten at once are carried out, the others told that they are too many, those beyond the inbox as well."""
+    """Ten at once are carried out; the others are rejected, and those beyond the inbox are counted."""
     for number in range(100):
         hive.inbox.put(Message("hivewatch/h1/threshold/set", f"0.{number + 10}".encode(), retained=False))
-    hive.control.look(FRAME)
+    hive.tick()
     answers = hive.answers()
     assert sum(answer["accepted"] for answer in answers) == BURST
     assert len(answers) == INBOX_SIZE + 1
     assert answers[-2]["message"] == "too many commands: at most one a second"
-    assert answers[-1]["message"] == f"{100 - INBOX_SIZE} commands came too fast and were not looked at"
+    assert answers[-1]["message"] == f"{100 - INBOX_SIZE} commands came too fast and were ignored"
     assert hive.in_force()[0] == pytest.approx(0.1 + 0.01 * (BURST - 1))
 
 
@@ -308,16 +299,18 @@ def lasting_hive(tmp_path_factory: pytest.TempPathFactory, classifier: Classifie
 def test_five_thousand_commands_are_each_answered_and_change_what_they_say_or_nothing(
     lasting_hive: Hive, data: st.DataObject
 ) -> None:
-    """A refused one leaves threshold and pause as they were; none lets the watch judge by nonsense."""
+    """A rejected one leaves threshold and pause as they were; none puts a nonsensical threshold in force."""
     hive = lasting_hive
-    hive.publisher.remarks.clear()
+    hive.publisher.one_shots.clear()
     hive.publisher.states.clear()
     leaf, payload = data.draw(st.sampled_from(LEAVES)), data.draw(payloads)
-    before = hive.in_force(), hive.watch.paused
+    hive.machine.pass_time(1)
+    hive.tick()  # an earlier pause may end here, not with the command
+    before = hive.in_force(), hive.loop.paused
     answer = hive.command(leaf, payload)
     assert answer is not None
     threshold, release = hive.in_force()
     assert 0 <= release <= threshold <= 1
     if not answer["accepted"]:
-        assert (hive.in_force(), hive.watch.paused) == before
+        assert (hive.in_force(), hive.loop.paused) == before
         assert hive.publisher.states == []

@@ -1,7 +1,7 @@
-"""A seeded film of the simulator gives the same sightings every time, with the released model.
+"""A seeded video of the simulator gives the same sightings every time, with the released model.
 
-After a change that is meant to change them (a new model, say) run
-``pytest tests/test_golden.py --update-expected``, and look at what changed before it is committed.
+After a change that is meant to alter them (a new model, say) run
+``scripts/test tests/daemon/test_golden.py --update-expected`` and review the difference before committing it.
 """
 
 from __future__ import annotations
@@ -15,32 +15,22 @@ from support.paths import TESTS
 
 from hivewatch.camera.simulator.camera import SimulatorCamera
 from hivewatch.config.sections import Config, SimulatorConfig
-from hivewatch.daemon.loop import Watch
+from hivewatch.daemon.loop import Loop
 from hivewatch.domain.frames import Frame
 from hivewatch.domain.sightings import Sighting
 from hivewatch.system.stopwatch import Stopwatch
 from hivewatch.vision.classifier import load_classifier
-from hivewatch.vision.decision import Decider
-from hivewatch.vision.motion import MotionGate
-from hivewatch.vision.region import Region
 
 EXPECTED = TESTS / "expected" / "golden.json"
-FILM = SimulatorConfig(seed=11, hornet_every_s=20.0, hornet_stay_s=6.0, duration_s=40.0)
+VIDEO = SimulatorConfig(seed=11, hornet_every_s=20.0, hornet_stay_s=6.0, duration_s=40.0)
 
 
 def decisions() -> list[dict[str, object]]:
-    """Replay the film and return what was decided, in whole votes and in seconds of the film."""
+    """Replay the video and return the events, in whole votes and in seconds of the video."""
     config, events, frames = Config(), list[Sighting](), list[Frame]()
-    camera = SimulatorCamera(FILM, 1280, 720, rate_hz=3.0, paced=False)
-    watch = Watch(
-        Region(config.gate),
-        MotionGate(config.gate.motion),
-        load_classifier(None, threads=0),
-        Decider(config.decision, new_id=lambda: "visit"),
-        events.append,
-        Stopwatch(),
-    )
-    for step in watch.steps(camera.frames(threading.Event())):
+    camera = SimulatorCamera(VIDEO, 1280, 720, rate_hz=3.0, paced=False)
+    loop = Loop(config, load_classifier(None, threads=0), events.append, Stopwatch())
+    for step in loop.run(camera.frames(threading.Event())):
         frames.append(step.frame)
     start = frames[0].taken_at
 
@@ -60,9 +50,9 @@ def decisions() -> list[dict[str, object]]:
     ]
 
 
-def test_a_seeded_film_gives_the_expected_sightings(request: pytest.FixtureRequest) -> None:
+def test_a_seeded_video_gives_the_expected_sightings(request: pytest.FixtureRequest) -> None:
     decided = decisions()
     if request.config.getoption("--update-expected"):
         EXPECTED.write_text(json.dumps(decided, indent=1) + "\n")
     assert decided == json.loads(EXPECTED.read_text())
-    assert [event["phase"] for event in decided].count("end") >= 1, "the film has hornets in it"
+    assert [event["phase"] for event in decided].count("end") >= 1, "the video has hornets in it"

@@ -1,8 +1,7 @@
-"""Whether a hornet is there, and how hard they press: counted from the store, told with hysteresis."""
+"""Whether a hornet is present, and the pressure on the hive: counted in the store, with hysteresis."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,14 +10,13 @@ from typing import Any
 
 import jsonschema
 import pytest
-from support.fakes import MODEL, make_sighting
-from support.machines import Machine, Told
+from support.machines import Machine
+from support.rig import Rig
 
 from hivewatch.config.sections import Config, HiveConfig, PressureConfig
-from hivewatch.daemon.pressure import Predation
+from hivewatch.daemon.pressure import PressureService
 from hivewatch.daemon.pressure_level import next_level
-from hivewatch.domain.sightings import Phase, Presence, PressureLevel, Sighting
-from hivewatch.messages.alert import compose
+from hivewatch.domain.sightings import Phase, Presence, PressureLevel
 from hivewatch.messages.documents import schema
 from hivewatch.store import Store
 
@@ -50,49 +48,34 @@ THRESHOLDS = PressureConfig(
 def test_a_level_rises_at_once_and_falls_late(
     before: PressureLevel, sightings: int, minutes: float, after: PressureLevel
 ) -> None:
-    """Either figure raises it; both must be below the share that lets it fall."""
+    """Either figure raises it; both must be below ``fall_share`` for it to fall."""
     assert next_level(THRESHOLDS, before, Presence(sightings, minutes * 60)) is after
 
 
-class Hive:
-    """A daemon's store and clock in Paris, with a publisher that remembers."""
+class Hive(Rig):
+    """A rig with the pressure service, in Paris."""
 
     def __init__(self, directory: Path, machine: Machine) -> None:
-        self.machine = machine
-        self.store = Store(directory)
-        self.publisher = Told(self.store)
-        self.predation = Predation(CONFIG, self.store, self.publisher, machine.clock)
+        super().__init__(directory, CONFIG, machine)
+        self.add(PressureService(CONFIG, self.recorder, self.clock))
 
     def visit(self, id_: str, seconds: float) -> None:
-        """Let a hornet come, stay and go."""
-        began = self.machine.wall
-        self._record(id_, Phase.START, began)
+        """Let a hornet come, stay and leave."""
+        started_at = self.machine.wall
+        self.record(id_)
         self.machine.pass_time(seconds)
-        self._record(id_, Phase.END, began)
-
-    def begin(self, id_: str) -> None:
-        """Let a hornet come and stay."""
-        self._record(id_, Phase.START, self.machine.wall)
-
-    def _record(self, id_: str, phase: Phase, began: datetime) -> None:
-        now = self.machine.wall
-        sighting: Sighting = dataclasses.replace(
-            make_sighting(id_, phase), started_at=began, last_seen_at=now, at=now
-        )
-        alert = compose(sighting, CONFIG.hive, MODEL, "hivewatch", 90)
-        self.store.record(sighting, alert, queue=False)
-        self.predation.sighted(sighting)
+        self.record(id_, Phase.END, started_at)
 
     def pressure(self) -> dict[str, Any]:
-        """Return what stands for the pressure now; it must fulfil the schema."""
-        self.predation.look()
+        """Return the published pressure; it must fulfil the schema."""
+        self.tick()
         document: dict[str, Any] = json.loads(self.publisher.last("pressure"))
         jsonschema.Draft202012Validator(schema("pressure")).validate(document)
         assert document.keys() == schema("pressure")["properties"].keys()
         return document
 
-    def count_told(self) -> int:
-        """Return how often the pressure was told."""
+    def count_published(self) -> int:
+        """Return how often the pressure was published."""
         return sum(message.topic.endswith("/pressure") for message in self.publisher.states)
 
 
@@ -104,16 +87,16 @@ def hive(tmp_path: Path) -> Iterator[Hive]:
     hive.store.close()
 
 
-def test_a_hornet_is_there_while_a_visit_is_open(hive: Hive) -> None:
+def test_a_hornet_is_present_while_a_visit_is_open(hive: Hive) -> None:
     """OFF at the start, ON with the visit, OFF after it, retained each time."""
     hive.visit("v1", 30)
-    told = [message for message in hive.publisher.states if message.topic == "hivewatch/h1/hornet/state"]
-    assert [message.payload for message in told] == [b"OFF", b"ON", b"OFF"]
-    assert all(message.retained for message in told)
+    published = [message for message in hive.publisher.states if message.topic == "hivewatch/h1/hornet/state"]
+    assert [message.payload for message in published] == [b"OFF", b"ON", b"OFF"]
+    assert all(message.retained for message in published)
 
 
 def test_visits_and_minutes_are_those_of_the_hour_and_of_the_local_day(hive: Hive) -> None:
-    """At midnight in Paris the day's figures begin anew, the hour's go on."""
+    """At midnight in Paris the day's figures restart, the hour's continue."""
     for number in range(3):
         hive.visit(f"v{number}", 60)
     hive.machine.pass_time(60)
@@ -130,22 +113,22 @@ def test_visits_and_minutes_are_those_of_the_hour_and_of_the_local_day(hive: Hiv
 
 def test_a_hornet_that_stays_counts_minute_by_minute(hive: Hive) -> None:
     """Before the visit has ended: amber must not wait for the hornet to leave."""
-    hive.begin("v1")
+    hive.record("v1")
     assert hive.pressure()["level"] == "green"
     hive.machine.pass_time(4 * 60)
     document = hive.pressure()
     assert (document["minutes_this_hour"], document["level"]) == (4.0, "amber")
 
 
-def test_only_the_part_of_a_visit_that_lies_in_the_hour_counts(hive: Hive) -> None:
-    """A visit of ninety minutes fills the hour, and is no visit of this hour."""
+def test_only_the_part_of_a_visit_within_the_hour_counts(hive: Hive) -> None:
+    """A visit of ninety minutes fills the hour, but did not start within it."""
     hive.visit("v1", 90 * 60)
     document = hive.pressure()
     assert (document["sightings_this_hour"], document["minutes_this_hour"]) == (0, 60.0)
 
 
-def test_since_when_a_level_holds_outlasts_a_restart(hive: Hive, tmp_path: Path) -> None:
-    """A beekeeper acts on "amber since ten", whatever the machine did since then."""
+def test_the_start_of_a_level_survives_a_restart(hive: Hive, tmp_path: Path) -> None:
+    """A beekeeper acts on "amber since ten", whatever happened to the machine since."""
     for number in range(4):
         hive.visit(f"v{number}", 1)
     before = hive.pressure()
@@ -158,8 +141,8 @@ def test_since_when_a_level_holds_outlasts_a_restart(hive: Hive, tmp_path: Path)
     assert before["since"] == after["since"] == "2027-05-14T21:30:04.000Z"
 
 
-def test_a_level_has_no_time_while_the_clock_is_wrong_and_gets_it_later(hive: Hive) -> None:
-    """None is better than a wrong one; once the clock is right the time can be told."""
+def test_a_level_has_no_start_while_the_clock_is_wrong_and_gets_it_later(hive: Hive) -> None:
+    """No time is better than a wrong one."""
     hive.machine.clock.trusted = False
     for number in range(4):
         hive.visit(f"v{number}", 1)
@@ -169,24 +152,25 @@ def test_a_level_has_no_time_while_the_clock_is_wrong_and_gets_it_later(hive: Hi
     assert hive.pressure()["since"] == "2027-05-14T21:30:04.000Z"
 
 
-def test_the_pressure_is_told_at_changes_and_every_hour(hive: Hive) -> None:
+def test_the_pressure_is_published_at_changes_and_every_hour(hive: Hive) -> None:
     """Not with every frame."""
     start = hive.machine.wall
     while hive.machine.wall < start + timedelta(hours=3, minutes=1):
-        hive.predation.look()
+        hive.tick()
         hive.machine.pass_time(10)
-    quiet = hive.count_told()
+    quiet = hive.count_published()
     hive.visit("v1", 1)
-    hive.predation.look()
+    hive.tick()
     assert quiet == 4
-    assert hive.count_told() == 5
+    assert hive.count_published() == 5
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"level": "blue", "since": null}', '{"level": "red"}'])
-def test_a_damaged_note_begins_at_green(hive: Hive, tmp_path: Path, text: str) -> None:
-    """It costs a time, not the watch."""
+def test_a_damaged_state_starts_at_green(hive: Hive, tmp_path: Path, text: str) -> None:
+    """It costs the start of a level, not the watch."""
     hive.store.close()
-    (tmp_path / "pressure").write_text(text)
+    with Store(tmp_path) as store:
+        store.remember("pressure", text)
     again = Hive(tmp_path, hive.machine)
     assert again.pressure()["level"] == "green"
     again.store.close()
