@@ -21,14 +21,18 @@ from hivewatch.store.pictures import Pictures
 
 DATABASE = "hivewatch.db"
 DATABASE_VERSION = 1
-TABLES = ("sightings", "outbox", "backlog")
+# hivewatch 0.3 has version 1 without the table "state". The table did not raise the version, so that 0.3 can
+# still open the database after a rollback.
+REQUIRED_TABLES = ("sightings", "outbox", "backlog")
+TABLES = (*REQUIRED_TABLES, "state")
 BUSY_TIMEOUT_S = 10.0
 # Pages of 4 KiB: the log goes into the database every 1 MiB, each time two more syncs.
 _CHECKPOINT_PAGES = 256
 _LARGEST_LOG_BYTES = 4 * 1024 * 1024
 
+MAKE_STATE = "CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT"
 # The indexes hold what is summed up every minute as well, so that the rows themselves need not be read.
-_MAKE_TABLES = """
+_MAKE_TABLES = f"""
 CREATE TABLE sightings (
     id TEXT PRIMARY KEY,
     phase TEXT NOT NULL,
@@ -70,6 +74,7 @@ CREATE TABLE backlog (
     sighting_ids TEXT NOT NULL,
     entry_id INTEGER
 ) STRICT;
+{MAKE_STATE};
 """
 
 
@@ -132,7 +137,7 @@ def _make_tables(connection: sqlite3.Connection, directory: Path) -> None:
             f"this one knows {DATABASE_VERSION}): upgrade hivewatch, or choose another store.directory"
         )
     there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if (there or version) and not (version == DATABASE_VERSION and there.issuperset(TABLES)):
+    if (there or version) and not (version == DATABASE_VERSION and there.issuperset(REQUIRED_TABLES)):
         raise DamagedError("its version or a table is missing")
     if version == 0:
         with transaction(connection):

@@ -24,7 +24,7 @@ from hivewatch.domain.sightings import Presence, Sighting
 from hivewatch.domain.status import Backlog, StoreStatus
 from hivewatch.domain.wire import Alert, Message, OutboxEntry
 from hivewatch.errors import DiskFullError
-from hivewatch.store import backlog
+from hivewatch.store import backlog, state
 from hivewatch.store.database import (
     DATABASE,
     check_integrity,
@@ -74,6 +74,7 @@ class Store:
             list_again(self._records, self._album)
             self._outbox = Outbox(sender, self._album)
             self._retention = Retention(self._records, self._album, directory)
+            state.prepare(self._records, directory)
             self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:
@@ -168,6 +169,15 @@ class Store:
         """Put right the times of records and unsent events; ``redated`` does so for one event's document."""
         with disk_errors("correct times", self.directory), transaction(self._records) as records:
             return redate(records, redated)
+
+    def remember(self, key: str, value: str | None) -> None:
+        """Keep a short text under ``key`` as durably as a record; None deletes it."""
+        self._with_room(f"keep the state {key!r}", partial(state.remember, self._records, key, value))
+
+    def recall(self, key: str) -> str | None:
+        """Return the text kept under ``key``, None if there is none."""
+        with disk_errors("read the state", self.directory):
+            return state.recall(self._records, key)
 
     def keep_in_bounds(
         self, store: StoreConfig, outbox: OutboxConfig, now: datetime | None

@@ -95,6 +95,41 @@ def test_unsent_messages_are_taken_over_from_what_can_be_read(tmp_path: Path) ->
         assert store.outbox_depth() == 40
 
 
+@pytest.mark.parametrize("table", ["sightings", "outbox", "sightings_by_time"])
+def test_state_is_taken_over_from_what_can_be_read(tmp_path: Path, table: str) -> None:
+    filled(tmp_path)
+    with Store(tmp_path) as store:
+        store.remember("threshold", "0.875")
+        store.remember("announced-topics", "a\nb")
+    overwrite(tmp_path / "hivewatch.db", page_of(tmp_path / "hivewatch.db", table))
+    with Store(tmp_path) as store:
+        assert store.status().set_aside is not None
+        assert (store.recall("threshold"), store.recall("announced-topics")) == ("0.875", "a\nb")
+
+
+def test_damaged_state_costs_no_sighting_and_no_message(tmp_path: Path) -> None:
+    filled(tmp_path)
+    with Store(tmp_path) as store:
+        store.remember("threshold", "0.875")
+    overwrite(tmp_path / "hivewatch.db", page_of(tmp_path / "hivewatch.db", "state"))
+    with Store(tmp_path) as store:
+        assert (len(store.sightings(100)), store.outbox_depth()) == (40, 40)
+        assert store.recall("threshold") is None
+        store.remember("threshold", "0.5")
+        assert store.recall("threshold") == "0.5"
+
+
+def test_a_damaged_database_of_0_3_is_salvaged_and_its_files_are_taken_over(tmp_path: Path) -> None:
+    filled(tmp_path)
+    execute(tmp_path / "hivewatch.db", "DROP TABLE state")
+    (tmp_path / "threshold").write_text("0.875\n")
+    overwrite(tmp_path / "hivewatch.db", page_of(tmp_path / "hivewatch.db", "outbox"))
+    with Store(tmp_path) as store:
+        assert store.status().set_aside is not None
+        assert len(store.sightings(100)) == 40
+        assert store.recall("threshold") == "0.875"
+
+
 def test_sightings_known_by_their_pictures_alone_are_taken_for_ended(tmp_path: Path) -> None:
     """Nobody waits for an end of what nobody remembers; what is not known is not made up."""
     filled(tmp_path, 2)
