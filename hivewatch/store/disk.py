@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hivewatch.errors import DiskFullError, StoreError
+
+log = logging.getLogger(__name__)
 
 LOCK = "hivewatch.lock"
 
@@ -63,6 +66,19 @@ def disk_errors(doing: str, directory: Path) -> Iterator[None]:
         remedy = _FULL if full else _BY_SQLITE_CODE.get(code, "check hivewatch.db")
         kind = DiskFullError if remedy is _FULL else StoreError
         raise kind(f"cannot {doing} in {directory}: {remedy} ({error})") from error
+
+
+@contextmanager
+def tolerate_full_disk(consequence: str) -> Iterator[None]:
+    """Log a DiskFullError as "``consequence``: error" and continue; other errors pass.
+
+    A full disk is no reason to stop watching. Recording the next sighting shows whether anything can still be
+    stored, and that error must not be tolerated.
+    """
+    try:
+        yield
+    except DiskFullError as error:
+        log.error("%s: %s", consequence, error)  # noqa: TRY400  the traceback adds nothing
 
 
 def primary_code(error: sqlite3.Error) -> int:
