@@ -11,7 +11,7 @@ import logging
 import sqlite3
 from pathlib import Path
 
-from hivewatch.store.database import MAKE_STATE, transaction
+from hivewatch.store.database import CREATE_STATE, transaction
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +37,10 @@ def recall(records: sqlite3.Connection, key: str) -> str | None:
 
 
 def prepare(records: sqlite3.Connection, directory: Path) -> None:
-    """Make the table if a database of hivewatch 0.3 lacks it; take over its files, or remove them."""
+    """Create the table if the database is one of hivewatch 0.3; take over 0.3's files, or remove them."""
     texts = _read_old_files(directory)
     with transaction(records):
-        records.execute(MAKE_STATE)
+        records.execute(CREATE_STATE)
         new = [name for name, text in texts.items() if recall(records, _flag(name)) != text]
         for name in new:
             remember(records, name, texts[name] or None)

@@ -12,11 +12,11 @@ from hivewatch.store.disk import tolerate_full_disk
 
 def test_a_tolerated_full_disk_is_logged_with_its_consequence(caplog: pytest.LogCaptureFixture) -> None:
     with tolerate_full_disk("the summary may be sent twice"):
-        raise DiskFullError("cannot keep the state: the disk is full")
+        raise DiskFullError("cannot store the state: the disk is full")
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
     assert record.exc_info is None
-    assert record.getMessage() == "the summary may be sent twice: cannot keep the state: the disk is full"
+    assert record.getMessage() == "the summary may be sent twice: cannot store the state: the disk is full"
 
 
 @pytest.mark.parametrize("error", [StoreError("the disk is read-only"), ValueError("no")])

@@ -184,7 +184,7 @@ def test_a_database_of_0_3_is_upgraded_without_being_taken_for_damaged(tmp_path:
     "make", [make_store_of_0_3, lambda path: Store(path).close()], ids=["upgraded", "new"]
 )
 def test_0_3_can_open_the_database_after_a_rollback(tmp_path: Path, make: Callable[[Path], None]) -> None:
-    """This is the check that 0.3 makes: version 1, and its three tables among those there are."""
+    """0.3 requires version 1 and its own three tables, and ignores further ones."""
     make(tmp_path)
     recalled(tmp_path)
     with contextlib.closing(sqlite3.connect(tmp_path / "hivewatch.db")) as connection:
