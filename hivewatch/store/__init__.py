@@ -1,4 +1,4 @@
-"""Sightings, their pictures and what waits for the broker, on disk: see ``store.py``."""
+"""Sightings, their pictures, the outbox and small state, on disk: see ``store.py``."""
 
 from hivewatch.store.store import Store
 

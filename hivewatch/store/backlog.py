@@ -1,7 +1,7 @@
-"""What becomes of messages that wait too long or are too many: they are dropped, counted and told of.
+"""Drop messages that have waited too long or are too many, and count them for a backlog message.
 
-All but ``tell`` are for use within a transaction. What was dropped is kept as one row until a message that
-tells of it has been sent; until then more may be added to it.
+All functions but ``queue_backlog`` are for use within a transaction. What was dropped is kept as one row,
+which may grow until the backlog message that reports it has been sent.
 """
 
 from __future__ import annotations
@@ -17,22 +17,24 @@ from hivewatch.domain.status import Backlog
 from hivewatch.domain.wire import Message
 from hivewatch.store.database import Lane, iso, queue_message, transaction
 
-MOST_IDS = 20
-# So that a full outbox is not trimmed, and its summary not written anew, with every message that comes.
+MAX_IDS = 20
+# Trim some way below the limit, so that a full outbox is not trimmed again for every new message.
 _SHRINK_TO = 0.9
 
 
-def note_waiting(records: sqlite3.Connection, now: datetime) -> None:
-    """Date the entries that have no date yet, or one that a clock set back has put into the future."""
+def set_queued_at(records: sqlite3.Connection, now: datetime) -> None:
+    """Set the time of entries that have none yet, or one that a clock set back has put into the future."""
     times = iso(now), iso(now + timedelta(days=1))
-    # Asked first, for most of the time there is nothing to write.
-    some = records.execute("SELECT 1 FROM outbox WHERE queued_at IS NULL OR queued_at > ? LIMIT 1", times[1:])
-    if some.fetchone():
+    # SELECT first: most of the time there is nothing to write.
+    found = records.execute(
+        "SELECT 1 FROM outbox WHERE queued_at IS NULL OR queued_at > ? LIMIT 1", times[1:]
+    )
+    if found.fetchone():
         records.execute("UPDATE outbox SET queued_at = ? WHERE queued_at IS NULL OR queued_at > ?", times)
 
 
 def drop_excess(records: sqlite3.Connection, largest_bytes: float) -> None:
-    """Keep the outbox below ``largest_bytes``: the oldest pictures go first, then the oldest events."""
+    """Keep the outbox below ``largest_bytes``: drop the oldest pictures first, then the oldest events."""
     (size_bytes,) = records.execute("SELECT coalesce(sum(size_bytes), 0) FROM outbox").fetchone()
     if size_bytes <= largest_bytes:
         return
@@ -48,7 +50,7 @@ def drop_excess(records: sqlite3.Connection, largest_bytes: float) -> None:
 
 
 def drop_older(records: sqlite3.Connection, before: datetime) -> None:
-    """Drop what has waited since ``before``."""
+    """Drop the entries that were queued earlier than ``before``."""
     rows = records.execute(
         "SELECT id, sighting_id, lane FROM outbox WHERE lane > 0 AND queued_at < ?", (iso(before),)
     )
@@ -65,8 +67,8 @@ def drop_pictures_of(records: sqlite3.Connection, sighting_ids: Iterable[str]) -
         _drop(records, rows.fetchall())
 
 
-def untold(records: sqlite3.Connection) -> Backlog | None:
-    """Return what was dropped and stands in no message yet."""
+def unreported(records: sqlite3.Connection) -> Backlog | None:
+    """Return what was dropped and is not in a backlog message yet, None if nothing."""
     row = records.execute("SELECT * FROM backlog WHERE entry_id IS NULL").fetchone()
     if row is None:
         return None
@@ -75,16 +77,16 @@ def untold(records: sqlite3.Connection) -> Backlog | None:
     return Backlog(id_, sightings, events, pictures, first_at, last_at, score, tuple(json.loads(ids)))
 
 
-def tell(records: sqlite3.Connection, backlog: Backlog, message: Message) -> None:
-    """Queue the message that stands for ``backlog``, before everything else: one transaction."""
+def queue_backlog(records: sqlite3.Connection, backlog: Backlog, message: Message) -> None:
+    """Queue the message that reports ``backlog`` ahead of everything else, in one transaction."""
     with transaction(records):
         entry_id = queue_message(records, message, lane=Lane.BACKLOG)
         records.execute("UPDATE backlog SET entry_id = ? WHERE id = ?", (entry_id, backlog.id))
 
 
 @dataclass(slots=True)
-class _Tally:
-    """A row of the table backlog while it grows."""
+class _Counts:
+    """A row of the table backlog that is being added to; the fields are its columns."""
 
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     sightings: int = 0
@@ -102,38 +104,38 @@ class _Tally:
         self.last_at = max(self.last_at or last_at, last_at)
         if score is not None:
             self.best_score = max(self.best_score or 0.0, score)
-        self.sighting_ids = json.dumps([*json.loads(self.sighting_ids), sighting_id][-MOST_IDS:])
+        self.sighting_ids = json.dumps([*json.loads(self.sighting_ids), sighting_id][-MAX_IDS:])
 
 
 def _drop(records: sqlite3.Connection, entries: list[tuple[int, str | None, int]]) -> None:
     if not entries:
         return
-    tally = _take_current(records)
+    counts = _take_current(records)
     for entry_id, sighting_id, lane in entries:
         records.execute("DELETE FROM outbox WHERE id = ?", (entry_id,))
-        tally.pictures += lane == Lane.PICTURE
-        tally.events += lane != Lane.PICTURE
+        counts.pictures += lane == Lane.PICTURE
+        counts.events += lane != Lane.PICTURE
         if sighting_id is not None:
-            _count_sighting(records, tally, sighting_id)
-    records.execute("INSERT INTO backlog VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)", astuple(tally))
+            _count_sighting(records, counts, sighting_id)
+    records.execute("INSERT INTO backlog VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)", astuple(counts))
 
 
-def _take_current(records: sqlite3.Connection) -> _Tally:
-    """Return the backlog that still waits, taken out of the outbox again if need be, or a new one."""
+def _take_current(records: sqlite3.Connection) -> _Counts:
+    """Remove the row that was not sent yet and its message from their tables; return it, or a new one."""
     row = records.execute(
         "SELECT * FROM backlog WHERE entry_id IS NULL OR entry_id IN (SELECT id FROM outbox)"
     ).fetchone()
-    # A new id for the entry: if the old one is on its way just now, its acknowledgement must not remove this.
+    # The next message gets a new entry id: the PUBACK of one already in flight must not remove it.
     records.execute("DELETE FROM outbox WHERE id IN (SELECT entry_id FROM backlog)")
     records.execute("DELETE FROM backlog")
-    return _Tally() if row is None else _Tally(*row[:-1])
+    return _Counts() if row is None else _Counts(*row[:-1])
 
 
-def _count_sighting(records: sqlite3.Connection, tally: _Tally, sighting_id: str) -> None:
+def _count_sighting(records: sqlite3.Connection, counts: _Counts, sighting_id: str) -> None:
     row = records.execute(
         "SELECT started_at, last_seen_at, best_score FROM sightings WHERE id = ? AND backlog_id IS NOT ?",
-        (sighting_id, tally.id),
+        (sighting_id, counts.id),
     ).fetchone()
     if row is not None:
-        tally.add(sighting_id, *row)
-        records.execute("UPDATE sightings SET backlog_id = ? WHERE id = ?", (tally.id, sighting_id))
+        counts.add(sighting_id, *row)
+        records.execute("UPDATE sightings SET backlog_id = ? WHERE id = ?", (counts.id, sighting_id))

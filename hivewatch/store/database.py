@@ -1,6 +1,6 @@
-"""The store's SQLite database: its tables, how it is opened, and what is written into it.
+"""The store's SQLite database: its tables, opening it, and writing records and outbox entries.
 
-The functions let sqlite3.Error through; the store turns it into words.
+All functions let sqlite3.Error through; ``Store`` converts it to StoreError.
 """
 
 from __future__ import annotations
@@ -21,14 +21,18 @@ from hivewatch.store.pictures import Pictures
 
 DATABASE = "hivewatch.db"
 DATABASE_VERSION = 1
-TABLES = ("sightings", "outbox", "backlog")
+# hivewatch 0.3 has version 1 without the table "state". The table did not raise the version, so that 0.3 can
+# still open the database after a rollback.
+REQUIRED_TABLES = ("sightings", "outbox", "backlog")
+TABLES = (*REQUIRED_TABLES, "state")
 BUSY_TIMEOUT_S = 10.0
-# Pages of 4 KiB: the log goes into the database every 1 MiB, each time two more syncs.
+# Pages of 4 KiB: a checkpoint for every 1 MiB of write-ahead log. Each costs two more syncs.
 _CHECKPOINT_PAGES = 256
 _LARGEST_LOG_BYTES = 4 * 1024 * 1024
 
-# The indexes hold what is summed up every minute as well, so that the rows themselves need not be read.
-_MAKE_TABLES = """
+CREATE_STATE = "CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT"
+# The indexes also cover the columns that are summed up every minute, so that no row has to be read for that.
+_CREATE_TABLES = f"""
 CREATE TABLE sightings (
     id TEXT PRIMARY KEY,
     phase TEXT NOT NULL,
@@ -70,11 +74,12 @@ CREATE TABLE backlog (
     sighting_ids TEXT NOT NULL,
     entry_id INTEGER
 ) STRICT;
+{CREATE_STATE};
 """
 
 
 class Lane(IntEnum):
-    """Outbox entries go out in the order of their lanes, within a lane in that of their ids."""
+    """Outbox entries are sent in the order of their lanes, and within a lane in the order of their ids."""
 
     BACKLOG = 0
     EVENT = 1
@@ -82,13 +87,13 @@ class Lane(IntEnum):
 
 
 class DamagedError(sqlite3.DatabaseError):
-    """The database opens but does not hold together."""
+    """The database can be opened but is inconsistent."""
 
     sqlite_errorcode = sqlite3.SQLITE_CORRUPT
 
 
 def connect(path: Path, synchronous: Literal["FULL", "NORMAL"]) -> sqlite3.Connection:
-    """Open the database. ``FULL`` syncs every commit; ``NORMAL`` may lose the last ones, never integrity."""
+    """Open the database. ``FULL`` syncs every commit; ``NORMAL`` may lose the last ones, but no integrity."""
     connection = sqlite3.connect(path, BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -103,14 +108,14 @@ def connect(path: Path, synchronous: Literal["FULL", "NORMAL"]) -> sqlite3.Conne
 
 
 def open_database(directory: Path) -> sqlite3.Connection:
-    """Open and check the database for records, and make its tables if it is new.
+    """Open the database for records, check it, and create the tables if it is new.
 
-    Raises DamagedError (or another sqlite3.DatabaseError), and StoreError for one of a newer hivewatch.
+    Raises DamagedError or another sqlite3.DatabaseError, and StoreError if a newer hivewatch made it.
     """
     connection = connect(directory / DATABASE, "FULL")
     try:
         check_integrity(connection)
-        _make_tables(connection, directory)
+        _create_tables(connection, directory)
     except BaseException:
         connection.close()
         raise
@@ -118,44 +123,44 @@ def open_database(directory: Path) -> sqlite3.Connection:
 
 
 def check_integrity(connection: sqlite3.Connection) -> None:
-    """Read the whole database; raises DamagedError."""
+    """Read the whole database; raises DamagedError if it is inconsistent."""
     (findings,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if findings != "ok":
         raise DamagedError(findings)
 
 
-def _make_tables(connection: sqlite3.Connection, directory: Path) -> None:
+def _create_tables(connection: sqlite3.Connection, directory: Path) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > DATABASE_VERSION:
         raise StoreError(
-            f"{directory / DATABASE} is of a newer hivewatch (version {version} of its tables, "
-            f"this one knows {DATABASE_VERSION}): upgrade hivewatch, or choose another store.directory"
+            f"{directory / DATABASE} was made by a newer hivewatch (version {version}, this hivewatch "
+            f"supports {DATABASE_VERSION}): upgrade hivewatch, or choose another store.directory"
         )
-    there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if (there or version) and not (version == DATABASE_VERSION and there.issuperset(TABLES)):
-        raise DamagedError("its version or a table is missing")
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if (tables or version) and not (version == DATABASE_VERSION and tables.issuperset(REQUIRED_TABLES)):
+        raise DamagedError("the version or a table is missing")
     if version == 0:
         with transaction(connection):
-            for statement in _MAKE_TABLES.split(";"):
+            for statement in _CREATE_TABLES.split(";"):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {DATABASE_VERSION}")
 
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Commit all that is done within, or none of it."""
+    """Commit everything that is done within the context, or nothing if it raises."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield connection
         connection.execute("COMMIT")
     except BaseException:
-        with suppress(sqlite3.Error):  # the first error is the one to tell
+        with suppress(sqlite3.Error):  # the first error is the one to report
             connection.execute("ROLLBACK")
         raise
 
 
 def put_record(records: sqlite3.Connection, sighting: Sighting, event: Message, pictures: Pictures) -> None:
-    """Insert or replace the row of a sighting."""
+    """Insert or update the row of a sighting."""
     records.execute(
         "INSERT INTO sightings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)"
         " ON CONFLICT (id) DO UPDATE SET phase = excluded.phase, started_at = excluded.started_at,"
@@ -180,7 +185,7 @@ def put_record(records: sqlite3.Connection, sighting: Sighting, event: Message, 
 
 
 def put_end(records: sqlite3.Connection, sighting_id: str, event: Message, *, queue: bool) -> None:
-    """Let a sighting be ended as its end event says, and queue that: one transaction."""
+    """End a sighting as its end event says and, if ``queue``, queue the event, in one transaction."""
     document = event.payload.decode()
     ended_at = datetime.fromisoformat(json.loads(document)["ended_at"])
     with transaction(records):
@@ -208,7 +213,7 @@ def queue_message(
 def queue_pictures(
     records: sqlite3.Connection, sighting_id: str, snapshots: Iterable[Message], pictures: Pictures
 ) -> None:
-    """Add the messages with the annotated picture to the outbox, in place of earlier ones of its sighting."""
+    """Add the messages with the annotated picture to the outbox, replacing earlier ones of the sighting."""
     records.execute("DELETE FROM outbox WHERE sighting_id = ? AND picture IS NOT NULL", (sighting_id,))
     for snapshot in snapshots:
         records.execute(
@@ -222,5 +227,5 @@ def queue_pictures(
 
 
 def iso(moment: datetime) -> str:
-    """Return a time as the tables hold it: texts that sort as their times do."""
+    """Return a time in the tables' format: UTC, so that the texts sort in the order of the times."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds")

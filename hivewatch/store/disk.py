@@ -1,9 +1,10 @@
-"""Files that survive a power cut, and the disk's and the database's faults put into words."""
+"""Files that survive a power cut, and conversion of disk and database errors to StoreErrors with a remedy."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -12,30 +13,32 @@ from pathlib import Path
 
 from hivewatch.errors import DiskFullError, StoreError
 
+log = logging.getLogger(__name__)
+
 LOCK = "hivewatch.lock"
 
 _FULL = "the disk is full: free some space, or choose another store.directory"
 _READ_ONLY = (
-    "the file system is read-only: mount it writable (an SD card that wears out turns read-only: replace it)"
+    "the file system is read-only: mount it writable (a worn-out SD card turns read-only: replace it)"
 )
-_NOT_OURS = (
+_DENIED = (
     "permission denied: give the directory to the user that hivewatch runs as (chown), "
     "or choose another store.directory"
 )
-_CORRUPT = "hivewatch.db is damaged: at the next start it is set aside and what can be read is taken over"
-# SQLite says "I/O error" where it cannot map a page on a full disk: with less than this free, it means that.
+_CORRUPT = "hivewatch.db is damaged: the next start moves it aside and salvages what can be read"
+# SQLite reports an I/O error if it cannot map a page on a full disk. With less than this free, it means that.
 _NO_ROOM_BYTES = 1_000_000
 
 _BY_ERRNO = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
     errno.EROFS: _READ_ONLY,
-    errno.EACCES: _NOT_OURS,
-    errno.EPERM: _NOT_OURS,
-    errno.ENOENT: "a file or directory has vanished: see that nothing else removes or unmounts it",
-    errno.ENOTDIR: "part of the path is no directory: correct store.directory",
+    errno.EACCES: _DENIED,
+    errno.EPERM: _DENIED,
+    errno.ENOENT: "a file or directory has vanished: make sure that nothing else removes or unmounts it",
+    errno.ENOTDIR: "part of the path is not a directory: correct store.directory",
     errno.EEXIST: "the path is a file: correct store.directory",
-    errno.EIO: "the disk does not work: check its cable and health, or replace the SD card",
+    errno.EIO: "the disk has failed: check its cable and health, or replace the SD card",
 }
 _BY_SQLITE_CODE = {
     sqlite3.SQLITE_FULL: _FULL,
@@ -43,14 +46,17 @@ _BY_SQLITE_CODE = {
     sqlite3.SQLITE_CANTOPEN: "hivewatch.db cannot be opened: check permissions and free space",
     sqlite3.SQLITE_CORRUPT: _CORRUPT,
     sqlite3.SQLITE_NOTADB: _CORRUPT,
-    sqlite3.SQLITE_IOERR: "the disk does not work: check free space, its cable and health",
+    sqlite3.SQLITE_IOERR: "the disk has failed: check free space, its cable and health",
     sqlite3.SQLITE_BUSY: "another program holds hivewatch.db: close it",
 }
 
 
 @contextmanager
 def disk_errors(doing: str, directory: Path) -> Iterator[None]:
-    """Turn faults of disk and database into StoreErrors that say what was being done, where, and a remedy."""
+    """Convert disk and database errors to StoreErrors that name the action, the directory and a remedy.
+
+    A full disk becomes DiskFullError.
+    """
     try:
         yield
     except OSError as error:
@@ -65,14 +71,27 @@ def disk_errors(doing: str, directory: Path) -> Iterator[None]:
         raise kind(f"cannot {doing} in {directory}: {remedy} ({error})") from error
 
 
+@contextmanager
+def tolerate_full_disk(consequence: str) -> Iterator[None]:
+    """Log a DiskFullError as "``consequence``: error" and continue; other errors pass.
+
+    A full disk is no reason to stop watching. Recording the next sighting shows whether anything can still be
+    stored, and that error must not be tolerated.
+    """
+    try:
+        yield
+    except DiskFullError as error:
+        log.error("%s: %s", consequence, error)  # noqa: TRY400  the traceback adds nothing
+
+
 def primary_code(error: sqlite3.Error) -> int:
-    """Return SQLite's code for ``error`` without the part that tells variants of it apart."""
+    """Return SQLite's primary result code for ``error``, without the extended part; 0 if it has none."""
     code: int = getattr(error, "sqlite_errorcode", 0)
     return code & 0xFF
 
 
 def free_bytes(directory: Path) -> int:
-    """Return how much we may still write to the disk of ``directory``; -1 where that cannot be told."""
+    """Return how much this user may still write to the disk of ``directory``, -1 if that is unknown."""
     try:
         disk = os.statvfs(directory)
     except OSError:
@@ -82,19 +101,19 @@ def free_bytes(directory: Path) -> int:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file at ``path``; raises StoreError where another process holds it."""
+    """Hold the lock file at ``path``; raises StoreError if another process holds it."""
     with path.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise StoreError(
-                f"another hivewatch works in {path.parent}: stop it, or give this one its own store.directory"
+                f"another hivewatch uses {path.parent}: stop it, or give this one its own store.directory"
             ) from error
         yield
 
 
 def is_locked(directory: Path) -> bool | None:
-    """Tell whether a process works in the store ``directory``; None where that is not ours to see."""
+    """Return whether a process uses the store in ``directory``, None if this user may not read its lock."""
     try:
         with (directory / LOCK).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -108,7 +127,7 @@ def is_locked(directory: Path) -> bool | None:
 
 
 def make_folder(path: Path) -> None:
-    """Make ``path`` and its parents if need be, so that it is still there after a power cut."""
+    """Make ``path`` and its parents if they are missing, and sync each so that it survives a power cut."""
     if path.is_dir():
         return
     make_folder(path.parent)
@@ -117,7 +136,10 @@ def make_folder(path: Path) -> None:
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all; its name lasts once its folder has been synced."""
+    """Write a file atomically and sync it; its name is durable once the folder has been synced.
+
+    After a power cut the file is there whole or not at all.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -132,7 +154,7 @@ def write_durably(path: Path, content: bytes) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Make the names of the files in ``path`` last."""
+    """Sync a folder, which makes the names of the files in it durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

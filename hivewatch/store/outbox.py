@@ -1,4 +1,4 @@
-"""The outbox as the thread that sends sees it."""
+"""The sending thread's access to the outbox."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ log = logging.getLogger(__name__)
 
 
 class Outbox:
-    """Reads and empties the outbox through a connection of its own. Faults of SQLite are let through."""
+    """Reads and empties the outbox through a connection of its own. Lets sqlite3.Error through.
+
+    ``pictures_lost`` counts the entries that were dropped because their picture was missing or damaged.
+    """
 
     def __init__(self, database: sqlite3.Connection, album: Album) -> None:
-        """``pictures_lost`` counts the entries whose pictures were gone or damaged."""
         self.pictures_lost = 0
         self._database = database
         self._album = album
 
     def pending(self, limit: int) -> list[OutboxEntry]:
-        """Return the entries to be sent first, in order. It is empty only when the outbox is."""
+        """Return up to ``limit`` entries in the order of sending; empty only if the outbox is empty."""
         while True:
             rows = self._database.execute(
                 "SELECT id, topic, retained, sighting_id, payload, picture, picture_sha256 FROM outbox"
@@ -33,7 +35,7 @@ class Outbox:
                 return entries
 
     def mark_sent(self, entry_id: int) -> None:
-        """Remove an entry; one that was replaced meanwhile is no error."""
+        """Remove an entry; if it has been replaced in the meantime, do nothing."""
         self._database.execute("DELETE FROM outbox WHERE id = ?", (entry_id,))
 
     def _load(
@@ -49,13 +51,13 @@ class Outbox:
         if picture is not None:
             payload = self._album.read(picture, sha256)
             if payload is None:
-                self._give_up(id_, picture)
+                self._drop_lost_picture(id_, picture)
         if payload is None:
             return None
         return OutboxEntry(id_, Message(topic, payload, bool(retained), sighting_id))
 
-    def _give_up(self, entry_id: int, picture: str) -> None:
+    def _drop_lost_picture(self, entry_id: int, picture: str) -> None:
         dropped = self._database.execute("DELETE FROM outbox WHERE id = ?", (entry_id,)).rowcount
-        if dropped:  # else the data path has just replaced it, and its successor waits in the outbox
+        if dropped:  # otherwise the data path has just replaced it with a newer entry
             self.pictures_lost += 1
-            log.error("%s is gone or damaged and will not be published", picture)
+            log.error("%s is missing or damaged and will not be published", picture)

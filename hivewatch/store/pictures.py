@@ -1,4 +1,4 @@
-"""The pictures of the store: how their files are named, written, read, found again and removed."""
+"""The picture files of the store: naming, writing, reading, listing and removing them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NAME = re.compile(r"(?P<time>\d{6})Z-(?P<id>.+)-(?P<revision>\d+)")
 class Pictures:
     """The clean and the annotated JPEG of one revision; ``stem`` is relative to the store's directory.
 
-    ``stem`` is None where there are none, ``sha256`` (of the annotated one) where nobody knows it any more.
+    ``stem`` is None if there are no pictures. ``sha256`` is that of the annotated one, None if unknown.
     """
 
     revision: int
@@ -34,12 +34,12 @@ class Pictures:
 
     @property
     def clean(self) -> str | None:
-        """Path of the picture as the camera took it."""
+        """Path of the picture without annotations."""
         return None if self.stem is None else f"{self.stem}.jpg"
 
     @property
     def annotated(self) -> str | None:
-        """Path of the picture with what was found drawn on it."""
+        """Path of the picture with the detection drawn on it."""
         return None if self.stem is None else f"{self.stem}-annotated.jpg"
 
 
@@ -47,8 +47,8 @@ NO_PICTURES = Pictures(0, None, None, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What the names of pictures on disk tell of a sighting."""
+class FoundPictures:
+    """Pictures on disk, and what their file names say about the sighting."""
 
     sighting_id: str
     started_at: datetime
@@ -56,29 +56,29 @@ class Found:
 
 
 def name_pictures(sighting: Sighting, revision: int, clean: bytes, annotated: bytes) -> Pictures:
-    """Return the name that these pictures of ``sighting`` get; no two revisions share one."""
+    """Return the name, hash and size of these pictures of ``sighting``; no two revisions share a name."""
     started = sighting.started_at.astimezone(UTC)
     stem = f"snapshots/{started:%Y-%m-%d/%H%M%S}Z-{sighting.id}-{revision}"
     return Pictures(revision, stem, sha256(annotated), len(clean) + len(annotated))
 
 
 def sha256(content: bytes) -> str:
-    """Return the SHA-256 in hexadecimal digits."""
+    """Return the SHA-256 hash in hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 
 class Album:
-    """The files under ``directory/snapshots``, a folder for each day. OSErrors are let through."""
+    """The files under ``directory/snapshots``, one folder per day. Lets OSError through."""
 
     def __init__(self, directory: Path) -> None:
-        """Make the folder if need be and remove what a power cut left half-written."""
+        """Make the folder if it is missing, and remove files that a power cut left half-written."""
         self._directory = directory
         make_folder(directory / "snapshots")
         for leftover in directory.glob("snapshots/*/.*.tmp"):
             leftover.unlink()
 
     def write(self, pictures: Pictures, clean: bytes, annotated: bytes) -> None:
-        """Write both files so that they survive a power cut."""
+        """Write both files; they survive a power cut once this returns."""
         folder = (self._directory / f"{pictures.stem}").parent
         make_folder(folder)
         for name, content in ((pictures.clean, clean), (pictures.annotated, annotated)):
@@ -86,7 +86,7 @@ class Album:
         sync_folder(folder)
 
     def read(self, picture: str, expected_sha256: str | None) -> bytes | None:
-        """Return the content of a file; None, and a line in the log, where it is gone or damaged."""
+        """Return the content of a file, None if it is missing or does not match the hash."""
         try:
             content = (self._directory / picture).read_bytes()
         except OSError:
@@ -94,7 +94,7 @@ class Album:
         return content if sha256(content) == expected_sha256 else None
 
     def remove(self, pictures: Pictures) -> None:
-        """Remove the files, and their folder with the last of them; what resists is logged."""
+        """Remove the files, and their folder if it is empty then; log a warning for one that cannot be."""
         for name in (pictures.clean, pictures.annotated):
             if name is None:
                 continue
@@ -106,24 +106,24 @@ class Album:
             with suppress(OSError):  # not empty
                 (self._directory / pictures.stem).parent.rmdir()
 
-    def found(self) -> Iterator[Found]:
-        """Yield what lies there, by the names of the files."""
+    def scan(self) -> Iterator[FoundPictures]:
+        """Yield the pictures on disk; files with other names are ignored."""
         sizes_bytes: dict[tuple[str, str], int] = defaultdict(int)
         for file in self._directory.glob("snapshots/*/*.jpg"):
             name = file.name.removesuffix(".jpg").removesuffix("-annotated")
             sizes_bytes[file.parent.name, name] += file.stat().st_size
         for (day, name), size_bytes in sizes_bytes.items():
-            if (found := _told_by_name(day, name, size_bytes)) is not None:
+            if (found := _parse_name(day, name, size_bytes)) is not None:
                 yield found
 
 
-def _told_by_name(day: str, name: str, size_bytes: int) -> Found | None:
+def _parse_name(day: str, name: str, size_bytes: int) -> FoundPictures | None:
     parts = _NAME.fullmatch(name)
     if parts is None:
         return None
     try:
         started_at = datetime.strptime(f"{day} {parts['time']} +0000", "%Y-%m-%d %H%M%S %z")
-    except ValueError:  # not one of ours
+    except ValueError:  # not a name that hivewatch gives
         return None
     pictures = Pictures(int(parts["revision"]), f"snapshots/{day}/{name}", None, size_bytes)
-    return Found(parts["id"], started_at, pictures)
+    return FoundPictures(parts["id"], started_at, pictures)

@@ -1,4 +1,4 @@
-"""The records of sightings as they are read from the store."""
+"""Reading the records of sightings from the database."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from hivewatch.domain.sightings import Phase, Presence
 from hivewatch.store.database import iso
 from hivewatch.store.pictures import Pictures
 
-# So that the index by time serves: only so much of the table is read.
+# Bounds the start times that are searched, so that the index by time limits what is read.
 _LONGEST_VISIT = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredSighting:
-    """A visit as it lies in the store. ``document`` is the JSON text of its latest event.
+    """A sighting in the store. ``document`` is the JSON text of its latest event.
 
-    Pictures that were removed, or never kept for want of room, are None; so are score and document of a visit
-    of which only pictures were left when the database was damaged.
+    The paths are None if the pictures were removed, or never stored because the disk was full. Score and
+    document are None if the database was damaged and only the pictures of the sighting were left.
     """
 
     id: str
@@ -35,30 +35,33 @@ class StoredSighting:
 
 
 def select(records: sqlite3.Connection, directory: Path, which: str, *values: object) -> list[StoredSighting]:
-    """Return the sightings that the SQL text ``which`` names; paths begin with ``directory``."""
+    """Return the sightings selected by the SQL clauses ``which``; paths start with ``directory``."""
     columns = "id, phase, started_at, last_seen_at, ended_at, best_score, picture, document"
-    rows = records.execute(f"SELECT {columns} FROM sightings {which}", values)  # noqa: S608  our own texts
+    rows = records.execute(f"SELECT {columns} FROM sightings {which}", values)  # noqa: S608  only constant clauses
     return [_stored(directory, *row) for row in rows.fetchall()]
 
 
 def presence(records: sqlite3.Connection, earliest: datetime, now: datetime) -> Presence:
-    """Return what is known of hornets between ``earliest`` and ``now``; no visit lasts longer than a day."""
+    """Return how many sightings started and how long hornets were seen from ``earliest`` to ``now``.
+
+    Assumes that no sighting lasts longer than a day.
+    """
     since, until = iso(earliest), iso(now)
     rows = records.execute(
         "SELECT started_at, CASE phase WHEN 'end' THEN last_seen_at ELSE ? END FROM sightings"
         " WHERE started_at BETWEEN ? AND ? AND (last_seen_at >= ? OR phase <> 'end')",
         (until, iso(earliest - _LONGEST_VISIT), until, since),
     ).fetchall()
-    began = [max(start, since) for start, _ in rows]
+    starts = [max(start, since) for start, _ in rows]
     seconds = sum(
         max(0.0, (datetime.fromisoformat(last) - datetime.fromisoformat(start)).total_seconds())
-        for start, (_, last) in zip(began, rows, strict=True)
+        for start, (_, last) in zip(starts, rows, strict=True)
     )
     return Presence(sum(start >= since for start, _ in rows), seconds)
 
 
-def moment(text: str | None) -> datetime | None:
-    """Return a time of the tables."""
+def parse_time(text: str | None) -> datetime | None:
+    """Return the time that a column of the tables holds, None for NULL."""
     return None if text is None else datetime.fromisoformat(text)
 
 
@@ -79,7 +82,7 @@ def _stored(
         phase=Phase(phase),
         started_at=datetime.fromisoformat(start),
         last_seen_at=datetime.fromisoformat(last),
-        ended_at=moment(end),
+        ended_at=parse_time(end),
         best_score=score,
         clean_path=directory / pictures.clean if pictures.clean else None,
         annotated_path=directory / pictures.annotated if pictures.annotated else None,

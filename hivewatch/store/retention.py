@@ -1,7 +1,7 @@
-"""Which sightings are removed from the store, and when: never for no reason, never unsaid.
+"""Removing sightings and pictures from the store: never without a reason, and always logged.
 
-Files go before their rows. A power cut in between leaves rows without pictures, which the next round removes;
-and a full disk has room for the change of rows once files are gone.
+Files are removed before their rows. A power cut in between leaves rows without pictures, which the next run
+removes. On a full disk, removing the files first makes room for the change of the rows.
 """
 
 from __future__ import annotations
@@ -24,46 +24,53 @@ log = logging.getLogger(__name__)
 MEGABYTE = 1_000_000
 ALMOST_FULL = 0.25
 """Below this share of store.least_free_mb the disk counts as about to be full."""
-# For what an event needs beside its pictures: rows, their log, and the log's way into the tables.
+# Room that an event needs besides its pictures: its rows, the write-ahead log, and the checkpoint.
 _ROOM_FOR_ROWS_BYTES = MEGABYTE
 _BATCH = 50
 _SENT = "phase = 'end' AND NOT EXISTS (SELECT 1 FROM outbox WHERE sighting_id = sightings.id)"
 
 
 class Removed(NamedTuple):
-    """How much was removed."""
+    """How many sightings (or their pictures) were removed, and their size."""
 
     sightings: int = 0
     size_bytes: int = 0
 
 
 class Retention:
-    """Removes sightings and pictures. Faults of SQLite are let through."""
+    """Removes sightings and pictures. Lets sqlite3.Error through.
+
+    ``sightings_removed`` counts the sightings removed by this object.
+    """
 
     def __init__(self, records: sqlite3.Connection, album: Album, directory: Path) -> None:
-        """``sightings_removed`` counts since then."""
         self.sightings_removed = 0
         self._records = records
         self._album = album
         self._directory = directory
 
     def keep_in_bounds(self, config: StoreConfig, now: datetime | None) -> None:
-        """Remove what is too old (where ``now`` is known), too much, or needed by a disk that fills up."""
+        """Enforce the limits on free disk space, on age (if ``now`` is known) and on the store's size."""
         least_free_bytes = config.least_free_mb * MEGABYTE
-        _say(self.remove_sent(least_free_bytes - self._free_bytes()), "the disk fills up")
-        _say_sacrificed(self.sacrifice(ALMOST_FULL * least_free_bytes - self._free_bytes()))
+        _log_removed(self.remove_sent(least_free_bytes - self._free_bytes()), "the disk is filling up")
+        _log_dropped(self.drop_pictures(ALMOST_FULL * least_free_bytes - self._free_bytes()))
         if now is not None:
-            _say(self.remove_older(now - timedelta(days=config.retention_days)), "store.retention_days")
-        _say(self.remove_sent(self.used_bytes() - config.largest_mb * MEGABYTE), "store.largest_mb")
+            _log_removed(
+                self.remove_older(now - timedelta(days=config.retention_days)), "store.retention_days"
+            )
+        _log_removed(self.remove_sent(self.used_bytes() - config.largest_mb * MEGABYTE), "store.largest_mb")
 
     def make_room(self, wanted_bytes: int, spare: str) -> bool:
-        """Remove the oldest pictures, sent ones first, none of sighting ``spare``; tell whether any went."""
+        """Remove the oldest pictures, sent ones first, but not those of sighting ``spare``.
+
+        Return whether any were removed.
+        """
         wanted_bytes += _ROOM_FOR_ROWS_BYTES
         removed = self.remove_sent(wanted_bytes)
-        _say(removed, "the disk is full")
+        _log_removed(removed, "the disk is full")
         if not removed.sightings:
-            removed = self.sacrifice(wanted_bytes, spare)
-            _say_sacrificed(removed)
+            removed = self.drop_pictures(wanted_bytes, spare)
+            _log_dropped(removed)
         return removed.sightings > 0
 
     def used_bytes(self) -> int:
@@ -73,14 +80,14 @@ class Retention:
         return int(size_bytes) + sum(file.st_size for file in database)
 
     def remove_older(self, before: datetime) -> Removed:
-        """Remove the sightings that began before that and have been sent."""
+        """Remove the sightings that started earlier than ``before`` and have been sent."""
         removed = Removed()
         while rows := self._oldest(f"{_SENT} AND started_at < ?", iso(before)):
             removed = _sum(removed, self._remove(rows))
         return removed
 
     def remove_sent(self, wanted_bytes: float) -> Removed:
-        """Remove the oldest sightings that have been sent until that much is free, or none is left."""
+        """Remove the oldest sent sightings until ``wanted_bytes`` are freed or none is left."""
         removed = Removed()
         while removed.size_bytes < wanted_bytes:
             rows = self._oldest(f"{_SENT} AND size_bytes > 0")
@@ -89,8 +96,8 @@ class Retention:
             removed = _sum(removed, self._remove(_enough(rows, wanted_bytes - removed.size_bytes)))
         return removed
 
-    def sacrifice(self, wanted_bytes: float, spare: str = "") -> Removed:
-        """Remove the pictures of the oldest sightings, sent or not, but of ``spare``; their events stay."""
+    def drop_pictures(self, wanted_bytes: float, spare: str = "") -> Removed:
+        """Remove the pictures of the oldest sightings, sent or not, except ``spare``; keep their events."""
         removed = Removed()
         while removed.size_bytes < wanted_bytes:
             rows = self._oldest("size_bytes > 0 AND id <> ?", spare)
@@ -106,7 +113,7 @@ class Retention:
 
     def _oldest(self, condition: str, *values: str) -> list[tuple[str, Pictures]]:
         rows = self._records.execute(
-            "SELECT id, revision, picture, picture_sha256, size_bytes FROM sightings"  # noqa: S608  our own texts
+            "SELECT id, revision, picture, picture_sha256, size_bytes FROM sightings"  # noqa: S608  only constant clauses
             f" WHERE {condition} ORDER BY started_at LIMIT {_BATCH}",
             values,
         )
@@ -134,7 +141,7 @@ class Retention:
 
 
 def _enough(rows: list[tuple[str, Pictures]], wanted_bytes: float) -> list[tuple[str, Pictures]]:
-    """Return the first of ``rows`` that together hold that much, all where they hold less."""
+    """Return the first of ``rows`` that together have ``wanted_bytes``, or all of them if they have less."""
     size_bytes = 0
     for number, (_, pictures) in enumerate(rows, 1):
         size_bytes += pictures.size_bytes
@@ -143,18 +150,18 @@ def _enough(rows: list[tuple[str, Pictures]], wanted_bytes: float) -> list[tuple
     return rows
 
 
-def _say(removed: Removed, reason: str) -> None:
+def _log_removed(removed: Removed, reason: str) -> None:
     if removed.sightings:
         log.warning(
-            "removed the %d oldest sightings that had been sent, %.1f MB: %s",
+            "removed the %d oldest sent sightings, %.1f MB: %s",
             *(removed.sightings, removed.size_bytes / MEGABYTE, reason),
         )
 
 
-def _say_sacrificed(removed: Removed) -> None:
+def _log_dropped(removed: Removed) -> None:
     if removed.sightings:
         log.error(
-            "the disk is full: removed the pictures of the %d oldest sightings, %.1f MB, sent or not",
+            "the disk is full: removed the pictures of the %d oldest sightings, sent or unsent, %.1f MB",
             *(removed.sightings, removed.size_bytes / MEGABYTE),
         )
 

@@ -1,4 +1,4 @@
-"""A damaged database is set aside, and what it held is put together again from what can be read."""
+"""Recovery from a damaged database: move it aside, and copy what can be read into a new one."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from typing import Any
 from hivewatch.domain.sightings import Phase
 from hivewatch.store.database import DATABASE, TABLES, iso, open_database, transaction
 from hivewatch.store.disk import primary_code, sync_folder
-from hivewatch.store.pictures import Album, Found
+from hivewatch.store.pictures import Album, FoundPictures
 
 log = logging.getLogger(__name__)
 
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_COMPANIONS = ("", "-wal", "-shm")
+_SUFFIXES = ("", "-wal", "-shm")
 
 
-def open_or_begin_anew(directory: Path) -> tuple[sqlite3.Connection, Path | None]:
-    """Open the database; a damaged one is set aside and a new one begun with what could be read of it.
+def open_or_salvage(directory: Path) -> tuple[sqlite3.Connection, Path | None]:
+    """Open the database; move a damaged one aside, and start a new one with what could be read from it.
 
-    Returns also where the damaged one was put, None if all is well.
+    Return the connection and the path of the damaged database, None if it was not damaged.
     """
     try:
         return open_database(directory), None
@@ -33,42 +33,42 @@ def open_or_begin_anew(directory: Path) -> tuple[sqlite3.Connection, Path | None
         if primary_code(error) not in _DAMAGE:
             raise
         findings = str(error)
-    aside = _set_aside(directory)
-    log.error("%s was damaged (%s): it was set aside as %s", directory / DATABASE, findings, aside.name)
+    damaged = _move_aside(directory)
+    log.error("%s was damaged (%s): moved aside as %s", directory / DATABASE, findings, damaged.name)
     records = open_database(directory)
     try:
-        counts = _take_over(aside, records)
+        counts = _copy_rows(damaged, records)
     except BaseException:
         records.close()
         raise
-    log.error("taken over from it: %s", ", ".join(f"{n} rows of {table}" for table, n in counts.items()))
-    return records, aside
+    log.error("salvaged from it: %s", ", ".join(f"{n} rows of {table}" for table, n in counts.items()))
+    return records, damaged
 
 
-def list_again(records: sqlite3.Connection, album: Album) -> int:
-    """Make records of pictures that have none; return how many sightings that were.
+def relist_orphans(records: sqlite3.Connection, album: Album) -> int:
+    """Make records for pictures that have none; return how many.
 
     Superseded pictures of sightings that have a record are removed: a power cut can leave them behind.
     """
     known = dict(records.execute("SELECT id, picture FROM sightings"))
-    strays = [found for found in album.found() if known.get(found.sighting_id) != found.pictures.stem]
-    if not strays:
+    orphans = [found for found in album.scan() if known.get(found.sighting_id) != found.pictures.stem]
+    if not orphans:
         return 0
-    listed = 0
+    count = 0
     with transaction(records):
-        for found in sorted(strays, key=lambda stray: stray.pictures.revision, reverse=True):
+        for found in sorted(orphans, key=lambda found: found.pictures.revision, reverse=True):
             if found.sighting_id in known:
                 album.remove(found.pictures)
             else:
                 known[found.sighting_id] = found.pictures.stem
-                _list(records, found)
-                listed += 1
-    if listed:
-        log.warning("%d sightings without a record were listed again by their pictures", listed)
-    return listed
+                _insert_orphan(records, found)
+                count += 1
+    if count:
+        log.warning("made records for %d sightings of which only the pictures were left", count)
+    return count
 
 
-def _list(records: sqlite3.Connection, found: Found) -> None:
+def _insert_orphan(records: sqlite3.Connection, found: FoundPictures) -> None:
     at, pictures = iso(found.started_at), found.pictures
     records.execute(
         "INSERT INTO sightings (id, phase, started_at, last_seen_at, revision, picture, size_bytes)"
@@ -77,40 +77,40 @@ def _list(records: sqlite3.Connection, found: Found) -> None:
     )
 
 
-def _set_aside(directory: Path) -> Path:
-    """Rename the database; of those set aside only the latest is kept, for they are large."""
+def _move_aside(directory: Path) -> Path:
+    """Rename the damaged database and return its path; keep only the latest, because they are large."""
     for old in directory.glob(f"{DATABASE}.damaged-*"):
         old.unlink()
-    aside = directory / f"{DATABASE}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    for companion in _COMPANIONS:
+    damaged = directory / f"{DATABASE}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    for suffix in _SUFFIXES:
         with suppress(FileNotFoundError):
-            (directory / f"{DATABASE}{companion}").rename(f"{aside}{companion}")
+            (directory / f"{DATABASE}{suffix}").rename(f"{damaged}{suffix}")
     sync_folder(directory)
-    return aside
+    return damaged
 
 
-def _take_over(aside: Path, records: sqlite3.Connection) -> dict[str, int]:
-    """Copy the rows that can be read and make sense; return their number for each table."""
+def _copy_rows(source: Path, records: sqlite3.Connection) -> dict[str, int]:
+    """Copy the rows that can be read and are valid; return their number by table."""
     counts = dict.fromkeys(TABLES, 0)
-    with closing(sqlite3.connect(aside)) as damaged, transaction(records):
+    with closing(sqlite3.connect(source)) as damaged, transaction(records):
         for table in TABLES:
-            for row in _readable(damaged, table):
-                with suppress(sqlite3.Error):  # what is left of a damaged row may break any rule
+            for row in _readable_rows(damaged, table):
+                with suppress(sqlite3.Error):  # a damaged row may violate any constraint
                     counts[table] += _insert(records, table, row)
     return counts
 
 
 def _insert(records: sqlite3.Connection, table: str, row: dict[str, Any]) -> int:
     columns, marks = ", ".join(row), ", ".join("?" * len(row))
-    insert = f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608  our own names
+    insert = f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608  only our own names
     return records.execute(insert, tuple(row.values())).rowcount
 
 
-def _readable(damaged: sqlite3.Connection, table: str) -> Iterator[dict[str, Any]]:
-    """Yield rows from the first on and from the last back, each time until the damage."""
+def _readable_rows(damaged: sqlite3.Connection, table: str) -> Iterator[dict[str, Any]]:
+    """Yield the rows of ``table`` from the first one up and from the last one down, each up to the damage."""
     for direction in ("ASC", "DESC"):
         with suppress(sqlite3.DatabaseError, UnicodeDecodeError):
-            rows = damaged.execute(f"SELECT * FROM {table} ORDER BY rowid {direction}")  # noqa: S608  our own
+            rows = damaged.execute(f"SELECT * FROM {table} ORDER BY rowid {direction}")  # noqa: S608
             names = [column[0] for column in rows.description]
             for values in rows:
                 row = dict(zip(names, values, strict=True))

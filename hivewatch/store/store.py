@@ -1,11 +1,14 @@
-"""Sightings on disk: pictures as files, records and the outbox in one SQLite database.
+"""Sightings on disk: pictures as files; records, the outbox and small state in one SQLite database.
 
-What ``record`` has returned from survives a power cut. In that order: each picture is written to a temporary
-file, synced and renamed, then their folder is synced; then one transaction with ``synchronous = FULL`` holds
-the record and its outbox entries. Until that commit nothing refers to the new pictures, after it nothing to
-those they replace. A picture never takes the name of another: its revision is part of the name, so what a
-record or an outbox entry names is what is sent. ``mark_sent`` needs no sync (``synchronous = NORMAL``): a
-power cut may undo it, and then a message is sent twice, which its sighting id and hash make harmless.
+Once ``record`` returns, the event survives a power cut. The order of writes is:
+
+1. Each picture is written to a temporary file, synced and renamed; then their folder is synced.
+2. One transaction with ``synchronous = FULL`` writes the record and its outbox entries.
+
+Before that commit nothing refers to the new pictures, and after it nothing refers to those they replace. The
+revision is part of a picture's name, so no name is used twice: a record or an outbox entry always refers to
+the picture it was written for. ``mark_sent`` needs no sync (``synchronous = NORMAL``): if a power cut undoes
+it, the message is sent twice, which is harmless because of its sighting id and hash.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from hivewatch.domain.sightings import Presence, Sighting
 from hivewatch.domain.status import Backlog, StoreStatus
 from hivewatch.domain.wire import Alert, Message, OutboxEntry
 from hivewatch.errors import DiskFullError
-from hivewatch.store import backlog
+from hivewatch.store import backlog, state
 from hivewatch.store.database import (
     DATABASE,
     check_integrity,
@@ -39,45 +42,46 @@ from hivewatch.store.database import (
 from hivewatch.store.disk import LOCK, disk_errors, free_bytes, locked, make_folder
 from hivewatch.store.outbox import Outbox
 from hivewatch.store.pictures import NO_PICTURES, Album, Pictures, name_pictures
-from hivewatch.store.records import StoredSighting, moment, presence, select
+from hivewatch.store.records import StoredSighting, parse_time, presence, select
 from hivewatch.store.retention import MEGABYTE, Retention
-from hivewatch.store.salvage import list_again, open_or_begin_anew
-from hivewatch.store.time_correction import redate
+from hivewatch.store.salvage import open_or_salvage, relist_orphans
+from hivewatch.store.time_correction import correct_times
 
-# How often the oldest pictures are removed for one event; what still does not fit then would not fit either.
-_MOST_CLEARINGS = 3
+# How often the oldest pictures are removed for one event. If it does not fit then, it never will.
+_MAX_CLEARINGS = 3
 
 
 class Store:
-    """The store in ``directory``, which is made if need be and belongs to one process at a time.
+    """The store in ``directory``, which is made if it is missing; one process at a time may use it.
 
-    One thread may call ``pending`` and ``mark_sent`` while another calls everything else. Every method raises
-    StoreError, saying why and what to do, where the disk or the database does not do its part; DiskFullError,
-    which is one, where there is no room.
+    One thread may call ``pending`` and ``mark_sent`` while another calls everything else. If disk or database
+    fail, every method raises StoreError with the reason and a remedy; if the disk is full, its subclass
+    DiskFullError.
     """
 
     def __init__(self, directory: Path) -> None:
-        """Open or begin the store; raises StoreError also where another process has it open.
+        """Open the store or make a new one; raises StoreError also if another process has it open.
 
-        A damaged database is set aside, told of in the log and in ``status``, and begun anew.
+        A damaged database is moved aside and salvaged; the log and ``status`` say so.
         """
         self.directory = directory
         with disk_errors("open the store", directory), ExitStack() as opened:
             make_folder(directory)
             opened.enter_context(locked(directory / LOCK))
-            self._records, self._set_aside = open_or_begin_anew(directory)
+            self._records, self._damaged = open_or_salvage(directory)
             opened.callback(self._records.close)
             self._inode = (directory / DATABASE).stat().st_ino
             sender = connect(directory / DATABASE, "NORMAL")
             opened.callback(sender.close)
             self._album = Album(directory)
-            list_again(self._records, self._album)
+            relist_orphans(self._records, self._album)
             self._outbox = Outbox(sender, self._album)
             self._retention = Retention(self._records, self._album, directory)
+            state.prepare(self._records, directory)
             self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:
-        """Return the store itself."""
+        """Return the store."""
         return self
 
     def __exit__(
@@ -87,16 +91,16 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Release database and lock; a second call does nothing."""
+        """Close the database and release the lock; a second call does nothing."""
         with disk_errors("close the store", self.directory):
             self._opened.close()
 
     def record(self, sighting: Sighting, alert: Alert, *, queue: bool = True) -> None:
-        """Keep an event of a sighting, its pictures, and (``queue``) its messages for the broker.
+        """Store an event of a sighting and its pictures and, if ``queue``, queue its messages for the broker.
 
-        The pictures of an earlier event are replaced, in the outbox too: they were worse ones of the same
-        visit. Pictures that have not changed are neither written nor queued again. On a full disk the oldest
-        pictures of other visits make room. Where it fails, nothing of this event is left.
+        The pictures replace those of an earlier event, which were worse ones of the same visit, in the outbox
+        too. Unchanged pictures are neither written nor queued again. On a full disk the oldest pictures of
+        other sightings are removed to make room. If recording fails, nothing of this event is left.
         """
         pictures = (alert.clean_jpeg, alert.snapshot and alert.snapshot.payload)
         wanted_bytes = sum(len(picture) for picture in pictures if picture)
@@ -104,52 +108,52 @@ class Store:
         self._with_room(f"record sighting {sighting.id}", record, wanted_bytes, spare=sighting.id)
 
     def queue(self, message: Message) -> None:
-        """Keep a message for the broker that belongs to no sighting; it goes out in order with the events."""
+        """Queue a message that belongs to no sighting; it is sent in order with the events."""
         self._with_room("queue a message", partial(queue_message, self._records, message))
 
     def interrupted(self) -> list[StoredSighting]:
-        """Return the sightings that were never ended: at start, what a crash or a power cut broke off."""
+        """Return the sightings that have not ended: at start, those interrupted by a crash or power cut."""
         with disk_errors("read the sightings", self.directory):
             return select(self._records, self.directory, "WHERE phase <> 'end' ORDER BY started_at")
 
     def end(self, sighting_id: str, event: Message, *, queue: bool = True) -> None:
-        """Keep the end event of a sighting that was interrupted, and (``queue``) let it be sent."""
+        """Store the end event of an interrupted sighting and, if ``queue``, queue it for the broker."""
         put = partial(put_end, self._records, sighting_id, event, queue=queue)
         self._with_room(f"end sighting {sighting_id}", put)
 
     def pending(self, limit: int) -> list[OutboxEntry]:
-        """Return the outbox entries to be sent first, in order. It is empty only when the outbox is.
+        """Return up to ``limit`` outbox entries in the order of sending; empty only if the outbox is empty.
 
-        All events come before all pictures. An entry whose picture is gone or damaged is dropped, counted and
-        logged.
+        All events come before all pictures. An entry whose picture is missing or damaged is dropped, counted
+        and logged.
         """
         with disk_errors("read the outbox", self.directory):
             return self._outbox.pending(limit)
 
     def mark_sent(self, entry_id: int) -> None:
-        """Remove an entry from the outbox; one that was replaced meanwhile is no error."""
+        """Remove an entry from the outbox; if it has been replaced in the meantime, do nothing."""
         with disk_errors("update the outbox", self.directory):
             self._outbox.mark_sent(entry_id)
 
     def outbox_depth(self) -> int:
-        """Return how many messages wait for the broker."""
+        """Return the number of messages in the outbox."""
         with disk_errors("read the outbox", self.directory):
             (count,) = self._records.execute("SELECT count(*) FROM outbox").fetchone()
             return int(count)
 
     def sightings(self, limit: int) -> list[StoredSighting]:
-        """Return the latest sightings, newest first."""
+        """Return the latest ``limit`` sightings, newest first."""
         with disk_errors("read the sightings", self.directory):
             return select(self._records, self.directory, "ORDER BY started_at DESC, id LIMIT ?", limit)
 
-    def newest(self) -> datetime | None:
-        """Return the latest time that is known of a sighting, None without any."""
+    def latest_seen_at(self) -> datetime | None:
+        """Return when a hornet was last seen, None if there are no sightings."""
         with disk_errors("read the sightings", self.directory):
             (latest,) = self._records.execute("SELECT max(last_seen_at) FROM sightings").fetchone()
-            return moment(latest)
+            return parse_time(latest)
 
     def count_since(self, earliest: datetime) -> int:
-        """Return how many sightings have begun at ``earliest`` or later."""
+        """Return how many sightings started at ``earliest`` or later."""
         with disk_errors("read the sightings", self.directory):
             (count,) = self._records.execute(
                 "SELECT count(*) FROM sightings WHERE started_at >= ?", (iso(earliest),)
@@ -157,47 +161,60 @@ class Store:
             return int(count)
 
     def presence_since(self, earliest: datetime, now: datetime) -> Presence:
-        """Return how many sightings have begun since ``earliest``, and how long hornets were seen since then.
+        """Return how many sightings started since ``earliest``, and how long hornets were seen since then.
 
-        An open sighting counts as seen until ``now``; one that began before counts with its rest.
+        An open sighting counts as seen until ``now``; one that started earlier counts from ``earliest`` on.
         """
         with disk_errors("read the sightings", self.directory):
             return presence(self._records, earliest, now)
 
-    def redate(self, redated: Callable[[str], str | None]) -> int:
-        """Put right the times of records and unsent events; ``redated`` does so for one event's document."""
+    def correct_times(self, corrected: Callable[[str], str | None]) -> int:
+        """Correct the times of records and unsent events; return how many sightings were corrected.
+
+        ``corrected`` takes an event's document and returns it with correct times, None to leave it unchanged.
+        """
         with disk_errors("correct times", self.directory), transaction(self._records) as records:
-            return redate(records, redated)
+            return correct_times(records, corrected)
+
+    def remember(self, key: str, value: str | None) -> None:
+        """Store a short text under ``key`` as durably as a record; None deletes it."""
+        self._with_room(f"store the state {key!r}", partial(state.remember, self._records, key, value))
+
+    def recall(self, key: str) -> str | None:
+        """Return the text stored under ``key``, None if there is none."""
+        with disk_errors("read the state", self.directory):
+            return state.recall(self._records, key)
 
     def keep_in_bounds(
         self, store: StoreConfig, outbox: OutboxConfig, now: datetime | None
     ) -> Backlog | None:
-        """Remove what is too old or too much; without ``now`` nothing is judged by its age.
+        """Remove what exceeds the limits of store and outbox; without ``now``, ignore those on age.
 
-        Returns what was dropped from the outbox and stands in no message yet: ``tell`` wants one.
+        Return what was dropped from the outbox and is not in a backlog message yet: pass it, with a message
+        that reports it, to ``queue_backlog``.
         """
-        with disk_errors("tidy the store", self.directory):
-            self._find_database()
+        with disk_errors("keep the store within its limits", self.directory):
+            self._require_database()
             self._retention.keep_in_bounds(store, now)
             with transaction(self._records) as records:
                 backlog.drop_excess(records, outbox.largest_mb * MEGABYTE)
                 if now is not None:
-                    backlog.note_waiting(records, now)
+                    backlog.set_queued_at(records, now)
                     backlog.drop_older(records, now - timedelta(days=outbox.longest_days))
-                return backlog.untold(records)
+                return backlog.unreported(records)
 
-    def tell(self, dropped: Backlog, message: Message) -> None:
-        """Queue the message that stands for what ``keep_in_bounds`` dropped."""
-        self._with_room("update the outbox", partial(backlog.tell, self._records, dropped, message))
+    def queue_backlog(self, dropped: Backlog, message: Message) -> None:
+        """Queue the message that reports what ``keep_in_bounds`` dropped."""
+        self._with_room("update the outbox", partial(backlog.queue_backlog, self._records, dropped, message))
 
     def check_integrity(self) -> None:
-        """Read the whole database; raises StoreError where it does not hold together."""
+        """Read the whole database; raises StoreError if it is inconsistent."""
         with disk_errors("check the store", self.directory):
             check_integrity(self._records)
 
     def status(self) -> StoreStatus:
-        """Return how the store stands; takes milliseconds."""
-        with disk_errors("look over the store", self.directory):
+        """Return the status of the store; takes milliseconds."""
+        with disk_errors("read the status of the store", self.directory):
             count, oldest = self._records.execute(
                 "SELECT count(*), min(started_at) FROM sightings"
             ).fetchone()
@@ -206,27 +223,27 @@ class Store:
             ).fetchone()
             return StoreStatus(
                 sightings=count,
-                oldest_sighting_at=moment(oldest),
+                oldest_sighting_at=parse_time(oldest),
                 used_bytes=self._retention.used_bytes(),
                 free_bytes=free_bytes(self.directory),
                 unsent_messages=unsent,
                 unsent_bytes=unsent_bytes,
-                oldest_unsent_at=moment(since),
+                oldest_unsent_at=parse_time(since),
                 pictures_lost=self._outbox.pictures_lost,
                 sightings_removed=self._retention.sightings_removed,
-                set_aside=self._set_aside.name if self._set_aside else None,
+                set_aside=self._damaged.name if self._damaged else None,
             )
 
     def _with_room(
         self, doing: str, action: Callable[[], object], wanted_bytes: int = 0, spare: str = ""
     ) -> None:
-        """Do ``action``; on a full disk again once the oldest pictures, but those of ``spare``, are gone."""
-        clearings_left = _MOST_CLEARINGS
+        """Do ``action``; on a full disk, remove the oldest pictures (except those of ``spare``) and retry."""
+        clearings_left = _MAX_CLEARINGS
         while True:
             try:
                 with disk_errors(doing, self.directory):
                     action()
-                    return self._find_database()
+                    return self._require_database()
             except DiskFullError:
                 with disk_errors("make room", self.directory):
                     if not clearings_left or not self._retention.make_room(wanted_bytes, spare):
@@ -272,8 +289,8 @@ class Store:
             if queue and snapshots:
                 queue_pictures(records, sighting.id, snapshots, pictures)
 
-    def _find_database(self) -> None:
-        """Raise OSError where somebody has removed the database: SQLite would go on writing into nowhere."""
+    def _require_database(self) -> None:
+        """Raise OSError if the database was removed or replaced: SQLite would write to the deleted file."""
         path = self.directory / DATABASE
         if path.stat().st_ino != self._inode:
-            raise FileNotFoundError(errno.ENOENT, "another file has taken its place", str(path))
+            raise FileNotFoundError(errno.ENOENT, "the file was replaced", str(path))

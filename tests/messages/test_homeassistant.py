@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from support.paths import PROJECT
 
 from hivewatch.config.sections import Config
 from hivewatch.messages.homeassistant import birth_topic, discovery, discovery_topic, messages
-from hivewatch.store.announced import Announced
 
 
 def configured(**sections: dict[str, Any]) -> Config:
@@ -101,14 +99,6 @@ def test_switched_off_all_that_was_ever_told_is_taken_back() -> None:
 
 def test_who_never_switched_it_on_writes_nothing_outside_the_base_topic() -> None:
     assert messages(Config(), [], has_temperature=True) == []
-
-
-def test_what_was_announced_is_known_after_a_restart(tmp_path: Path) -> None:
-    announced = Announced(tmp_path)
-    assert announced.topics == frozenset()
-    for topic in ("b", "a", "b"):
-        announced.note(topic)
-    assert Announced(tmp_path).topics == {"a", "b"}
 
 
 @pytest.mark.parametrize("file", ["hornet-visit.yaml", "card.yaml"])

@@ -1,4 +1,4 @@
-"""Real disks that fill up, turn read-only, or are taken away under the store."""
+"""The store on real disks that fill up, turn read-only, or are removed while in use."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from hivewatch.mqtt.publisher import Publisher
 from hivewatch.store import Store
 from hivewatch.system.stopwatch import Stopwatch
 
-# As long as they are, 40 visits of these come to 2 MB.
+# 40 visits with pictures of this width have about 2 MB.
 WIDTH_PX = 1600
 
 
 def unsent_ids(store: Store) -> list[str]:
-    """Return the sightings whose events wait, in order."""
+    """Return the ids of the sightings whose events wait, in order."""
     waiting = [entry.message for entry in store.pending(1000)]
     return [json.loads(m.payload)["sighting_id"] for m in waiting if m.topic.endswith("/event")]
 
 
 def names(count: int, first: int = 0) -> list[str]:
-    """Return the ids of so many visits."""
+    """Return the ids of the visits from ``first`` to before ``count``."""
     return [f"v{number:03}" for number in range(first, count)]
 
 
-def test_on_a_disk_full_to_the_last_byte_new_sightings_replace_the_oldest_sent_pictures(
+def test_on_a_full_disk_new_sightings_replace_the_oldest_sent_ones(
     tmp_path: Path,
 ) -> None:
-    """Nothing unsent is touched as long as there is anything else."""
+    """Unsent sightings are kept as long as there are sent ones to remove."""
     with small_disk(tmp_path / "disk", 6) as disk, Store(disk / "store") as store:
         record_visits(store, range(20), sent=True, width_px=WIDTH_PX)
         record_visits(store, range(20, 22), width_px=WIDTH_PX)
@@ -55,8 +55,8 @@ def test_on_a_disk_full_to_the_last_byte_new_sightings_replace_the_oldest_sent_p
         store.check_integrity()
 
 
-def test_when_all_is_unsent_the_oldest_pictures_go_and_no_event(tmp_path: Path) -> None:
-    """What is dropped is counted, to be told."""
+def test_if_nothing_was_sent_the_oldest_pictures_are_dropped_but_no_event(tmp_path: Path) -> None:
+    """The dropped pictures are counted and reported."""
     with small_disk(tmp_path / "disk", 6) as disk, Store(disk / "store") as store:
         record_visits(store, range(20), width_px=WIDTH_PX)
         fill(disk)
@@ -67,14 +67,14 @@ def test_when_all_is_unsent_the_oldest_pictures_go_and_no_event(tmp_path: Path) 
         bare = [stored.id for stored in store.sightings(100) if stored.annotated_path is None]
         assert sorted(bare) == names(dropped.pictures)
         assert [stored.id for stored in store.sightings(5)] == names(40, 35)[::-1]
-        store.tell(dropped, backlog_message(dropped, HIVE, "hw"))
+        store.queue_backlog(dropped, backlog_message(dropped, HIVE, "hw"))
         assert store.pending(1)[0].message.topic == "hw/h1/backlog"
 
 
-def test_without_room_for_its_picture_a_sighting_is_kept_without(
+def test_a_sighting_is_stored_without_its_picture_if_there_is_no_room_for_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The event says that there is no picture; the log says why."""
+    """The event has no picture; the log says why."""
     caplog.set_level(logging.ERROR)
     config = Config(hive=HIVE, mqtt=MqttConfig(base_topic="hw"))
     with small_disk(tmp_path / "disk", 2) as disk, Store(disk / "store") as store:
@@ -91,23 +91,25 @@ def test_without_room_for_its_picture_a_sighting_is_kept_without(
     assert "sighting v000 is kept without its picture" in caplog.text
 
 
-def test_messages_and_ends_find_room_on_a_full_disk_too(tmp_path: Path) -> None:
-    """A summary, or the end of what a crash broke off, does not fail for want of some kilobytes."""
+def test_room_is_made_for_messages_and_end_events_too(tmp_path: Path) -> None:
+    """Neither a summary nor the end of an interrupted sighting fails for lack of a few kilobytes."""
     with small_disk(tmp_path / "disk", 3) as disk, Store(disk / "store") as store:
         record_visits(store, range(5), sent=True, width_px=WIDTH_PX)
         store.record(*make_visit(5, Phase.START))
         fill(disk)
-        (broken_off,) = store.interrupted()
-        assert broken_off.document is not None
+        (interrupted,) = store.interrupted()
+        assert interrupted.document is not None
         store.queue(Message("hw/h1/summary", bytes(100_000), retained=True))
-        store.end(broken_off.id, interrupted_end(broken_off.document, HIVE, "hw"))
+        store.end(interrupted.id, interrupted_end(interrupted.document, HIVE, "hw"))
         assert store.interrupted() == []
-        assert len(store.sightings(10)) < 6, "the oldest had to go"
+        assert len(store.sightings(10)) < 6, "the oldest must be removed"
         assert store.outbox_depth() == 4
 
 
-def test_on_a_disk_that_others_have_filled_the_error_says_so_and_all_before_is_whole(tmp_path: Path) -> None:
-    """Where there is nothing of ours to remove, the daemon ends with its exit code, loudly."""
+def test_if_other_files_fill_the_disk_the_error_says_so_and_earlier_records_are_intact(
+    tmp_path: Path,
+) -> None:
+    """With nothing of its own left to remove, the store raises, and the daemon exits with an error."""
     with small_disk(tmp_path / "disk", 2) as disk:
         with Store(disk / "store") as store:
             for number in range(3):
@@ -125,8 +127,8 @@ def test_on_a_disk_that_others_have_filled_the_error_says_so_and_all_before_is_w
             record_visits(store, [1000])
 
 
-def test_a_card_that_turns_read_only_is_told_and_loses_nothing(tmp_path: Path) -> None:
-    """As worn-out cards do; what was recorded before is there when it can be read again."""
+def test_a_card_that_turns_read_only_raises_an_error_and_loses_nothing(tmp_path: Path) -> None:
+    """Worn-out cards do so; earlier records are there when the card can be read again."""
     with card(tmp_path / "card") as disk:
         with Store(disk / "store") as store:
             record_visits(store, range(3))
@@ -143,8 +145,8 @@ def test_a_card_that_turns_read_only_is_told_and_loses_nothing(tmp_path: Path) -
         record_visits(store, [3])
 
 
-def test_permission_lost_while_running_is_told_and_loses_nothing() -> None:
-    """When it is given back, all is there."""
+def test_losing_permission_while_running_raises_an_error_and_loses_nothing() -> None:
+    """Everything is there once the permission is restored."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         directory.chmod(0o777)
@@ -161,8 +163,8 @@ def test_permission_lost_while_running_is_told_and_loses_nothing() -> None:
 
 
 @pytest.mark.parametrize("phase", [Phase.START, Phase.END])
-def test_a_store_removed_under_the_daemon_is_told_at_the_next_record(tmp_path: Path, phase: Phase) -> None:
-    """SQLite alone would go on writing into a file without a name, and lose it all at the end."""
+def test_a_store_removed_while_in_use_is_detected_at_the_next_record(tmp_path: Path, phase: Phase) -> None:
+    """SQLite alone would write to the deleted file without an error, and everything would be lost."""
     with Store(tmp_path / "store") as store:
         record_visits(store, [0])
         shutil.rmtree(tmp_path / "store")
@@ -172,8 +174,8 @@ def test_a_store_removed_under_the_daemon_is_told_at_the_next_record(tmp_path: P
         record_visits(store, [1])
 
 
-def test_a_store_removed_under_an_idle_daemon_is_told_at_the_next_look(tmp_path: Path) -> None:
-    """Nobody has to wait for a hornet to learn of it."""
+def test_a_store_removed_while_idle_is_detected_by_the_next_check(tmp_path: Path) -> None:
+    """The error does not wait for the next hornet."""
     with Store(tmp_path / "store") as store:
         shutil.rmtree(tmp_path / "store")
         with pytest.raises(StoreError, match="a file or directory has vanished"):

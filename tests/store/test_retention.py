@@ -1,4 +1,4 @@
-"""What leaves the store, in which order, and what must not leave it."""
+"""What is removed from the store, in which order, and what is never removed."""
 
 from __future__ import annotations
 
@@ -37,31 +37,33 @@ def pictures(store: Store) -> int:
 
 
 def loose(**options: float) -> StoreConfig:
-    """Return a configuration that keeps everything, but for ``options``."""
+    """Return a configuration that keeps everything except as ``options`` say."""
     return LOOSE.model_copy(update=options)
 
 
-def test_sent_sightings_go_when_they_are_too_old(store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    """Row and files together; the log says how many and why."""
+def test_sent_sightings_are_removed_when_they_are_too_old(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rows and files are removed together; the log says how many and why."""
     record_visits(store, range(10), sent=True)
     now = NOON + timedelta(days=30, minutes=4, seconds=30)
     store.keep_in_bounds(loose(retention_days=30), OUTBOX, now)
     assert ids(store) == [f"v{number:03}" for number in range(5, 10)]
     assert pictures(store) == 10
     assert store.status().sightings_removed == 5
-    assert "removed the 5 oldest sightings that had been sent" in caplog.text
+    assert "removed the 5 oldest sent sightings" in caplog.text
     assert "store.retention_days" in caplog.text
 
 
-def test_nothing_is_judged_by_its_age_without_a_clock(store: Store) -> None:
-    """A machine that does not know the time removes nothing for being old."""
+def test_without_a_trusted_clock_nothing_is_removed_by_age(store: Store) -> None:
+    """A machine that does not know the time cannot know what is too old."""
     record_visits(store, range(3), sent=True)
     store.keep_in_bounds(loose(retention_days=1e-6), OUTBOX, None)
     assert len(ids(store)) == 3
 
 
-def test_unsent_sightings_stay_however_old_and_many(store: Store) -> None:
-    """Neither age nor size removes what a subscriber has not got yet."""
+def test_unsent_sightings_are_kept_however_old_and_many(store: Store) -> None:
+    """Neither age nor size removes what has not been delivered yet."""
     record_visits(store, range(5))
     store.keep_in_bounds(
         loose(retention_days=1e-6, largest_mb=1e-6), OUTBOX.model_copy(), NOON + timedelta(days=1)
@@ -70,15 +72,15 @@ def test_unsent_sightings_stay_however_old_and_many(store: Store) -> None:
     assert pictures(store) == 10
 
 
-def test_an_open_sighting_stays(store: Store) -> None:
-    """A visit that goes on is not removed under the feet of its next event."""
+def test_an_open_sighting_is_kept(store: Store) -> None:
+    """It has more events to come."""
     store.record(*make_visit(0, Phase.START), queue=False)
     store.keep_in_bounds(loose(retention_days=1e-6, largest_mb=1e-6), OUTBOX, NOON + timedelta(days=1))
     assert ids(store) == ["v000"]
 
 
-def test_the_oldest_go_when_the_store_is_too_large(store: Store) -> None:
-    """Just as many as need be."""
+def test_the_oldest_are_removed_when_the_store_is_too_large(store: Store) -> None:
+    """No more are removed than necessary."""
     record_visits(store, range(20), sent=True, width_px=640)
     picture_bytes = sum(file.stat().st_size for file in (store.directory / "snapshots").rglob("*.jpg"))
     store.keep_in_bounds(
@@ -88,10 +90,10 @@ def test_the_oldest_go_when_the_store_is_too_large(store: Store) -> None:
     assert ids(store)[-1] == "v019"
 
 
-def test_a_disk_that_fills_up_costs_the_oldest_sent_ones_first(
+def test_on_a_disk_that_fills_up_the_oldest_sent_sightings_are_removed_first(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While there are enough of them nothing unsent is touched."""
+    """While there are enough of them, unsent ones are kept."""
     record_visits(store, range(5), sent=True, width_px=640)
     record_visits(store, range(5, 10), width_px=640)
     size_bytes = sum(file.stat().st_size for file in (store.directory / "snapshots").rglob("*.jpg")) // 10
@@ -101,10 +103,10 @@ def test_a_disk_that_fills_up_costs_the_oldest_sent_ones_first(
     assert store.status().unsent_messages == 10
 
 
-def test_a_disk_about_to_be_full_costs_unsent_pictures_but_no_event(
+def test_on_a_disk_about_to_be_full_unsent_pictures_are_dropped_but_no_event(
     store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The picture goes, its sighting, event and the word that it was not sent stay."""
+    """The sighting and its event are kept, and the dropped picture is reported."""
     caplog.set_level(logging.WARNING)
     record_visits(store, range(3, 6))
     monkeypatch.setattr(retention, "free_bytes", lambda _: 100)
@@ -119,7 +121,7 @@ def test_a_disk_about_to_be_full_costs_unsent_pictures_but_no_event(
 
 
 def test_empty_day_folders_are_removed(store: Store) -> None:
-    """A year of empty folders is of no use."""
+    """They would pile up, one a day."""
     record_visits(store, range(3), sent=True)
     store.keep_in_bounds(loose(retention_days=1e-6), OUTBOX, NOON + timedelta(days=1))
     assert list((store.directory / "snapshots").iterdir()) == []

@@ -1,4 +1,4 @@
-"""A damaged database is set aside, what can be read is taken over, and pictures are listed again."""
+"""A damaged database is moved aside, its readable rows are copied, and orphaned pictures get records."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from hivewatch.errors import StoreError
 from hivewatch.store import Store
 
 
-def filled(directory: Path, count: int = 40) -> None:
-    """Make a store with sightings, of which the later half waits to be sent."""
+def fill_store(directory: Path, count: int = 40) -> None:
+    """Make a store with ``count`` sightings, of which the later half is unsent."""
     with Store(directory) as store:
         record_visits(store, range(count // 2), sent=True)
         record_visits(store, range(count // 2, count))
 
 
 def overwrite(path: Path, offset: int, length: int = 3000) -> None:
-    """Damage a file."""
+    """Overwrite part of a file."""
     with path.open("r+b") as file:
         file.seek(offset)
         file.write(b"\xa5" * length)
 
 
 def execute(path: Path, statement: str) -> None:
-    """Do to a database what nobody should."""
+    """Execute a statement on the database behind the store's back."""
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute(statement)
 
 
 def page_of(database: Path, table: str) -> int:
-    """Return the offset of a leaf page of a table."""
+    """Return the file offset of the root page of a table or index."""
     with contextlib.closing(sqlite3.connect(database)) as connection:
         (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
     return (int(page) - 1) * 4096
@@ -55,7 +55,7 @@ def page_of(database: Path, table: str) -> int:
         lambda path: overwrite(path, 60, 4),
         lambda path: execute(path, "PRAGMA user_version = 0"),
         lambda path: execute(path, "DROP TABLE outbox"),
-        lambda path: path.write_bytes(b"not a database, whatever it may have been" * 100),
+        lambda path: path.write_bytes(b"not a database" * 300),
     ],
     ids=[
         "header",
@@ -70,11 +70,11 @@ def page_of(database: Path, table: str) -> int:
         "other file",
     ],
 )
-def test_every_sighting_is_listed_again_whatever_was_damaged(
+def test_every_sighting_is_recovered_whatever_was_damaged(
     tmp_path: Path, damage: Callable[[Path], object], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Records come from what can be read, else from the pictures' names; the old file is kept and named."""
-    filled(tmp_path)
+    """Records come from readable rows, or else from picture names; the damaged file is kept and named."""
+    fill_store(tmp_path)
     damage(tmp_path / "hivewatch.db")
     with Store(tmp_path) as store:
         stored = store.sightings(100)
@@ -84,20 +84,55 @@ def test_every_sighting_is_listed_again_whatever_was_damaged(
     assert stored[-1].started_at == NOON
     assert status.set_aside is not None
     assert (tmp_path / status.set_aside).exists()
-    assert f"it was set aside as {status.set_aside}" in caplog.text
+    assert f"moved aside as {status.set_aside}" in caplog.text
 
 
-def test_unsent_messages_are_taken_over_from_what_can_be_read(tmp_path: Path) -> None:
-    """Damage among the sightings costs no message: all that waited still waits."""
-    filled(tmp_path)
+def test_unsent_messages_are_salvaged(tmp_path: Path) -> None:
+    """Damage to the sightings loses no message."""
+    fill_store(tmp_path)
     overwrite(tmp_path / "hivewatch.db", page_of(tmp_path / "hivewatch.db", "sightings"))
     with Store(tmp_path) as store:
         assert store.outbox_depth() == 40
 
 
-def test_sightings_known_by_their_pictures_alone_are_taken_for_ended(tmp_path: Path) -> None:
-    """Nobody waits for an end of what nobody remembers; what is not known is not made up."""
-    filled(tmp_path, 2)
+@pytest.mark.parametrize("table", ["sightings", "outbox", "sightings_by_time"])
+def test_state_is_salvaged(tmp_path: Path, table: str) -> None:
+    fill_store(tmp_path)
+    with Store(tmp_path) as store:
+        store.remember("threshold", "0.875")
+        store.remember("announced-topics", "a\nb")
+    overwrite(tmp_path / "hivewatch.db", page_of(tmp_path / "hivewatch.db", table))
+    with Store(tmp_path) as store:
+        assert store.status().set_aside is not None
+        assert (store.recall("threshold"), store.recall("announced-topics")) == ("0.875", "a\nb")
+
+
+def test_damaged_state_loses_no_sighting_and_no_message(tmp_path: Path) -> None:
+    fill_store(tmp_path)
+    with Store(tmp_path) as store:
+        store.remember("threshold", "0.875")
+    overwrite(tmp_path / "hivewatch.db", page_of(tmp_path / "hivewatch.db", "state"))
+    with Store(tmp_path) as store:
+        assert (len(store.sightings(100)), store.outbox_depth()) == (40, 40)
+        assert store.recall("threshold") is None
+        store.remember("threshold", "0.5")
+        assert store.recall("threshold") == "0.5"
+
+
+def test_a_damaged_database_of_0_3_is_salvaged_and_its_files_are_taken_over(tmp_path: Path) -> None:
+    fill_store(tmp_path)
+    execute(tmp_path / "hivewatch.db", "DROP TABLE state")
+    (tmp_path / "threshold").write_text("0.875\n")
+    overwrite(tmp_path / "hivewatch.db", page_of(tmp_path / "hivewatch.db", "outbox"))
+    with Store(tmp_path) as store:
+        assert store.status().set_aside is not None
+        assert len(store.sightings(100)) == 40
+        assert store.recall("threshold") == "0.875"
+
+
+def test_sightings_recovered_from_pictures_alone_count_as_ended(tmp_path: Path) -> None:
+    """Nothing would ever end them; score and document are unknown and stay empty."""
+    fill_store(tmp_path, 2)
     (tmp_path / "hivewatch.db").unlink()
     with Store(tmp_path) as store:
         latest = store.sightings(1)[0]
@@ -105,9 +140,9 @@ def test_sightings_known_by_their_pictures_alone_are_taken_for_ended(tmp_path: P
     assert (latest.phase, latest.best_score, latest.document) == (Phase.END, None, None)
 
 
-def test_a_mended_store_is_in_order_and_works_on(tmp_path: Path) -> None:
-    """The next start finds nothing to mend, and new sightings are kept as ever."""
-    filled(tmp_path)
+def test_a_recovered_store_is_consistent_and_continues(tmp_path: Path) -> None:
+    """New sightings are stored as usual, and the next start finds no damage."""
+    fill_store(tmp_path)
     overwrite(tmp_path / "hivewatch.db", 0)
     with Store(tmp_path) as store:
         store.check_integrity()
@@ -118,29 +153,29 @@ def test_a_mended_store_is_in_order_and_works_on(tmp_path: Path) -> None:
 
 
 def test_of_damaged_databases_only_the_latest_is_kept(tmp_path: Path) -> None:
-    """A card that goes bad must not fill itself with them."""
-    filled(tmp_path, 4)
+    """They must not fill up a failing card."""
+    fill_store(tmp_path, 4)
     (tmp_path / "hivewatch.db.damaged-20200101T000000Z").write_bytes(b"old")
     overwrite(tmp_path / "hivewatch.db", 0)
     Store(tmp_path).close()
     assert len([path for path in tmp_path.glob("*.damaged-*") if path.suffix != ".tmp"]) == 1
 
 
-def test_damage_found_while_running_ends_the_daemon_in_words(tmp_path: Path) -> None:
-    """It is mended at the next start, which systemd sees to."""
+def test_damage_found_while_running_raises_an_error_and_the_next_start_recovers(tmp_path: Path) -> None:
+    """systemd restarts the daemon."""
     with Store(tmp_path) as store:
         record_visits(store, range(40))
         store._records.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         overwrite(tmp_path / "hivewatch.db", page_of(tmp_path / "hivewatch.db", "sightings"))
         store._records.execute("PRAGMA shrink_memory")
-        with pytest.raises(StoreError, match=r"hivewatch\.db is damaged: at the next start it is set aside"):
+        with pytest.raises(StoreError, match=r"hivewatch\.db is damaged: the next start moves it aside"):
             store.check_integrity()
     with Store(tmp_path) as store:
         assert len(store.sightings(100)) == 40
 
 
-def test_pictures_that_an_update_replaced_are_not_listed_again(tmp_path: Path) -> None:
-    """What a power cut leaves between commit and removal goes at the next start."""
+def test_pictures_that_an_update_replaced_get_no_record(tmp_path: Path) -> None:
+    """A power cut between commit and removal leaves them behind; the next start removes them."""
     with Store(tmp_path) as store:
         record_visits(store, [0])
         (stored,) = store.sightings(1)
@@ -155,12 +190,12 @@ def test_pictures_that_an_update_replaced_are_not_listed_again(tmp_path: Path) -
     ]
 
 
-def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
-    """Whatever a person puts there."""
-    strangers = [Path("snapshots/2026-09-14/notes.jpg"), Path("snapshots/album/120000Z-x-1.jpg")]
-    for name in strangers:
+def test_files_that_hivewatch_did_not_write_are_left_alone(tmp_path: Path) -> None:
+    """A user may keep files there."""
+    foreign = [Path("snapshots/2026-09-14/notes.jpg"), Path("snapshots/album/120000Z-x-1.jpg")]
+    for name in foreign:
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_bytes(b"mine")
     with Store(tmp_path) as store:
         assert store.sightings(10) == []
-    assert all((tmp_path / name).exists() for name in strangers)
+    assert all((tmp_path / name).exists() for name in foreign)

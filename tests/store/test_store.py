@@ -1,4 +1,4 @@
-"""The store on a real disk: what is recorded stays, whole, and what is not recorded leaves nothing behind."""
+"""The store on a real disk: records are kept intact, and failed writes leave nothing behind."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def make_event(id_: str = "v1", phase: Phase = Phase.START, seed: int = 0) -> tu
 
 
 def picture_of(alert: Alert) -> bytes:
-    """Return the picture to be sent."""
+    """Return the annotated picture of an alert."""
     assert alert.snapshot is not None
     return alert.snapshot.payload
 
@@ -55,12 +55,12 @@ def files_in(store: Store) -> set[Path]:
 
 
 def payloads(store: Store) -> list[bytes]:
-    """Return what waits in the outbox, in order."""
+    """Return the payloads of the outbox, in order."""
     return [entry.message.payload for entry in store.pending(1000)]
 
 
 def test_record_keeps_both_pictures_and_the_document(store: Store) -> None:
-    """The stored sighting leads to the JPEGs, byte for byte, and to the event's document."""
+    """The stored sighting has the JPEGs, byte for byte, and the event's document."""
     sighting, alert = make_event()
     store.record(sighting, alert)
     (stored,) = store.sightings(10)
@@ -74,8 +74,8 @@ def test_record_keeps_both_pictures_and_the_document(store: Store) -> None:
     )
 
 
-def test_all_events_wait_before_all_pictures(store: Store) -> None:
-    """What is small and matters most goes out first: events in their order, then pictures in theirs."""
+def test_all_events_are_sent_before_all_pictures(store: Store) -> None:
+    """Small and important messages first: events in their order, then pictures in theirs."""
     alerts = []
     for number in range(3):
         sighting, alert = make_event(f"v{number}", seed=number)
@@ -88,7 +88,7 @@ def test_all_events_wait_before_all_pictures(store: Store) -> None:
 
 
 def test_outbox_holds_event_then_snapshot_until_marked(store: Store) -> None:
-    """Messages come back as they were composed, in order, and leave one by one."""
+    """Messages are returned unchanged and in order, and are removed one by one."""
     sighting, alert = make_event()
     store.record(sighting, alert)
     event, snapshot = store.pending(10)
@@ -99,8 +99,8 @@ def test_outbox_holds_event_then_snapshot_until_marked(store: Store) -> None:
     assert store.outbox_depth() == 0
 
 
-def test_outbox_and_records_survive_closing(tmp_path: Path) -> None:
-    """A store that is opened again knows what it held."""
+def test_outbox_and_records_survive_reopening(tmp_path: Path) -> None:
+    """Messages and sightings are there after the store was closed."""
     sighting, alert = make_event()
     with Store(tmp_path) as store:
         store.record(sighting, alert)
@@ -110,7 +110,7 @@ def test_outbox_and_records_survive_closing(tmp_path: Path) -> None:
 
 
 def test_update_replaces_pictures_on_disk_and_in_the_outbox(store: Store) -> None:
-    """Of one visit only the newest snapshot is sent and kept; no event is dropped."""
+    """Only the newest snapshot of a visit is sent and kept; no event is dropped."""
     first, second = make_event(seed=0), make_event("v1", Phase.UPDATE, seed=1)
     store.record(*first)
     store.record(*second)
@@ -120,18 +120,18 @@ def test_update_replaces_pictures_on_disk_and_in_the_outbox(store: Store) -> Non
     assert stored.annotated_path.read_bytes() == second[1].snapshot.payload
 
 
-def test_picture_already_handed_out_may_still_be_acknowledged(store: Store) -> None:
-    """Marking an entry that an update has replaced removes nothing else."""
+def test_acknowledging_a_picture_that_was_replaced_removes_nothing_else(store: Store) -> None:
+    """An update can replace a picture that is in flight."""
     store.record(*make_event(seed=0))
-    handed_out = store.pending(2)[1]
+    in_flight = store.pending(2)[1]
     update = make_event("v1", Phase.UPDATE, seed=1)
     store.record(*update)
-    store.mark_sent(handed_out.id)
+    store.mark_sent(in_flight.id)
     assert payloads(store)[-1] == update[1].snapshot.payload
 
 
-def test_updates_of_other_visits_leave_a_picture_alone(store: Store) -> None:
-    """Each visit keeps its own picture in the outbox."""
+def test_each_visit_has_its_own_picture_in_the_outbox(store: Store) -> None:
+    """Another visit replaces none."""
     one, two = make_event("v1", seed=0), make_event("v2", seed=1)
     store.record(*one)
     store.record(*two)
@@ -141,7 +141,7 @@ def test_updates_of_other_visits_leave_a_picture_alone(store: Store) -> None:
 
 
 def test_end_with_the_same_picture_writes_and_sends_it_once(store: Store) -> None:
-    """An end event whose best frame was told before adds a document and no picture."""
+    """An end event whose best frame was recorded before adds a document and no picture."""
     start, end = make_event(), make_event("v1", Phase.END)
     store.record(*start)
     before = files_in(store)
@@ -152,8 +152,8 @@ def test_end_with_the_same_picture_writes_and_sends_it_once(store: Store) -> Non
     assert (stored.phase, stored.ended_at) == (Phase.END, end[0].at)
 
 
-def test_every_picture_in_the_outbox_has_the_hash_its_document_states(store: Store) -> None:
-    """Whatever the updates in between, the newest document and the picture sent belong together."""
+def test_the_queued_picture_has_the_hash_in_the_newest_document(store: Store) -> None:
+    """They match whatever updates came in between."""
     for seed, phase in enumerate((Phase.START, Phase.UPDATE, Phase.UPDATE, Phase.END)):
         store.record(*make_event("v1", phase, seed))
     *events, picture = payloads(store)
@@ -161,14 +161,14 @@ def test_every_picture_in_the_outbox_has_the_hash_its_document_states(store: Sto
 
 
 def test_record_without_queue_leaves_the_outbox_empty(store: Store) -> None:
-    """Without a broker nothing piles up."""
+    """Without a broker no messages pile up."""
     store.record(*make_event(), queue=False)
     assert store.outbox_depth() == 0
     assert len(store.sightings(10)) == 1
 
 
 def test_sightings_come_newest_first_and_limited(store: Store) -> None:
-    """The listing begins with the latest visit."""
+    """The list starts with the latest visit."""
     for number in range(3):
         sighting = make_sighting(f"v{number}", frame=make_frame(at_s=60.0 * number))
         later = Sighting(
@@ -183,7 +183,7 @@ def test_sightings_come_newest_first_and_limited(store: Store) -> None:
 def test_picture_lost_from_disk_does_not_block_the_outbox(
     store: Store, damage: Callable[[Path], object], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A picture removed or damaged by somebody else is told, counted and dropped; the rest goes out."""
+    """A missing or damaged picture is logged, counted and dropped; the other messages are sent."""
     store.record(*make_event("v1", seed=0))
     (damaged,) = store.sightings(1)
     assert damaged.annotated_path is not None
@@ -194,23 +194,23 @@ def test_picture_lost_from_disk_does_not_block_the_outbox(
         store.mark_sent(event.id)
     assert store.pending(1)[0].message == other[1].snapshot
     assert store.status().pictures_lost == 1
-    assert "v1-1-annotated.jpg is gone or damaged" in caplog.text
+    assert "v1-1-annotated.jpg is missing or damaged" in caplog.text
 
 
 def test_missing_directories_are_made(tmp_path: Path) -> None:
-    """Parents as well."""
+    """Parents too."""
     with Store(tmp_path / "a" / "b") as store:
         store.record(*make_event())
 
 
 def test_second_process_is_refused(store: Store) -> None:
-    """Two daemons on one store: the second is told what to do."""
-    with pytest.raises(StoreError, match=r"another hivewatch works in .*its own store\.directory"):
+    """The error says how two daemons can run side by side."""
+    with pytest.raises(StoreError, match=r"another hivewatch uses .*its own store\.directory"):
         Store(store.directory)
 
 
 def test_lock_is_released_on_close(tmp_path: Path) -> None:
-    """A store can be opened again once closed, and closing twice is no error."""
+    """A closed store can be opened again, and closing twice is not an error."""
     store = Store(tmp_path)
     store.close()
     store.close()
@@ -218,7 +218,7 @@ def test_lock_is_released_on_close(tmp_path: Path) -> None:
 
 
 def test_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
-    """Nothing is touched in tables this version does not know."""
+    """This version must not write to tables that it does not know."""
     Store(tmp_path).close()
     with contextlib.closing(sqlite3.connect(tmp_path / "hivewatch.db")) as connection:
         connection.execute("PRAGMA user_version = 99")
@@ -236,14 +236,14 @@ def test_refused_store_can_be_opened_after_repair(tmp_path: Path) -> None:
 
 
 def test_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
-    """The message names the option to correct."""
+    """The error names the option to correct."""
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match=r"correct store\.directory"):
         Store(tmp_path / "file" / "store")
 
 
 def test_directory_without_permission_is_refused() -> None:
-    """The message says to give the directory to the right user."""
+    """The error says to give the directory to the right user."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o555)
         with ordinary_user(), pytest.raises(StoreError, match=r"permission denied: give the directory"):
@@ -253,7 +253,7 @@ def test_directory_without_permission_is_refused() -> None:
 
 @pytest.mark.parametrize("picture", ["120000Z-v2-1.jpg", "120000Z-v2-1-annotated.jpg"])
 def test_full_disk_while_writing_a_picture_leaves_nothing_behind(store: Store, picture: str) -> None:
-    """The error says that the disk is full; neither file nor row nor message of that event remains."""
+    """The error says that the disk is full; no file, row or message of the event is left."""
     folder = store.directory / "snapshots" / "2026-09-14"
     folder.mkdir()
     # /dev/full answers every write as a full disk does.
@@ -266,7 +266,7 @@ def test_full_disk_while_writing_a_picture_leaves_nothing_behind(store: Store, p
 
 
 def test_full_database_leaves_nothing_behind(store: Store) -> None:
-    """SQLite's own "full" is the same error; every picture left is one of a record, and every event waits."""
+    """SQLITE_FULL is the same error; every picture left has a record, and every event is queued."""
     store.record(*make_event("v1"))
     (pages,) = store._records.execute("PRAGMA page_count").fetchone()
     store._records.execute(f"PRAGMA max_page_count = {pages}")
@@ -280,7 +280,7 @@ def test_full_database_leaves_nothing_behind(store: Store) -> None:
 
 
 def test_failed_update_keeps_the_earlier_picture(store: Store) -> None:
-    """An update that cannot be written leaves record, picture and outbox as they were."""
+    """If an update cannot be written, record, picture and outbox stay as they were."""
     start = make_event("v1", seed=0)
     store.record(*start)
     (store.directory / "snapshots" / "2026-09-14" / ".120000Z-v1-2.jpg.tmp").symlink_to("/dev/full")
@@ -292,7 +292,7 @@ def test_failed_update_keeps_the_earlier_picture(store: Store) -> None:
 
 
 def test_leftover_temporary_files_are_removed_at_start(tmp_path: Path) -> None:
-    """What a power cut left half-written goes; whole pictures stay, even without a record."""
+    """Files that a power cut left half-written are removed; whole pictures are kept."""
     folder = tmp_path / "snapshots" / "2026-09-14"
     folder.mkdir(parents=True)
     (folder / ".x.jpg.tmp").write_bytes(b"half")
@@ -301,8 +301,8 @@ def test_leftover_temporary_files_are_removed_at_start(tmp_path: Path) -> None:
         assert {path.name for path in files_in(store)} == {"y.jpg"}
 
 
-def test_kill_at_any_instant_loses_nothing_that_was_recorded(tmp_path: Path) -> None:
-    """Ten writers killed in mid-work: all they had reported is there, and every picture is whole."""
+def test_a_kill_at_any_instant_loses_nothing_that_was_recorded(tmp_path: Path) -> None:
+    """Ten writers are killed while writing: all reported events are there, and every picture is whole."""
     dice = random.Random(1)
     reported: dict[str, str] = {}
     for run in range(10):
@@ -336,7 +336,7 @@ def kill_a_writer(directory: Path, prefix: str, lines: int, delay_s: float) -> d
     ) as writer:
         assert writer.stdout is not None
         events = [writer.stdout.readline() for _ in range(lines)]
-        time.sleep(delay_s)  # any instant will do: it is the instant that is tested
+        time.sleep(delay_s)  # the writer must be killed at an arbitrary instant
         writer.kill()
         events += [line for line in writer.stdout if line.endswith("\n")]
     return {id_: phase.strip() for id_, _, phase in (line.partition(" ") for line in events)}

@@ -1,4 +1,4 @@
-"""A seeded mutator: damages files as bad cards, cut cables and tired people do."""
+"""A seeded mutator that damages files the way bad cards, cut cables and tired users do."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _WORDS = (
 )
 
 
-def _span(data: bytearray, rng: random.Random, longest: int = 400) -> slice:
+def _random_slice(data: bytearray, rng: random.Random, longest: int = 400) -> slice:
     start = rng.randrange(len(data)) if data else 0
     return slice(start, start + rng.randint(1, longest))
 
@@ -61,27 +61,27 @@ def _flip_bits(data: bytearray, rng: random.Random) -> None:
 
 
 def _remove(data: bytearray, rng: random.Random) -> None:
-    del data[_span(data, rng)]
+    del data[_random_slice(data, rng)]
 
 
 def _zero(data: bytearray, rng: random.Random) -> None:
-    span = _span(data, rng, 2000)
-    data[span] = bytes(len(data[span]))
+    part = _random_slice(data, rng, 2000)
+    data[part] = bytes(len(data[part]))
 
 
 def _scramble(data: bytearray, rng: random.Random) -> None:
-    span = _span(data, rng)
-    data[span] = rng.randbytes(len(data[span]))
+    part = _random_slice(data, rng)
+    data[part] = rng.randbytes(len(data[part]))
 
 
 def _insert(data: bytearray, rng: random.Random) -> None:
-    start = _span(data, rng).start
+    start = _random_slice(data, rng).start
     data[start:start] = rng.randbytes(rng.randint(1, 100))
 
 
 def _repeat(data: bytearray, rng: random.Random) -> None:
-    span = _span(data, rng, 2000)
-    data[span.start : span.start] = data[span]
+    part = _random_slice(data, rng, 2000)
+    data[part.start : part.start] = data[part]
 
 
 def _spoil_header(data: bytearray, rng: random.Random) -> None:
@@ -90,7 +90,7 @@ def _spoil_header(data: bytearray, rng: random.Random) -> None:
 
 
 def cut(data: bytes, rng: random.Random) -> bytes:
-    """Return the beginning of ``data``, at least one byte short."""
+    """Return the start of ``data``, at least one byte short."""
     return data[: rng.randrange(len(data))]
 
 
@@ -108,7 +108,7 @@ def damaged(data: bytes, rng: random.Random) -> bytes:
 
 
 def miswritten(text: str, rng: random.Random) -> bytes:
-    """Return a text file as a person, an editor or a bad card may leave it."""
+    """Return ``text`` with errors that a user, an editor or a bad card may make."""
     lines = text.splitlines(keepends=True)
     for _ in range(rng.randint(1, 4)):
         _miswrite(lines, rng)
@@ -120,12 +120,12 @@ def miswritten(text: str, rng: random.Random) -> bytes:
 
 def _miswrite(lines: list[str], rng: random.Random) -> None:
     n = rng.randrange(len(lines))
-    line, place = lines[n], rng.randrange(len(lines[n]) + 1)
+    line, column = lines[n], rng.randrange(len(lines[n]) + 1)
     match rng.randrange(9):
         case 0:
-            lines[n] = line[:place] + line[place + 1 :]
+            lines[n] = line[:column] + line[column + 1 :]
         case 1:
-            lines[n] = line[:place] + rng.choice(_WORDS) + line[place:]
+            lines[n] = line[:column] + rng.choice(_WORDS) + line[column:]
         case 2 | 3:
             key, colon, _ = line.partition(":")
             lines[n] = f"{key}{colon} {rng.choice(_WORDS)}\n" if colon else line

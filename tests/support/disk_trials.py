@@ -1,4 +1,4 @@
-"""Trials in which the disk fills up, wears out, or is taken away, while sightings are recorded."""
+"""Trials in which the disk fills up, wears out or is removed while sightings are recorded."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from support.disks import card, fill, small_disk, wear_out
 from support.trials import Outcome, compare, event_key, timed
 from support.visits import make_visit
 
-# Two pictures of this width have about 50 kB.
+# A clean and an annotated picture of this width have about 50 kB together.
 WIDTH_PX = 1600
 FILLED_AFTER = 200
 
 
 def filled_up(directory: Path, visits: int) -> Outcome:
-    """Others fill the disk to its last byte; from then on our oldest pictures make room for new ones."""
+    """Fill the disk to its last byte; from then on the oldest pictures make room for new ones."""
     directory.mkdir()
     with (
         timed(Outcome("disk filled to the last byte", visits)) as outcome,
@@ -38,12 +38,12 @@ def filled_up(directory: Path, visits: int) -> Outcome:
 
 
 def worn_out(directory: Path, rounds: int) -> Outcome:
-    """The card turns read-only in mid-work; what it holds is moved to another one."""
-    return _broken_off("card that turns read-only", directory, rounds, lambda store: wear_out(store.parent))
+    """Turn the card read-only while it is in use, and copy its contents to another one."""
+    return _interrupted("card that turns read-only", directory, rounds, lambda store: wear_out(store.parent))
 
 
 def removed(directory: Path, rounds: int) -> Outcome:
-    """Somebody moves the directory away, and later back."""
+    """Move the directory away, and later back."""
 
     def take_away(store: Path) -> None:
         store.rename(store.with_name("elsewhere"))
@@ -52,17 +52,17 @@ def removed(directory: Path, rounds: int) -> Outcome:
         shutil.rmtree(store, ignore_errors=True)
         store.with_name("elsewhere").rename(store)
 
-    return _broken_off("directory removed under the store", directory, rounds, take_away, put_back)
+    return _interrupted("directory removed under the store", directory, rounds, take_away, put_back)
 
 
-def _broken_off(
+def _interrupted(
     fault: str,
     directory: Path,
     rounds: int,
-    break_off: Callable[[Path], None],
-    mend: Callable[[Path], None] = lambda _: None,
+    break_store: Callable[[Path], None],
+    repair: Callable[[Path], None] = lambda _: None,
 ) -> Outcome:
-    """Record until the fault, of which the store must tell; then see what is there."""
+    """Record until the fault, which must raise StoreError; then check that nothing recorded is lost."""
     directory.mkdir()
     outcome = Outcome(fault, rounds)
     with timed(outcome):
@@ -70,13 +70,13 @@ def _broken_off(
             with card(directory / f"card-{round_}") as disk:
                 with Store(disk / "store") as store:
                     recorded = [_record(store, number) for number in range(5)]
-                    break_off(disk / "store")
+                    break_store(disk / "store")
                     try:
                         _record(store, 5)
-                        outcome.problems.append("the fault was not told")
+                        outcome.problems.append("the fault was not reported")
                     except StoreError:
                         pass
-                mend(disk / "store")
+                repair(disk / "store")
                 shutil.copytree(disk / "store", directory / f"copy-{round_}")
             with Store(directory / f"copy-{round_}") as store:
                 _compare(outcome, store, recorded)

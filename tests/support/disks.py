@@ -1,4 +1,4 @@
-"""Real disks of a few megabytes that fill up and fail. Only root may mount them; others skip such tests."""
+"""Real disks of a few megabytes that fill up and fail. Only root can mount them; others skip such tests."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ NOBODY = 65534
 
 
 class NoDiskError(unittest.SkipTest):
-    """There is none to be had here; pytest skips a test that ends so."""
+    """No disk can be mounted here; pytest skips a test that raises this."""
 
 
 def fill(folder: Path) -> Path:
-    """Fill the disk to its last byte with a file in ``folder``, which is returned."""
+    """Fill the disk to its last byte with a file in ``folder``; return the file."""
     ballast = folder / "ballast"
     with ballast.open("ab", buffering=0) as file:
         for size_bytes in (65536, 4096, 1):
@@ -29,7 +29,7 @@ def fill(folder: Path) -> Path:
 
 @contextmanager
 def ordinary_user() -> Iterator[None]:
-    """Drop the rights of root, if we have them, to which no permission applies."""
+    """Run as an ordinary user: file permissions do not apply to root."""
     user = os.geteuid()
     os.seteuid(NOBODY if user == 0 else user)
     try:
@@ -40,7 +40,7 @@ def ordinary_user() -> Iterator[None]:
 
 @contextmanager
 def small_disk(folder: Path, largest_mb: float) -> Iterator[Path]:
-    """A file system in memory, mounted at ``folder``."""
+    """Mount a file system in memory at ``folder``."""
     folder.mkdir()
     _as_root("mount", "-t", "tmpfs", "-o", f"size={int(largest_mb * 1024)}k", "tmpfs", str(folder))
     try:
@@ -51,7 +51,7 @@ def small_disk(folder: Path, largest_mb: float) -> Iterator[Path]:
 
 @contextmanager
 def full_disk(folder: Path, largest_mb: float) -> Iterator[Path]:
-    """A file system without room for one more byte."""
+    """Mount a file system that is full to its last byte at ``folder``."""
     with small_disk(folder, largest_mb):
         fill(folder)
         yield folder
@@ -59,7 +59,7 @@ def full_disk(folder: Path, largest_mb: float) -> Iterator[Path]:
 
 @contextmanager
 def card(folder: Path) -> Iterator[Path]:
-    """An ext4 file system in a file, mounted at ``folder``, as on an SD card."""
+    """Mount an ext4 file system in a file at ``folder``, like that of an SD card."""
     folder.mkdir()
     image = folder.with_suffix(".img")
     with image.open("wb") as file:
@@ -73,7 +73,7 @@ def card(folder: Path) -> Iterator[Path]:
 
 
 def wear_out(folder: Path) -> None:
-    """Let the card turn read-only in mid-work, as the kernel does when writing to it fails."""
+    """Make the card read-only while it is in use, as the kernel does when writing to it fails."""
     subprocess.run(["mount", "-o", "remount,abort", str(folder)], check=True)
 
 

@@ -1,4 +1,4 @@
-"""Records sightings without end in the store DIRECTORY, and prints each id once it is safe."""
+"""Record sightings in the store DIRECTORY without end; print each id and phase once it is stored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support.fakes import MODEL, make_frame, make_pixels, make_prediction, make_
 
 
 def main(directory: Path, prefix: str) -> None:
-    """Start and update visits, each with new pictures, until killed."""
+    """Start and update sightings, with new pictures each time, until killed."""
     frames = [make_frame(make_pixels(320, 240, seed)) for seed in range(4)]
     with Store(directory) as store:
         for number in itertools.count():

@@ -1,9 +1,8 @@
-"""One day of a hive's store in a minute: sightings are recorded and sent; what was written is printed.
+"""Replay one day of a hive's store in about a minute and print how many bytes were written to disk.
 
-Run as ``write_day.py DIRECTORY PORT SIGHTINGS``, under ``strace -f -c`` to have the syncs counted. Each
-sighting is a start, a better picture and an end, at 1280 x 720. The thread that sends asks for messages once
-a second, the store is tidied once a minute, as in the daemon. Prints how many bytes were written, and how
-many the pictures have.
+Run as ``write_day.py DIRECTORY PORT SIGHTINGS``; run it under ``strace -f -c`` to count the syncs. Each
+sighting has a start, a better picture and an end, at 1280 x 720. As in the daemon, the outbox is polled once
+a second and maintenance runs once a minute. Also prints the size of the pictures.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ from hivewatch.store import Store
 from support.fakes import MODEL, make_frame, make_pixels, make_prediction, make_sighting
 
 MINUTES = 24 * 60
-BEGIN = datetime(2026, 9, 14, tzinfo=UTC)
+START = datetime(2026, 9, 14, tzinfo=UTC)
 
 
 def main(directory: Path, port: int, sightings: int) -> None:
-    """Live through the day."""
+    """Record and send ``sightings`` sightings, spread evenly over a day."""
     alerts = {phase: make_event(phase, seed) for phase, seed in zip(Phase, (0, 1, 1), strict=True)}
     picture_bytes = 0
     minute = 0
@@ -36,14 +35,14 @@ def main(directory: Path, port: int, sightings: int) -> None:
     with Store(directory) as store:
         publisher = Publisher(MqttConfig(host="127.0.0.1", port=port), store, "hivewatch-day")
         publisher.start()
-        upkeep = Upkeep(Config(), store, lambda: BEGIN + timedelta(minutes=minute), lambda: 60.0 * minute)
+        upkeep = Upkeep(Config(), store, lambda: START + timedelta(minutes=minute), lambda: 60.0 * minute)
         due = 0.0
         for minute in range(MINUTES):
             due += sightings / MINUTES
             while due >= 1 - 1e-9:
                 due -= 1
                 picture_bytes += record(
-                    store, f"v{minute:04}x{due:.3f}", alerts, BEGIN + timedelta(minutes=minute)
+                    store, f"v{minute:04}x{due:.3f}", alerts, START + timedelta(minutes=minute)
                 )
                 assert publisher.drain(20)
             for _ in range(60):
@@ -54,14 +53,14 @@ def main(directory: Path, port: int, sightings: int) -> None:
 
 
 def make_event(phase: Phase, seed: int) -> tuple[Sighting, Alert]:
-    """Return an event with a picture of full size."""
+    """Return an event and its alert with a full-size picture."""
     frame = make_frame(make_pixels(1280, 720, seed))
     sighting = make_sighting("any", phase, frame, make_prediction())
     return sighting, compose(sighting, HiveConfig(), MODEL, "hw", 90)
 
 
 def record(store: Store, id_: str, events: dict[Phase, tuple[Sighting, Alert]], at: datetime) -> int:
-    """Record a sighting from start to end; return the bytes of its pictures."""
+    """Record a sighting from start to end; return the size of its pictures in bytes."""
     picture_bytes = 0
     for phase, (sighting, alert) in events.items():
         assert alert.snapshot is not None
@@ -73,7 +72,7 @@ def record(store: Store, id_: str, events: dict[Phase, tuple[Sighting, Alert]], 
 
 
 def written_bytes() -> int:
-    """Return what this process has had written to disk."""
+    """Return how many bytes this process has written to disk."""
     lines = Path("/proc/self/io").read_text().splitlines()
     return int(dict(line.split(": ") for line in lines)["write_bytes"])
 
