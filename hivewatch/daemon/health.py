@@ -34,7 +34,7 @@ from hivewatch.store.diary import Diary
 from hivewatch.system.clock import Clock
 from hivewatch.system.sensors import cpu_temperature_c, throttling, versions
 from hivewatch.system.stopwatch import Stopwatch
-from hivewatch.vision.classifier import TORCH_VERSION
+from hivewatch.vision.model_file import TORCH_VERSION
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from hivewatch.domain.frames import Pixels
 from hivewatch.errors import ModelError
 from hivewatch.training.model.network import LABELS, MEAN, STD, HornetNet
 from hivewatch.training.model.quantise import quantise
-from hivewatch.vision.classifier import DESCRIPTION_FILE, FORMAT, FORMAT_VERSION, load_graph, read_model_info
+from hivewatch.vision.model_file import DESCRIPTION_FILE, FORMAT, FORMAT_VERSION, load_graph, read_model_info
 from hivewatch.vision.second_look import Closer
 
 PARITY = 1e-4

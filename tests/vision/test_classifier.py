@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 import warnings
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -18,14 +15,7 @@ import torch
 
 from hivewatch.domain.frames import WHOLE, Box, Frame, Pixels, View
 from hivewatch.errors import ModelError
-from hivewatch.vision import classifier as classifier_module
-from hivewatch.vision.classifier import (
-    DESCRIPTION_FILE,
-    Classifier,
-    fit_to_input,
-    load_classifier,
-    read_model_info,
-)
+from hivewatch.vision.classifier import Classifier, fit_to_input, load_classifier
 
 
 @pytest.fixture(scope="module")
@@ -48,170 +38,6 @@ def view_of(pixels: Pixels, extent: Box = WHOLE) -> View:
     return View(
         Frame(pixels, datetime(2026, 8, 1, tzinfo=UTC), 0.0, 0, "test"), pixels, extent, max(pixels.shape[:2])
     )
-
-
-class OneTensor(torch.nn.Module):
-    def forward(self, frame: torch.Tensor) -> torch.Tensor:
-        return frame.float().mean() / 255
-
-
-class SmallMap(torch.nn.Module):
-    def forward(self, frame: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return frame.float().mean() / 255, torch.zeros(1, 1)
-
-
-class NoProbability(torch.nn.Module):
-    def forward(self, frame: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        cam = torch.zeros(frame.shape[0] // 32, frame.shape[1] // 32)
-        return frame.float().mean() + 2, cam
-
-
-class TwoFrames(torch.nn.Module):
-    def forward(self, frame: torch.Tensor, other: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return (frame + other).float().mean(), torch.zeros(1, 1)
-
-
-def description(path: Path) -> dict[str, Any]:
-    with zipfile.ZipFile(path) as archive:
-        name = next(name for name in archive.namelist() if name.endswith(DESCRIPTION_FILE))
-        document: dict[str, Any] = json.loads(archive.read(name))
-    return document
-
-
-def save_script(module: torch.nn.Module, path: Path, document: object | None) -> None:
-    extra = {} if document is None else {DESCRIPTION_FILE: json.dumps(document)}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.jit.save(torch.jit.script(module), path, _extra_files=extra)
-
-
-def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"gone\.pt: No such file"):
-        load_classifier(tmp_path / "gone.pt", 0)
-
-
-def test_a_directory_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="Is a directory"):
-        load_classifier(tmp_path, 0)
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_an_unreadable_file_is_refused(tiny_model_path: Path, tmp_path: Path) -> None:
-    path = tmp_path / "secret.pt"
-    path.write_bytes(tiny_model_path.read_bytes())
-    path.chmod(0)
-    with pytest.raises(ModelError, match="Permission denied"):
-        load_classifier(path, 0)
-
-
-@pytest.mark.parametrize("kept", [0, 100, 1_000_000, -1])
-def test_a_truncated_file_is_refused(tiny_model_path: Path, tmp_path: Path, kept: int) -> None:
-    path = tmp_path / "model.pt"
-    path.write_bytes(tiny_model_path.read_bytes()[:kept])
-    with pytest.raises(ModelError, match=r"model\.pt: not a model file, or cut short"):
-        load_classifier(path, 0)
-
-
-def test_a_file_with_one_flipped_bit_in_its_weights_is_refused(tiny_model_path: Path, tmp_path: Path) -> None:
-    content = bytearray(tiny_model_path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path = tmp_path / "model.pt"
-    path.write_bytes(content)
-    with pytest.raises(ModelError, match="damaged"):
-        load_classifier(path, 0)
-
-
-def test_a_zip_of_something_else_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "photos.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("photos/hornet.jpg", b"no model")
-    with pytest.raises(ModelError, match="not a hivewatch model"):
-        load_classifier(path, 0)
-
-
-def test_a_description_without_a_graph_is_refused(tiny_model_path: Path, tmp_path: Path) -> None:
-    path = tmp_path / "hollow.pt"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(f"hollow/extra/{DESCRIPTION_FILE}", json.dumps(description(tiny_model_path)))
-    with pytest.raises(ModelError, match="torch cannot load"):
-        load_classifier(path, 0)
-
-
-def test_a_torchscript_file_without_our_description_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "foreign.pt"
-    save_script(OneTensor(), path, None)
-    with pytest.raises(ModelError, match="not a hivewatch model"):
-        load_classifier(path, 0)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"format_version": 2}, r"format is hivewatch-model 2, .* runs hivewatch-model 1"),
-        ({"format": "other"}, r"format is other 1"),
-        ({"name": None}, r"description is wrong[\s\S]*name"),
-        ({"labels": ["presence", "absence"]}, r"description is wrong[\s\S]*labels"),
-        ({"box_level": 0}, r"description is wrong[\s\S]*box_level"),
-        ({"input_long_side_px": "wide"}, r"description is wrong[\s\S]*input_long_side_px"),
-    ],
-)
-def test_a_description_that_is_not_understood_is_refused(
-    tiny_model_path: Path, tmp_path: Path, change: dict[str, Any], message: str
-) -> None:
-    path = tmp_path / "model.pt"
-    save_script(OneTensor(), path, description(tiny_model_path) | change)
-    with pytest.raises(ModelError, match=message):
-        load_classifier(path, 0)
-
-
-def test_a_description_that_lacks_a_field_is_refused(tiny_model_path: Path, tmp_path: Path) -> None:
-    document = description(tiny_model_path)
-    del document["licence"]
-    save_script(OneTensor(), tmp_path / "model.pt", document)
-    with pytest.raises(ModelError, match=r"description is wrong[\s\S]*licence"):
-        load_classifier(tmp_path / "model.pt", 0)
-
-
-def test_a_description_that_is_no_object_is_refused(tmp_path: Path) -> None:
-    save_script(OneTensor(), tmp_path / "model.pt", ["hivewatch-model", 1])
-    with pytest.raises(ModelError, match="not a hivewatch model"):
-        load_classifier(tmp_path / "model.pt", 0)
-
-
-@pytest.mark.parametrize(
-    ("module", "message"),
-    [
-        (OneTensor(), "does not give a score"),
-        (SmallMap(), "does not give a score"),
-        (NoProbability(), "does not give a score"),
-        (TwoFrames(), "does not take an RGB frame"),
-    ],
-)
-def test_a_graph_of_another_signature_is_refused(
-    tiny_model_path: Path, tmp_path: Path, module: torch.nn.Module, message: str
-) -> None:
-    save_script(module, tmp_path / "model.pt", description(tiny_model_path))
-    with pytest.raises(ModelError, match=message):
-        load_classifier(tmp_path / "model.pt", 0)
-
-
-def test_without_a_path_the_released_model_is_loaded_and_no_other(
-    tiny_model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert classifier_module.RELEASED_MODEL.name == "hivewatch-resnet18.pt"
-    monkeypatch.setattr(classifier_module, "RELEASED_MODEL", tiny_model_path)
-    assert load_classifier(None, 0).model.name == "untrained"
-
-    monkeypatch.setattr(classifier_module, "RELEASED_MODEL", tmp_path / "gone.pt")
-    with pytest.raises(ModelError, match="gone"):
-        load_classifier(None, 0)
-
-
-def test_the_hash_is_that_of_the_file(tiny_model_path: Path) -> None:
-    import subprocess
-
-    told = subprocess.run(["sha256sum", tiny_model_path], capture_output=True, text=True, check=True).stdout
-    assert read_model_info(tiny_model_path).sha256 == told.split()[0]
 
 
 def test_the_number_of_threads_is_set(tiny_model_path: Path, threads_put_back: None) -> None:

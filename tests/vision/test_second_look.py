@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from support.fakes import make_frame
 
 from hivewatch.domain.frames import WHOLE, Box, Map, View
-from hivewatch.vision.classifier import Classifier, ModelInfo, read_model_info
+from hivewatch.vision.classifier import Classifier
+from hivewatch.vision.model_file import ModelInfo, read_model_info
 from hivewatch.vision.second_look import Closer, logit
 
 CLOSER = Closer(places=2, zoom=2.0, window_px=64, from_score=0.1, first=0.5, second=1.0, offset=0.0)
