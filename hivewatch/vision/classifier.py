@@ -1,4 +1,4 @@
-"""The classifier: run the network on views of a frame."""
+"""The classifier: run the network on the views of a frame."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from hivewatch.vision.model_file import (
 # TorchScript traces types in the first run and compiles in the second.
 WARM_UP_RUNS = 3
 
-Stopwatch = Callable[[str], AbstractContextManager[None]]
+StageTimer = Callable[[str], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Look:
-    """What the network says of one view: a score, 0..1, and a map of logits over ``extent``."""
+class NetworkOutput:
+    """The network's output for one view: a score, 0..1, and a map of logits over ``extent``."""
 
     score: float
     cam: Map
@@ -47,10 +47,10 @@ def _no_stopwatch(_stage: str) -> AbstractContextManager[None]:
 
 
 class Classifier:
-    """A loaded model. ``stopwatch`` is entered for each stage: preprocess, forward, closer, localize."""
+    """A loaded model. ``stopwatch`` times each stage: preprocess, forward, closer, localize."""
 
-    def __init__(self, graph: Graph, model: ModelInfo, stopwatch: Stopwatch = _no_stopwatch) -> None:
-        """Take what ``load_classifier`` loaded and checked."""
+    def __init__(self, graph: Graph, model: ModelInfo, stopwatch: StageTimer = _no_stopwatch) -> None:
+        """Use ``load_classifier``, which checks ``graph`` and ``model``."""
         self.model = model
         self._graph = graph
         self._stopwatch = stopwatch
@@ -58,53 +58,56 @@ class Classifier:
     def predict(self, view: View) -> Prediction:
         """Return score, map and location for ``view``, of any size and shape.
 
-        Raises ModelError when the graph fails or its result is not finite: there is no score then.
+        Raises ModelError if the graph fails or its output is not finite.
         """
-        first, closer = self.look(view)
-        best = max(closer, key=lambda look: look.score, default=first)
+        first, second = self.inspect(view)
+        best = max(second, key=lambda output: output.score, default=first)
         score = first.score
-        if self.model.closer is not None and closer:
-            score = self.model.closer.score(first.score, best.score)
+        if self.model.second_look is not None and second:
+            score = self.model.second_look.score(first.score, best.score)
         with self._stopwatch("localize"):
             location = locate(best.cam, best.extent, self.model.box_level)
         return Prediction(score, best.cam, best.extent, location)
 
-    def look(self, view: View) -> tuple[Look, list[Look]]:
-        """Look at ``view``, and closer at its most suspicious places where the model asks for it."""
+    def inspect(self, view: View) -> tuple[NetworkOutput, list[NetworkOutput]]:
+        """Return the network's output for ``view``, and those for the windows of the second look.
+
+        There are no windows if the model has no second look or the first score is too low for one. Raises as
+        ``predict`` does.
+        """
         factor = min(1.0, self.model.input_long_side_px / view.watched_px)
         with self._stopwatch("preprocess"):
             pixels = resize(view.pixels, factor, self.model.input_multiple_px)
         with self._stopwatch("forward"):
-            first = Look(*self.forward(pixels), view.extent)
-        closer = self.model.closer
-        if closer is None or first.score < closer.from_score:
+            first = NetworkOutput(*self.forward(pixels), view.extent)
+        second_look = self.model.second_look
+        if second_look is None or first.score < second_look.from_score:
             return first, []
+        # "closer" is the stage's name in the published `latencies`, so it stays.
         with self._stopwatch("closer"):
-            return first, [
-                self._look_closer(window, factor * closer.zoom)
-                for window in closer.windows(view, first.cam, factor)
-            ]
+            windows = second_look.windows(view, first.cam, factor)
+            return first, [self._inspect_window(window, factor * second_look.zoom) for window in windows]
 
-    def _look_closer(self, window: View, factor: float) -> Look:
+    def _inspect_window(self, window: View, factor: float) -> NetworkOutput:
         pixels = resize(window.pixels, factor, self.model.input_multiple_px)
-        return Look(*self.forward(pixels), window.extent)
+        return NetworkOutput(*self.forward(pixels), window.extent)
 
     @property
     def threads(self) -> int:
-        """How many processor threads the graph runs on."""
+        """Number of processor threads that the graph runs on."""
         return torch.get_num_threads()
 
     def warm_up(self, width_px: int, height_px: int) -> None:
-        """Run on a black view of that size until the following runs take their usual time."""
+        """Run on a black view of that size until TorchScript has compiled the graph."""
         pixels = np.zeros((height_px, width_px, 3), np.uint8)
         frame = Frame(pixels, datetime.now(UTC), 0.0, 0, "warm-up")
         for _ in range(WARM_UP_RUNS):
             self.predict(View(frame, pixels, WHOLE, max(width_px, height_px)))
-            if self.model.closer is not None:
-                self.forward(np.zeros((self.model.closer.window_px,) * 2 + (3,), np.uint8))
+            if self.model.second_look is not None:
+                self.forward(np.zeros((self.model.second_look.window_px,) * 2 + (3,), np.uint8))
 
     def forward(self, pixels: Pixels) -> tuple[float, Map]:
-        """Run the graph on pixels from ``fit_to_input``; return score and map. Raises as ``predict`` does."""
+        """Run the graph on pixels from ``resize``; return score and map. Raises as ``predict`` does."""
         named = f"model {self.model.name} {self.model.version}"
         try:
             with torch.inference_mode():
@@ -113,16 +116,18 @@ class Classifier:
             raise ModelError(f"{named} failed on a {pixels.shape} input: {error}") from error
         score, cam = float(score_tensor), cam_tensor.numpy()
         if not (math.isfinite(score) and np.isfinite(cam).all()):
-            raise ModelError(f"{named} gave a result that is not finite; check the file and the memory")
+            raise ModelError(
+                f"{named} returned a result that is not finite; check the model file and the memory"
+            )
         return score, cam
 
 
 def fit_to_input(pixels: Pixels, long_side_px: int, multiple_px: int) -> Pixels:
     """Shrink so that the long side is ``long_side_px`` and both sides are multiples of ``multiple_px``.
 
-    A smaller picture is not enlarged, which would cost time and show nothing more. Each side is rounded to
-    the nearest multiple, at least one: a very long and narrow picture is widened.
-    Training and evaluation resize by this function too. Raises ValueError for a picture without pixels.
+    A smaller picture is not enlarged: that would cost time and add no detail. Each side is rounded to the
+    nearest multiple, at least one, so the short side of a very narrow picture is stretched.
+    Training and evaluation use this function too. Raises ValueError for a picture without pixels.
     """
     return resize(pixels, min(1.0, long_side_px / max(1, *pixels.shape[:2])), multiple_px)
 
@@ -146,12 +151,13 @@ def resize(pixels: Pixels, factor: float, multiple_px: int) -> Pixels:
 def load_classifier(
     path: Path | None,
     threads: int,
-    stopwatch: Stopwatch = _no_stopwatch,
+    stopwatch: StageTimer = _no_stopwatch,
     precision: Literal["float", "int8"] = "float",
 ) -> Classifier:
-    """Load a model file; None is the released model of ``precision``. ``threads``: 0 leaves them to torch.
+    """Load and check a model file, or the released model of ``precision`` if ``path`` is None.
 
-    Raises ModelError for everything but a whole model of ours, of a format version known here.
+    ``threads``: processor threads, 0 for torch's default. Raises ModelError unless the file is a complete
+    hivewatch model in the format version of this release.
     """
     if threads > 0:
         torch.set_num_threads(threads)

@@ -47,7 +47,7 @@ class MotionGate:
         """Take over new thresholds; what the background has learnt stays."""
         self._config = config
 
-    def look(self, view: View) -> View | None:
+    def filter(self, view: View) -> View | None:
         """Return what of ``view`` is to be classified, None where it is held back; count it either way."""
         now_s = view.frame.monotonic_s
         # The background learns from every view, also while the gate is switched off or held open.
@@ -102,14 +102,14 @@ def _narrowed(view: View, moves: list[Box]) -> View:
     """Return the part of ``view`` that holds all ``moves`` (normalised to the view), with what is around."""
     height_px, width_px = view.pixels.shape[:2]
     long_px = max(height_px, width_px)
-    left, right = _span(min(m.x0 for m in moves), max(m.x1 for m in moves), width_px, long_px)
-    top, bottom = _span(min(m.y0 for m in moves), max(m.y1 for m in moves), height_px, long_px)
+    left, right = _window_range(min(m.x0 for m in moves), max(m.x1 for m in moves), width_px, long_px)
+    top, bottom = _window_range(min(m.y0 for m in moves), max(m.y1 for m in moves), height_px, long_px)
     if (right - left, bottom - top) == (width_px, height_px):
         return view
     return view.cut(left, top, right, bottom)
 
 
-def _span(low: float, high: float, side_px: int, long_px: int) -> tuple[int, int]:
+def _window_range(low: float, high: float, side_px: int, long_px: int) -> tuple[int, int]:
     """Return the first pixel and the one past the last of a window along a side of ``side_px`` pixels."""
     middle = (low + high) / 2
     half = max((high - low) / 2 + _MARGIN * long_px / side_px, _LEAST / 2 * long_px / side_px)

@@ -47,12 +47,12 @@ class Region:
 
     def _bounds(self, width_px: int, height_px: int) -> tuple[int, int, int, int]:
         points = [point for polygon in self._watch for point in polygon] or [(0.0, 0.0), (1.0, 1.0)]
-        left, right = _span([x for x, _ in points], width_px)
-        top, bottom = _span([y for _, y in points], height_px)
+        left, right = _pixel_range([x for x, _ in points], width_px)
+        top, bottom = _pixel_range([y for _, y in points], height_px)
         return left, top, right, bottom
 
 
-def _span(values: Iterable[float], size_px: int) -> tuple[int, int]:
+def _pixel_range(values: Iterable[float], size_px: int) -> tuple[int, int]:
     """Return the pixels, first and one past the last, that the values cover: at least one."""
     values = list(values)
     first = min(math.floor(min(values) * size_px), size_px - 1)

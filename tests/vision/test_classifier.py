@@ -169,4 +169,5 @@ def test_both_released_models_run_and_say_what_they_are(precision: Literal["floa
     classifier = load_classifier(None, 0, precision=precision)
     assert classifier.model.precision == precision
     assert classifier.model.name == "hivewatch-resnet18"
+    assert classifier.model.second_look is not None
     assert 0 <= classifier.predict(view_of(noise(320, 192))).score <= 1

@@ -16,6 +16,7 @@ from hivewatch.errors import ModelError
 from hivewatch.vision import model_file
 from hivewatch.vision.classifier import load_classifier
 from hivewatch.vision.model_file import DESCRIPTION_FILE, read_model_info
+from hivewatch.vision.second_look import SecondLook
 
 
 class OneTensor(torch.nn.Module):
@@ -76,7 +77,7 @@ def test_an_unreadable_file_is_refused(tiny_model_path: Path, tmp_path: Path) ->
 def test_a_truncated_file_is_refused(tiny_model_path: Path, tmp_path: Path, kept: int) -> None:
     path = tmp_path / "model.pt"
     path.write_bytes(tiny_model_path.read_bytes()[:kept])
-    with pytest.raises(ModelError, match=r"model\.pt: not a model file, or cut short"):
+    with pytest.raises(ModelError, match=r"model\.pt: not a model file, or truncated"):
         load_classifier(path, 0)
 
 
@@ -117,10 +118,10 @@ def test_a_torchscript_file_without_our_description_is_refused(tmp_path: Path) -
     [
         ({"format_version": 2}, r"format is hivewatch-model 2, .* runs hivewatch-model 1"),
         ({"format": "other"}, r"format is other 1"),
-        ({"name": None}, r"description is wrong[\s\S]*name"),
-        ({"labels": ["presence", "absence"]}, r"description is wrong[\s\S]*labels"),
-        ({"box_level": 0}, r"description is wrong[\s\S]*box_level"),
-        ({"input_long_side_px": "wide"}, r"description is wrong[\s\S]*input_long_side_px"),
+        ({"name": None}, r"description is invalid[\s\S]*name"),
+        ({"labels": ["presence", "absence"]}, r"description is invalid[\s\S]*labels"),
+        ({"box_level": 0}, r"description is invalid[\s\S]*box_level"),
+        ({"input_long_side_px": "wide"}, r"description is invalid[\s\S]*input_long_side_px"),
     ],
 )
 def test_a_description_that_is_not_understood_is_refused(
@@ -136,8 +137,17 @@ def test_a_description_that_lacks_a_field_is_refused(tiny_model_path: Path, tmp_
     document = description(tiny_model_path)
     del document["licence"]
     save_script(OneTensor(), tmp_path / "model.pt", document)
-    with pytest.raises(ModelError, match=r"description is wrong[\s\S]*licence"):
+    with pytest.raises(ModelError, match=r"description is invalid[\s\S]*licence"):
         load_classifier(tmp_path / "model.pt", 0)
+
+
+def test_the_second_look_is_read_from_the_key_closer(tiny_model_path: Path, tmp_path: Path) -> None:
+    """Model files in use have this key."""
+    closer = {"places": 2, "zoom": 1.6, "window_px": 256, "from_score": 0.1}
+    closer |= {"first": 0.5, "second": 0.25, "offset": -1.0}
+    path = tmp_path / "model.pt"
+    save_script(OneTensor(), path, description(tiny_model_path) | {"closer": closer})
+    assert read_model_info(path).second_look == SecondLook(**closer)  # type: ignore[arg-type]
 
 
 def test_a_description_that_is_no_object_is_refused(tmp_path: Path) -> None:
@@ -149,9 +159,9 @@ def test_a_description_that_is_no_object_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        (OneTensor(), "does not give a score"),
-        (SmallMap(), "does not give a score"),
-        (NoProbability(), "does not give a score"),
+        (OneTensor(), "does not return a score"),
+        (SmallMap(), "does not return a score"),
+        (NoProbability(), "does not return a score"),
         (TwoFrames(), "does not take an RGB frame"),
     ],
 )

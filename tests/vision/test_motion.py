@@ -27,54 +27,54 @@ def settled(**options: float | bool) -> MotionGate:
     """Return a gate that has watched the still scene until it holds it back."""
     gate = MotionGate(MotionConfig(**options))  # type: ignore[arg-type]
     for n in range(8):
-        gate.look(view(at_s=n * 0.5))
+        gate.filter(view(at_s=n * 0.5))
     return gate
 
 
 def test_the_first_view_passes() -> None:
-    assert MotionGate(MotionConfig()).look(view())
+    assert MotionGate(MotionConfig()).filter(view())
 
 
 def test_a_still_scene_is_held_back() -> None:
-    assert not settled().look(view(at_s=4.0))
+    assert not settled().filter(view(at_s=4.0))
 
 
 def test_a_hornet_sized_change_passes() -> None:
-    assert settled().look(view(with_hornet(), at_s=4.0))
+    assert settled().filter(view(with_hornet(), at_s=4.0))
 
 
 def test_a_change_smaller_than_the_set_share_is_held_back() -> None:
-    assert not settled(changed_share=0.01).look(view(with_hornet(), at_s=4.0))
+    assert not settled(changed_share=0.01).filter(view(with_hornet(), at_s=4.0))
 
 
 def test_after_motion_the_gate_stays_open_for_the_hold_time_and_no_longer() -> None:
     gate = settled(hold_s=2.0, changed_share=0.002)
-    assert gate.look(view(with_hornet(), at_s=4.0))
-    assert gate.look(view(at_s=6.0))
-    assert not gate.look(view(at_s=6.1))
+    assert gate.filter(view(with_hornet(), at_s=4.0))
+    assert gate.filter(view(at_s=6.0))
+    assert not gate.filter(view(at_s=6.1))
 
 
 def test_a_view_passes_now_and_then_without_any_motion() -> None:
     gate = settled(look_anyway_s=5.0, hold_s=0.0)
-    passed_s = [n / 2 for n in range(8, 48) if gate.look(view(at_s=n / 2))]
+    passed_s = [n / 2 for n in range(8, 48) if gate.filter(view(at_s=n / 2))]
     assert passed_s == [5.0, 10.0, 15.0, 20.0]
 
 
 @pytest.mark.parametrize("change", [-12, 12])
 def test_a_passing_cloud_is_no_motion(change: int) -> None:
     cloudy = (SCENE.astype(np.int16) + change).clip(0, 255).astype(np.uint8)
-    assert not settled(difference=10).look(view(cloudy, at_s=4.0))
+    assert not settled(difference=10).filter(view(cloudy, at_s=4.0))
 
 
 def test_sensor_noise_is_no_motion() -> None:
     noise = np.random.default_rng(1).normal(0, 6, SCENE.shape)
     noisy = (SCENE + noise).clip(0, 255).astype(np.uint8)
-    assert not settled().look(view(noisy, at_s=4.0))
+    assert not settled().filter(view(noisy, at_s=4.0))
 
 
 def test_switched_off_the_gate_passes_everything() -> None:
     gate = settled(enabled=False)
-    assert gate.look(view(at_s=4.0))
+    assert gate.filter(view(at_s=4.0))
     assert gate.held_back == 0
 
 
@@ -85,12 +85,12 @@ def test_what_passes_and_what_is_held_back_is_counted() -> None:
 
 def test_a_changed_frame_shape_passes_and_starts_a_new_background() -> None:
     gate = settled()
-    assert gate.look(view(make_pixels(640, 480), at_s=4.0))
-    assert not gate.look(view(make_pixels(640, 480), at_s=8.0))
+    assert gate.filter(view(make_pixels(640, 480), at_s=4.0))
+    assert not gate.filter(view(make_pixels(640, 480), at_s=8.0))
 
 
 def test_what_passes_is_narrowed_to_what_moves_and_what_is_around_it() -> None:
-    narrowed = settled().look(view(with_hornet(600), at_s=4.0))
+    narrowed = settled().filter(view(with_hornet(600), at_s=4.0))
     assert narrowed is not None
     height, width = narrowed.pixels.shape[:2]
     assert (width, height) == (512, 504), "0.3 of the longer side, out to the grid of tenths"
@@ -103,7 +103,7 @@ def test_what_passes_is_narrowed_to_what_moves_and_what_is_around_it() -> None:
 
 
 def test_a_window_at_the_border_lies_within_the_view() -> None:
-    narrowed = settled().look(view(with_hornet(1219), at_s=4.0))
+    narrowed = settled().filter(view(with_hornet(1219), at_s=4.0))
     assert narrowed is not None
     assert narrowed.extent.x1 == 1.0
     assert narrowed.extent.x1 - narrowed.extent.x0 >= 0.3 - 1e-9
@@ -111,8 +111,8 @@ def test_a_window_at_the_border_lies_within_the_view() -> None:
 
 def test_places_that_have_just_moved_stay_in_the_window() -> None:
     gate = settled(hold_s=2.0)
-    gate.look(view(with_hornet(100), at_s=4.0))
-    both = gate.look(view(with_hornet(1000), at_s=5.0))
+    gate.filter(view(with_hornet(100), at_s=4.0))
+    both = gate.filter(view(with_hornet(1000), at_s=5.0))
     assert both is not None
     assert both.extent.x0 <= 100 / 1280
     assert both.extent.x1 >= 1060 / 1280
@@ -123,9 +123,9 @@ def test_a_narrowed_part_of_a_watched_region_keeps_its_place_in_the_frame() -> N
     part = Box(0.5, 0.0, 1.0, 1.0)
     gate = MotionGate(MotionConfig())
     for n in range(8):
-        gate.look(View(frame_of(SCENE, at_s=n * 0.5), SCENE[:, 640:], part, 720))
+        gate.filter(View(frame_of(SCENE, at_s=n * 0.5), SCENE[:, 640:], part, 720))
     moved = with_hornet(1000)
-    narrowed = gate.look(View(frame_of(moved, at_s=4.0), moved[:, 640:], part, 720))
+    narrowed = gate.filter(View(frame_of(moved, at_s=4.0), moved[:, 640:], part, 720))
     assert narrowed is not None
     left, top, right, bottom = narrowed.extent.pixels(1280, 720)
     np.testing.assert_array_equal(narrowed.pixels, moved[top:bottom, left:right])
@@ -135,4 +135,4 @@ def test_a_narrowed_part_of_a_watched_region_keeps_its_place_in_the_frame() -> N
 @pytest.mark.parametrize("options", [{"narrow": False}, {"enabled": False}])
 def test_not_asked_to_narrow_the_gate_shows_all_of_it(options: dict[str, bool]) -> None:
     moved = view(with_hornet(), at_s=4.0)
-    assert settled(**options).look(moved) is moved
+    assert settled(**options).filter(moved) is moved
