@@ -28,7 +28,7 @@ from hivewatch.vision.model_file import (
 )
 
 # TorchScript traces types in the first run and compiles in the second.
-WARM_UP_RUNS = 3
+_WARM_UP_RUNS = 3
 
 StageTimer = Callable[[str], AbstractContextManager[None]]
 
@@ -101,7 +101,7 @@ class Classifier:
         """Run on a black view of that size until TorchScript has compiled the graph."""
         pixels = np.zeros((height_px, width_px, 3), np.uint8)
         frame = Frame(pixels, datetime.now(UTC), 0.0, 0, "warm-up")
-        for _ in range(WARM_UP_RUNS):
+        for _ in range(_WARM_UP_RUNS):
             self.predict(View(frame, pixels, WHOLE, max(width_px, height_px)))
             if self.model.second_look is not None:
                 self.forward(np.zeros((self.model.second_look.window_px,) * 2 + (3,), np.uint8))

@@ -10,7 +10,7 @@ from hivewatch.domain.frames import Box, Location, Map, Point
 CELL_STEPS = 9
 """The map is upsampled by this factor before it is cut. Odd, so that each cell's own value stays in it."""
 
-LARGEST_LOGIT = 50.0
+_LARGEST_LOGIT = 50.0
 """Beyond it a probability is 0 or 1 for all that matters, and its exponential would overflow at last."""
 
 
@@ -41,7 +41,7 @@ def _peak_offset(cam: Map, row: int, column: int) -> tuple[float, float]:
     """
     top, left = max(row - 1, 0), max(column - 1, 0)
     around = cam[top : row + 2, left : column + 2].astype(np.float64)
-    hornet = 1.0 / (1.0 + np.exp(-np.clip(around, -LARGEST_LOGIT, LARGEST_LOGIT)))
+    hornet = 1.0 / (1.0 + np.exp(-np.clip(around, -_LARGEST_LOGIT, _LARGEST_LOGIT)))
     down, across = (
         np.arange(n) + first for n, first in zip(around.shape, (top - row, left - column), strict=True)
     )

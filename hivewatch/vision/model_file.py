@@ -27,8 +27,8 @@ TORCH_VERSION = str(torch.__version__)
 DESCRIPTION_FILE = "hivewatch.json"
 # Fastest first. On processors without VNNI (before 2019) the x86 engines accumulate in 16 bits and saturate.
 # qnnpack is exact everywhere, but on x86 it is four times slower than the float network.
-EXACT_ENGINES = ("qnnpack",)
-VNNI_ENGINES = ("x86", "onednn", "fbgemm", "qnnpack")
+_EXACT_ENGINES = ("qnnpack",)
+_VNNI_ENGINES = ("x86", "onednn", "fbgemm", "qnnpack")
 
 Graph = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 Size = Annotated[int, Field(gt=0)]
@@ -115,7 +115,7 @@ def use_quantised_engine() -> str:
     """
     available = torch.backends.quantized.supported_engines
     has_vnni = platform.machine() != "aarch64" and torch.cpu._is_vnni_supported()
-    wanted = VNNI_ENGINES if has_vnni else EXACT_ENGINES
+    wanted = _VNNI_ENGINES if has_vnni else _EXACT_ENGINES
     for engine in wanted:
         if engine in available:
             torch.backends.quantized.engine = engine

@@ -38,8 +38,6 @@ class MotionGate:
         self._seen_at_s = -math.inf
         self._moves: deque[tuple[float, Box]] = deque()
         self._passed_at_s = -math.inf
-        self.passed = 0
-        self.held_back = 0
         self.changed_share = 0.0
         """Which share of the last view differed from the background."""
 
@@ -48,7 +46,7 @@ class MotionGate:
         self._config = config
 
     def filter(self, view: View) -> View | None:
-        """Return what of ``view`` is to be classified, None where it is held back; count it either way."""
+        """Return what of ``view`` is to be classified, None where it is held back."""
         now_s = view.frame.monotonic_s
         # The background learns from every view, also while the gate is switched off or held open.
         moved = self._moved(view, now_s)
@@ -61,8 +59,6 @@ class MotionGate:
             or bool(self._moves)
             or now_s - self._passed_at_s >= self._config.look_anyway_s
         )
-        self.passed += passes
-        self.held_back += not passes
         if not passes:
             return None
         self._passed_at_s = now_s

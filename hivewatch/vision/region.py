@@ -30,13 +30,13 @@ class Region:
             return View(frame, frame.pixels, WHOLE, max(frame.width_px, frame.height_px))
         width, height = frame.width_px, frame.height_px
         left, top, right, bottom = self._bounds(width, height)
-        mask = self.mask(width, height)
+        mask = self._mask_of(width, height)
         pixels = np.full((bottom - top, right - left, 3), _PAINT, np.uint8)
         cv2.copyTo(frame.pixels[top:bottom, left:right], mask[top:bottom, left:right], pixels)
         extent = Box(left / width, top / height, right / width, bottom / height)
         return View(frame, pixels, extent, max(right - left, bottom - top))
 
-    def mask(self, width_px: int, height_px: int) -> Pixels:
+    def _mask_of(self, width_px: int, height_px: int) -> Pixels:
         """Return uint8, height x width, for whole frames of that size: 255 where watched, else 0."""
         if self._mask is None or self._mask.shape != (height_px, width_px):
             mask = np.full((height_px, width_px), 0 if self._watch else 255, np.uint8)
