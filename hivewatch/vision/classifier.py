@@ -94,7 +94,7 @@ class Classifier:
 
     @property
     def threads(self) -> int:
-        """Number of processor threads that the graph runs on."""
+        """Return the number of processor threads the graph runs on."""
         return torch.get_num_threads()
 
     def warm_up(self, width_px: int, height_px: int) -> None:

@@ -1,4 +1,4 @@
-"""The classifier: which files it takes, and what it says of views of every shape."""
+"""The classifier: predictions for views of every size, timing, warm-up, released models."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def classifier(tiny_model_path: Path) -> Classifier:
 
 
 @pytest.fixture
-def threads_put_back() -> Iterator[None]:
+def restored_threads() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -40,7 +40,7 @@ def view_of(pixels: Pixels, extent: Box = WHOLE) -> View:
     )
 
 
-def test_the_number_of_threads_is_set(tiny_model_path: Path, threads_put_back: None) -> None:
+def test_the_number_of_threads_is_set(tiny_model_path: Path, restored_threads: None) -> None:
     load_classifier(tiny_model_path, threads=1)
     assert torch.get_num_threads() == 1
     load_classifier(tiny_model_path, threads=2)
@@ -62,20 +62,22 @@ def test_the_number_of_threads_is_set(tiny_model_path: Path, threads_put_back: N
         (10, 8000, (32, 640)),
     ],
 )
-def test_a_view_is_shrunk_to_a_long_side_never_enlarged_and_its_sides_are_whole_multiples(
+def test_a_view_is_shrunk_never_enlarged_and_its_sides_are_multiples(
     width_px: int, height_px: int, expected: tuple[int, int]
 ) -> None:
     fitted = fit_to_input(np.zeros((height_px, width_px, 3), np.uint8), 640, 32)
     assert fitted.shape == (expected[1], expected[0], 3)
 
 
-def test_a_view_without_pixels_is_refused() -> None:
+def test_a_view_without_pixels_is_rejected() -> None:
     with pytest.raises(ValueError, match="0 x 5 pixels"):
         fit_to_input(np.zeros((5, 0, 3), np.uint8), 640, 32)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (8000, 6000), (5000, 1), (1, 5000), (33, 47), (128, 96)])
-def test_views_of_every_size_get_a_score_and_a_place(classifier: Classifier, size: tuple[int, int]) -> None:
+def test_views_of_every_size_get_a_score_and_a_location(
+    classifier: Classifier, size: tuple[int, int]
+) -> None:
     prediction = classifier.predict(view_of(noise(*size)))
     assert 0 <= prediction.score <= 1
     assert prediction.cam.dtype == np.float32
@@ -84,7 +86,7 @@ def test_views_of_every_size_get_a_score_and_a_place(classifier: Classifier, siz
 
 
 def test_memory_layout_makes_no_difference(classifier: Classifier) -> None:
-    """Crops, mirrored and read-only views are predicted like their plain copies."""
+    """Crops, mirrored and read-only views get the score of a contiguous copy."""
     large = noise(400, 300)
     large.flags.writeable = False
     for pixels in (large[50:250, 100:300], large[:, ::-1], large[..., ::-1], large.transpose(1, 0, 2)):
@@ -98,14 +100,14 @@ def test_the_same_view_gets_the_same_prediction_each_time(classifier: Classifier
     assert all(np.array_equal(prediction.cam, predictions[0].cam) for prediction in predictions)
 
 
-def test_an_earlier_map_is_not_overwritten_by_a_later_prediction(classifier: Classifier) -> None:
+def test_a_later_prediction_does_not_overwrite_an_earlier_map(classifier: Classifier) -> None:
     first = classifier.predict(view_of(noise(200, 150, seed=1)))
     kept = first.cam.copy()
     classifier.predict(view_of(noise(200, 150, seed=2)))
     assert np.array_equal(first.cam, kept)
 
 
-def test_the_place_is_told_in_the_full_frame(classifier: Classifier) -> None:
+def test_the_location_is_normalised_to_the_full_frame(classifier: Classifier) -> None:
     extent = Box(0.5, 0.25, 1.0, 0.75)
     pixels = noise(100, 100)
     inside, whole = classifier.predict(view_of(pixels, extent)), classifier.predict(view_of(pixels))
@@ -118,13 +120,15 @@ def test_the_place_is_told_in_the_full_frame(classifier: Classifier) -> None:
     ("score", "cell"),
     [(float("nan"), 1.0), (float("inf"), 1.0), (0.5, float("nan")), (0.5, float("-inf"))],
 )
-def test_a_result_that_is_not_finite_is_an_error(classifier: Classifier, score: float, cell: float) -> None:
+def test_a_result_that_is_not_finite_raises_model_error(
+    classifier: Classifier, score: float, cell: float
+) -> None:
     broken = Classifier(lambda _frame: (torch.tensor(score), torch.tensor([[cell]])), classifier.model)
     with pytest.raises(ModelError, match="not finite"):
         broken.predict(view_of(noise(20, 20)))
 
 
-def test_a_graph_that_fails_is_an_error(classifier: Classifier) -> None:
+def test_a_failing_graph_raises_model_error(classifier: Classifier) -> None:
     def fail(_frame: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         raise RuntimeError("no memory")
 
@@ -132,21 +136,21 @@ def test_a_graph_that_fails_is_an_error(classifier: Classifier) -> None:
         Classifier(fail, classifier.model).predict(view_of(noise(20, 20)))
 
 
-def test_the_stages_are_timed_one_by_one(tiny_model_path: Path) -> None:
+def test_each_stage_is_timed_separately(tiny_model_path: Path) -> None:
     stages: list[str] = []
 
     @contextmanager
     def stopwatch(stage: str) -> Iterator[None]:
-        stages.append(f"{stage} begins")
+        stages.append(f"{stage} starts")
         yield
         stages.append(f"{stage} ends")
 
     load_classifier(tiny_model_path, 0, stopwatch).predict(view_of(noise(64, 64)))
     assert [stage.split()[0] for stage in stages[::2]] == ["preprocess", "forward", "localize"]
-    assert [stage.split()[1] for stage in stages] == ["begins", "ends"] * 3
+    assert [stage.split()[1] for stage in stages] == ["starts", "ends"] * 3
 
 
-def test_warming_up_runs_the_graph_at_the_cameras_shape(classifier: Classifier) -> None:
+def test_warm_up_runs_the_graph_at_the_cameras_shape(classifier: Classifier) -> None:
     shapes: list[tuple[int, ...]] = []
 
     def record(frame: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -158,14 +162,14 @@ def test_warming_up_runs_the_graph_at_the_cameras_shape(classifier: Classifier) 
     assert len(shapes) >= 2
 
 
-def test_loading_warns_of_nothing(tiny_model_path: Path) -> None:
+def test_loading_causes_no_warnings(tiny_model_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load_classifier(tiny_model_path, 0).predict(view_of(noise(64, 64)))
 
 
 @pytest.mark.parametrize("precision", ["float", "int8"])
-def test_both_released_models_run_and_say_what_they_are(precision: Literal["float", "int8"]) -> None:
+def test_both_released_models_run_and_describe_themselves(precision: Literal["float", "int8"]) -> None:
     classifier = load_classifier(None, 0, precision=precision)
     assert classifier.model.precision == precision
     assert classifier.model.name == "hivewatch-resnet18"

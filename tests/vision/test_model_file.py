@@ -29,7 +29,7 @@ class SmallMap(torch.nn.Module):
         return frame.float().mean() / 255, torch.zeros(1, 1)
 
 
-class NoProbability(torch.nn.Module):
+class NotAProbability(torch.nn.Module):
     def forward(self, frame: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         cam = torch.zeros(frame.shape[0] // 32, frame.shape[1] // 32)
         return frame.float().mean() + 2, cam
@@ -54,18 +54,18 @@ def save_script(module: torch.nn.Module, path: Path, document: object | None) ->
         torch.jit.save(torch.jit.script(module), path, _extra_files=extra)
 
 
-def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"gone\.pt: No such file"):
         load_classifier(tmp_path / "gone.pt", 0)
 
 
-def test_a_directory_is_refused(tmp_path: Path) -> None:
+def test_a_directory_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="Is a directory"):
         load_classifier(tmp_path, 0)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_an_unreadable_file_is_refused(tiny_model_path: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can read every file")
+def test_an_unreadable_file_is_rejected(tiny_model_path: Path, tmp_path: Path) -> None:
     path = tmp_path / "secret.pt"
     path.write_bytes(tiny_model_path.read_bytes())
     path.chmod(0)
@@ -74,14 +74,16 @@ def test_an_unreadable_file_is_refused(tiny_model_path: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("kept", [0, 100, 1_000_000, -1])
-def test_a_truncated_file_is_refused(tiny_model_path: Path, tmp_path: Path, kept: int) -> None:
+def test_a_truncated_file_is_rejected(tiny_model_path: Path, tmp_path: Path, kept: int) -> None:
     path = tmp_path / "model.pt"
     path.write_bytes(tiny_model_path.read_bytes()[:kept])
     with pytest.raises(ModelError, match=r"model\.pt: not a model file, or truncated"):
         load_classifier(path, 0)
 
 
-def test_a_file_with_one_flipped_bit_in_its_weights_is_refused(tiny_model_path: Path, tmp_path: Path) -> None:
+def test_a_file_with_one_flipped_bit_in_its_weights_is_rejected(
+    tiny_model_path: Path, tmp_path: Path
+) -> None:
     content = bytearray(tiny_model_path.read_bytes())
     content[len(content) // 2] ^= 1
     path = tmp_path / "model.pt"
@@ -90,7 +92,7 @@ def test_a_file_with_one_flipped_bit_in_its_weights_is_refused(tiny_model_path: 
         load_classifier(path, 0)
 
 
-def test_a_zip_of_something_else_is_refused(tmp_path: Path) -> None:
+def test_a_zip_of_something_else_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "photos.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("photos/hornet.jpg", b"no model")
@@ -98,7 +100,7 @@ def test_a_zip_of_something_else_is_refused(tmp_path: Path) -> None:
         load_classifier(path, 0)
 
 
-def test_a_description_without_a_graph_is_refused(tiny_model_path: Path, tmp_path: Path) -> None:
+def test_a_description_without_a_graph_is_rejected(tiny_model_path: Path, tmp_path: Path) -> None:
     path = tmp_path / "hollow.pt"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(f"hollow/extra/{DESCRIPTION_FILE}", json.dumps(description(tiny_model_path)))
@@ -106,7 +108,7 @@ def test_a_description_without_a_graph_is_refused(tiny_model_path: Path, tmp_pat
         load_classifier(path, 0)
 
 
-def test_a_torchscript_file_without_our_description_is_refused(tmp_path: Path) -> None:
+def test_a_torchscript_file_without_a_description_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "foreign.pt"
     save_script(OneTensor(), path, None)
     with pytest.raises(ModelError, match="not a hivewatch model"):
@@ -124,7 +126,7 @@ def test_a_torchscript_file_without_our_description_is_refused(tmp_path: Path) -
         ({"input_long_side_px": "wide"}, r"description is invalid[\s\S]*input_long_side_px"),
     ],
 )
-def test_a_description_that_is_not_understood_is_refused(
+def test_an_invalid_description_is_rejected(
     tiny_model_path: Path, tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     path = tmp_path / "model.pt"
@@ -133,7 +135,7 @@ def test_a_description_that_is_not_understood_is_refused(
         load_classifier(path, 0)
 
 
-def test_a_description_that_lacks_a_field_is_refused(tiny_model_path: Path, tmp_path: Path) -> None:
+def test_a_description_with_a_missing_field_is_rejected(tiny_model_path: Path, tmp_path: Path) -> None:
     document = description(tiny_model_path)
     del document["licence"]
     save_script(OneTensor(), tmp_path / "model.pt", document)
@@ -142,7 +144,7 @@ def test_a_description_that_lacks_a_field_is_refused(tiny_model_path: Path, tmp_
 
 
 def test_the_second_look_is_read_from_the_key_closer(tiny_model_path: Path, tmp_path: Path) -> None:
-    """Model files in use have this key."""
+    """Existing model files have this key."""
     closer = {"places": 2, "zoom": 1.6, "window_px": 256, "from_score": 0.1}
     closer |= {"first": 0.5, "second": 0.25, "offset": -1.0}
     path = tmp_path / "model.pt"
@@ -150,7 +152,7 @@ def test_the_second_look_is_read_from_the_key_closer(tiny_model_path: Path, tmp_
     assert read_model_info(path).second_look == SecondLook(**closer)  # type: ignore[arg-type]
 
 
-def test_a_description_that_is_no_object_is_refused(tmp_path: Path) -> None:
+def test_a_description_that_is_not_an_object_is_rejected(tmp_path: Path) -> None:
     save_script(OneTensor(), tmp_path / "model.pt", ["hivewatch-model", 1])
     with pytest.raises(ModelError, match="not a hivewatch model"):
         load_classifier(tmp_path / "model.pt", 0)
@@ -161,11 +163,11 @@ def test_a_description_that_is_no_object_is_refused(tmp_path: Path) -> None:
     [
         (OneTensor(), "does not return a score"),
         (SmallMap(), "does not return a score"),
-        (NoProbability(), "does not return a score"),
+        (NotAProbability(), "does not return a score"),
         (TwoFrames(), "does not take an RGB frame"),
     ],
 )
-def test_a_graph_of_another_signature_is_refused(
+def test_a_graph_with_another_signature_is_rejected(
     tiny_model_path: Path, tmp_path: Path, module: torch.nn.Module, message: str
 ) -> None:
     save_script(module, tmp_path / "model.pt", description(tiny_model_path))
@@ -173,7 +175,7 @@ def test_a_graph_of_another_signature_is_refused(
         load_classifier(tmp_path / "model.pt", 0)
 
 
-def test_without_a_path_the_released_model_is_loaded_and_no_other(
+def test_without_a_path_only_the_released_model_is_loaded(
     tiny_model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert model_file.RELEASED_MODEL.name == "hivewatch-resnet18.pt"
@@ -185,8 +187,8 @@ def test_without_a_path_the_released_model_is_loaded_and_no_other(
         load_classifier(None, 0)
 
 
-def test_the_hash_is_that_of_the_file(tiny_model_path: Path) -> None:
+def test_the_sha256_is_that_of_the_file(tiny_model_path: Path) -> None:
     import subprocess
 
-    told = subprocess.run(["sha256sum", tiny_model_path], capture_output=True, text=True, check=True).stdout
-    assert read_model_info(tiny_model_path).sha256 == told.split()[0]
+    digest = subprocess.run(["sha256sum", tiny_model_path], capture_output=True, text=True, check=True).stdout
+    assert read_model_info(tiny_model_path).sha256 == digest.split()[0]
