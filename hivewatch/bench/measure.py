@@ -29,7 +29,8 @@ from hivewatch.domain.frames import Frame, Prediction
 from hivewatch.domain.sightings import Phase, Sighting
 from hivewatch.errors import ModelError, PublishError
 from hivewatch.system.stopwatch import Stopwatch
-from hivewatch.vision.classifier import TORCH_VERSION, fit_to_input
+from hivewatch.vision.classifier import fit_to_input
+from hivewatch.vision.model_file import TORCH_VERSION
 
 STAGES = (
     *("capture", "gate", "preprocess", "forward", "closer", "localize"),

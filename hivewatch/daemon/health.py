@@ -24,7 +24,7 @@ from hivewatch.messages.topics import HiveTopics
 from hivewatch.system.clock import Clock
 from hivewatch.system.sensors import cpu_temperature_c, throttling, versions
 from hivewatch.system.stopwatch import Stopwatch
-from hivewatch.vision.classifier import TORCH_VERSION
+from hivewatch.vision.model_file import TORCH_VERSION
 
 _CHECK_EVERY_S = 1.0
 

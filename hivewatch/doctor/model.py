@@ -28,7 +28,7 @@ def model(config: Config, *, daemon_runs: bool) -> Finding:
     found = (
         f"{info.name} {info.version} takes {took_s * 1000:.0f} ms a frame on {classifier.threads} threads:"
         f" up to {rate_hz:.1f} frames/s"
-        + ("" if info.closer is None else ", fewer while it looks closer at something")
+        + ("" if info.second_look is None else ", fewer while it looks closer at something")
         + (", while hivewatch runs beside it" if daemon_runs else "")
     )
     if rate_hz < config.camera.rate_hz:

@@ -41,7 +41,7 @@ class Looker:
     def look(self, frame: Frame, number: int) -> Look:
         """Return the look at ``frame``; raises ModelError, or CameraError where it cannot become a JPEG."""
         view = self._region.view(frame)
-        narrowed = self._gate.look(view) if frame.usable else None
+        narrowed = self._gate.filter(view) if frame.usable else None
         with self._stopwatch("predict"):
             prediction = None if narrowed is None else self._classifier.predict(narrowed)
         state = {

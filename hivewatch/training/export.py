@@ -19,8 +19,8 @@ from hivewatch.domain.frames import Pixels
 from hivewatch.errors import ModelError
 from hivewatch.training.model.network import LABELS, MEAN, STD, HornetNet
 from hivewatch.training.model.quantise import quantise
-from hivewatch.vision.classifier import DESCRIPTION_FILE, FORMAT, FORMAT_VERSION, load_graph, read_model_info
-from hivewatch.vision.second_look import Closer
+from hivewatch.vision.model_file import DESCRIPTION_FILE, FORMAT, FORMAT_VERSION, load_graph, read_model_info
+from hivewatch.vision.second_look import SecondLook
 
 PARITY = 1e-4
 PARITY_SIZES = ((160, 224), (64, 96), (33, 47))
@@ -36,7 +36,7 @@ class Description:
     training_data: str
     licence: str
     recipe: dict[str, Any] = field(default_factory=dict)
-    closer: Closer | None = None
+    closer: SecondLook | None = None
     input_long_side_px: int = 640
     input_multiple_px: int = 32
 

@@ -34,14 +34,14 @@ from hivewatch.training.train import load_network
 from hivewatch.training.validate import frame_maps
 from hivewatch.vision.classifier import Classifier, fit_to_input, load_classifier
 from hivewatch.vision.localize import locate
-from hivewatch.vision.second_look import Closer, logit
+from hivewatch.vision.second_look import SecondLook, logit
 
 BOX_LEVELS = tuple(round(0.05 * i, 2) for i in range(2, 17))
 LEVEL_FRAMES = 150
 FIGURE_FRAMES = 64
 MISSED_UNSEEN, MOST_UNSUSPICIOUS = 0.005, 0.1
 """Share of hornet frames that may go without a closer look, and the score above which none goes without."""
-CLOSER = Closer(places=2, zoom=1.6, window_px=256, from_score=0.0, first=0.5, second=0.5, offset=0.0)
+CLOSER = SecondLook(places=2, zoom=1.6, window_px=256, from_score=0.0, first=0.5, second=0.5, offset=0.0)
 """What was best on the validation frames (see the model card); the weights are found anew for each model."""
 OBSERVED_FRAMES = 64
 """How many frames the ranges of the int8 network are observed on."""
@@ -118,14 +118,14 @@ def mean_network(net: HornetNet, others: Sequence[Path]) -> HornetNet:
     return result.eval()
 
 
-def weigh_looks(classifier: Classifier, shots: Sequence[Shot]) -> Closer:
+def weigh_looks(classifier: Classifier, shots: Sequence[Shot]) -> SecondLook:
     """How much the first and the closer looks count, by logistic regression on frames not trained on.
 
     A closer look is worth its time from a first score on that nearly no hornet falls below.
     """
     firsts, closest = [], []
     for number, (picture, pixels) in enumerate(shots):
-        first, closer = classifier.look(whole_view(pixels, number, picture.name))
+        first, closer = classifier.inspect(whole_view(pixels, number, picture.name))
         firsts.append(first.score)
         closest.append(max(look.score for look in closer))
     hornet = np.array([picture.hornet for picture, _ in shots])

@@ -1,1 +1,1 @@
-"""From a frame to a decision: region, motion gate, network, localisation, votes."""
+"""From a frame to a sighting: region, motion gate, network, localisation, votes."""

@@ -1,4 +1,4 @@
-"""From a class activation map to a place in the frame: arithmetic only."""
+"""From a class activation map to a location in the frame: arithmetic only."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ import numpy as np
 from hivewatch.domain.frames import Box, Location, Map, Point
 
 CELL_STEPS = 9
-"""The map is upsampled by this factor before it is cut. Odd, so that each cell's own value stays in it."""
+"""The map is upsampled by this factor before thresholding. Odd, so that each cell's own value is kept."""
 
-LARGEST_LOGIT = 50.0
-"""Beyond it a probability is 0 or 1 for all that matters, and its exponential would overflow at last."""
+_LARGEST_LOGIT = 50.0
+"""Beyond it a probability is 0 or 1 in practice, and the exponential could overflow."""
 
 
 def locate(cam: Map, extent: Box, level: float) -> Location:
-    """Return the peak of ``cam`` and the box of the evidence around it, in the full frame.
+    """Return the peak of ``cam`` and the box around it, in coordinates of the full frame.
 
     ``cam``: rows x columns of logits that cover ``extent`` uniformly. The box bounds the connected region
-    around the peak that reaches ``level`` (above 0, up to 1) of the peak's height, in the upsampled map with
-    its negative part cut off (Zhou et al. 2016, section 3.2, take 0.2 of the maximum). It is None where no
-    cell speaks for a hornet: peak not above 0.
+    around the peak where the upsampled map, its negative values set to 0, is at least ``level`` (above 0, up
+    to 1) times the peak (Zhou et al. 2016, section 3.2, use 0.2). It is None if no logit is above 0.
     """
     rows, columns = cam.shape
     row, column = (int(index) for index in np.unravel_index(np.argmax(cam), cam.shape))
@@ -34,14 +33,14 @@ def locate(cam: Map, extent: Box, level: float) -> Location:
 
 
 def _peak_offset(cam: Map, row: int, column: int) -> tuple[float, float]:
-    """Return how far right and down of its cell's centre the peak lies, in cells, up to half of one.
+    """Return the offset of the peak from its cell's centre, right and down, in cells, at most half a cell.
 
-    It is the centre of the probability in the cell and those around it. Beyond the border there is none: a
-    hornet that the frame cuts off lies inside.
+    It is the centre of mass of the probability in the cell and its neighbours. Beyond the border the
+    probability is 0, so the peak of a hornet that the frame cuts off lies inside the frame.
     """
     top, left = max(row - 1, 0), max(column - 1, 0)
     around = cam[top : row + 2, left : column + 2].astype(np.float64)
-    hornet = 1.0 / (1.0 + np.exp(-np.clip(around, -LARGEST_LOGIT, LARGEST_LOGIT)))
+    hornet = 1.0 / (1.0 + np.exp(-np.clip(around, -_LARGEST_LOGIT, _LARGEST_LOGIT)))
     down, across = (
         np.arange(n) + first for n, first in zip(around.shape, (top - row, left - column), strict=True)
     )
@@ -53,7 +52,7 @@ def _peak_offset(cam: Map, row: int, column: int) -> tuple[float, float]:
 
 
 def _region(cam: Map, row: int, column: int, level: float) -> tuple[float, float, float, float]:
-    """Return left, top, right and bottom of the region around a cell, as shares of the map."""
+    """Return left, top, right and bottom of the region around a cell, normalised to the map."""
     rows, columns = cam.shape
     size = (columns * CELL_STEPS, rows * CELL_STEPS)
     fine = cv2.resize(np.maximum(cam, 0.0), size, interpolation=cv2.INTER_LINEAR)

@@ -1,4 +1,4 @@
-"""The motion gate: only what moves, and what is around it, is worth the network's time."""
+"""The motion gate: pass only views with motion to the network, narrowed to the moving parts."""
 
 from __future__ import annotations
 
@@ -11,47 +11,45 @@ import numpy as np
 from hivewatch.config.sections import MotionConfig
 from hivewatch.domain.frames import WHOLE, Box, Map, View
 
-# Motion is looked for at this width: a hornet at a hive is still some 15 pixels long, noise is averaged out.
+# Motion is detected at this width: noise averages out, and a hornet at a hive is still about 15 pixels long.
 _WIDTH_PX = 320
-# The background forgets at this rate: faster than the sun moves, slower than a hornet passes.
+# Time constant of the background: slow enough for a passing hornet, fast enough to follow the sun.
 _BACKGROUND_S = 10.0
-# Around what moved so much is shown to the network as well, and never less than the least: as shares of the
-# view's longer side. A hornet takes about 0.05 of it, and the network judges it by what is around it too.
+# Margin around the motion, and the smallest window, as shares of the view's longer side. A hornet is about
+# 0.05 long, and the network needs its surroundings as well.
 _MARGIN = 0.07
 _LEAST = 0.3
-# Windows begin and end on a grid of so many steps along each side: the network meets few different sizes.
+# Window edges lie on a grid of this many steps along each side, so that the network sees few different sizes.
 _GRID = 10
 
 
 class MotionGate:
-    """Compare each view with a running average of those before it.
+    """Compare each view with a running average of the views before it (the background).
 
-    A view passes when enough of it has changed, for a while after that, at the very first, and now and then
-    without any motion, so that a hornet that sits still is seen as well. What passes is narrowed to the
-    places that have moved during that while.
+    A view passes if enough of it differs, or did within the last ``hold_s``. It is narrowed to the parts that
+    moved in that time. The first view passes too, and one every ``look_anyway_s`` without motion, so that a
+    hornet that sits still is also seen.
     """
 
     def __init__(self, config: MotionConfig) -> None:
-        """``config``: thresholds and times; see the manual."""
+        """Start without a background. ``config``: thresholds and times, see ``config/hivewatch.yaml``."""
         self._config = config
         self._background: Map | None = None
         self._seen_at_s = -math.inf
         self._moves: deque[tuple[float, Box]] = deque()
         self._passed_at_s = -math.inf
-        self.passed = 0
-        self.held_back = 0
         self.changed_share = 0.0
-        """Which share of the last view differed from the background."""
+        """Share of the last view that differed from the background, 0..1."""
 
     def configure(self, config: MotionConfig) -> None:
-        """Take over new thresholds; what the background has learnt stays."""
+        """Apply new thresholds; keep the background."""
         self._config = config
 
-    def look(self, view: View) -> View | None:
-        """Return what of ``view`` is to be classified, None where it is held back; count it either way."""
+    def filter(self, view: View) -> View | None:
+        """Return the part of ``view`` to classify, or None if the view is held back."""
         now_s = view.frame.monotonic_s
-        # The background learns from every view, also while the gate is switched off or held open.
-        moved = self._moved(view, now_s)
+        # The background learns from every view, even if the gate is disabled or held open.
+        moved = self._detect_motion(view, now_s)
         if moved is not None:
             self._moves.append((now_s, moved))
         while self._moves and now_s - self._moves[0][0] > self._config.hold_s:
@@ -61,8 +59,6 @@ class MotionGate:
             or bool(self._moves)
             or now_s - self._passed_at_s >= self._config.look_anyway_s
         )
-        self.passed += passes
-        self.held_back += not passes
         if not passes:
             return None
         self._passed_at_s = now_s
@@ -70,15 +66,15 @@ class MotionGate:
             return view
         return _narrowed(view, [box for _, box in self._moves])
 
-    def _moved(self, view: View, now_s: float) -> Box | None:
-        """Where ``view``, normalised to itself, differs from the background; None where not enough does."""
-        grey = _shrunk(view)
+    def _detect_motion(self, view: View, now_s: float) -> Box | None:
+        """Update the background; return the box of what moved, normalised to the view, or None."""
+        grey = _small_grey(view)
         if self._background is None or self._background.shape != grey.shape:
             self._background = grey
             self._seen_at_s = now_s
             self.changed_share = 1.0
             return WHOLE
-        # A cloud changes all pixels alike; that is no motion.
+        # A cloud changes all pixels by the same amount, which is not motion.
         difference = grey - self._background
         difference -= difference.mean()
         changed = (np.abs(difference) >= self._config.difference).astype(np.uint8)
@@ -88,7 +84,7 @@ class MotionGate:
         self.changed_share = np.count_nonzero(changed) / changed.size
         if self.changed_share < self._config.changed_share:
             return None
-        # Single pixels are noise: they may add up to motion, but do not say where it is.
+        # Isolated pixels are noise: they count towards the changed share, but do not locate the motion.
         x, y, width, height = cv2.boundingRect(
             cv2.morphologyEx(changed, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
         )
@@ -99,29 +95,29 @@ class MotionGate:
 
 
 def _narrowed(view: View, moves: list[Box]) -> View:
-    """Return the part of ``view`` that holds all ``moves`` (normalised to the view), with what is around."""
+    """Return the part of ``view`` that covers all ``moves`` (normalised to the view) and a margin."""
     height_px, width_px = view.pixels.shape[:2]
     long_px = max(height_px, width_px)
-    left, right = _span(min(m.x0 for m in moves), max(m.x1 for m in moves), width_px, long_px)
-    top, bottom = _span(min(m.y0 for m in moves), max(m.y1 for m in moves), height_px, long_px)
+    left, right = _window_range(min(m.x0 for m in moves), max(m.x1 for m in moves), width_px, long_px)
+    top, bottom = _window_range(min(m.y0 for m in moves), max(m.y1 for m in moves), height_px, long_px)
     if (right - left, bottom - top) == (width_px, height_px):
         return view
     return view.cut(left, top, right, bottom)
 
 
-def _span(low: float, high: float, side_px: int, long_px: int) -> tuple[int, int]:
-    """Return the first pixel and the one past the last of a window along a side of ``side_px`` pixels."""
+def _window_range(low: float, high: float, side_px: int, long_px: int) -> tuple[int, int]:
+    """Return first and one past last pixel of the window around ``low``..``high`` along one side."""
     middle = (low + high) / 2
     half = max((high - low) / 2 + _MARGIN * long_px / side_px, _LEAST / 2 * long_px / side_px)
-    # A window that would reach beyond the view is moved inside it.
+    # Shift a window that would reach beyond the view.
     first = min(max(middle - half, 0.0), max(1.0 - 2 * half, 0.0))
     last = min(first + 2 * half, 1.0)
     step_px = side_px / _GRID
     return round(math.floor(first * _GRID) * step_px), round(math.ceil(last * _GRID) * step_px)
 
 
-def _shrunk(view: View) -> Map:
-    """Return the view in grey levels, float32, at most _WIDTH_PX wide."""
+def _small_grey(view: View) -> Map:
+    """Return the view in grey, float32, smoothed, at most ``_WIDTH_PX`` wide."""
     height, width = view.pixels.shape[:2]
     scale = min(1.0, _WIDTH_PX / width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))

@@ -1,4 +1,4 @@
-"""Which part of a frame is watched: polygons to watch, polygons to ignore."""
+"""The watched region of a frame: polygons to watch, polygons to ignore."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ import numpy as np
 from hivewatch.config.sections import GateConfig, Polygon
 from hivewatch.domain.frames import WHOLE, Box, Frame, Pixels, View
 
-# ImageNet's mean colour, RGB: to the network a painted place is as near to nothing as can be.
+# ImageNet's mean colour, RGB: after normalisation, painted areas are close to zero for the network.
 _PAINT = (124, 116, 104)
 
 
 class Region:
-    """Cut frames to the watched polygons' bounding box and paint over what is not watched."""
+    """Crop frames to the bounding box of the watched polygons and paint over everything not watched."""
 
     def __init__(self, config: GateConfig) -> None:
-        """``config``: its ``watch`` and ``ignore`` polygons count, normalised to the frame."""
+        """Take the ``watch`` and ``ignore`` polygons of ``config``, normalised to the frame."""
         self._watch = config.watch
         self._ignore = config.ignore
         self._mask: Pixels | None = None
 
     def view(self, frame: Frame) -> View:
-        """Return what is watched of ``frame``; the whole of it, not copied, where no polygons are set."""
+        """Return the watched part of ``frame``; without polygons the whole frame, not copied."""
         if not (self._watch or self._ignore):
             return View(frame, frame.pixels, WHOLE, max(frame.width_px, frame.height_px))
         width, height = frame.width_px, frame.height_px
         left, top, right, bottom = self._bounds(width, height)
-        mask = self.mask(width, height)
+        mask = self._mask_of(width, height)
         pixels = np.full((bottom - top, right - left, 3), _PAINT, np.uint8)
         cv2.copyTo(frame.pixels[top:bottom, left:right], mask[top:bottom, left:right], pixels)
         extent = Box(left / width, top / height, right / width, bottom / height)
         return View(frame, pixels, extent, max(right - left, bottom - top))
 
-    def mask(self, width_px: int, height_px: int) -> Pixels:
-        """Return uint8, height x width, for whole frames of that size: 255 where watched, else 0."""
+    def _mask_of(self, width_px: int, height_px: int) -> Pixels:
+        """Return the mask for whole frames of that size: uint8, height x width, 255 where watched, else 0."""
         if self._mask is None or self._mask.shape != (height_px, width_px):
             mask = np.full((height_px, width_px), 0 if self._watch else 255, np.uint8)
             _fill(mask, self._watch, 255)
@@ -47,13 +47,13 @@ class Region:
 
     def _bounds(self, width_px: int, height_px: int) -> tuple[int, int, int, int]:
         points = [point for polygon in self._watch for point in polygon] or [(0.0, 0.0), (1.0, 1.0)]
-        left, right = _span([x for x, _ in points], width_px)
-        top, bottom = _span([y for _, y in points], height_px)
+        left, right = _pixel_range([x for x, _ in points], width_px)
+        top, bottom = _pixel_range([y for _, y in points], height_px)
         return left, top, right, bottom
 
 
-def _span(values: Iterable[float], size_px: int) -> tuple[int, int]:
-    """Return the pixels, first and one past the last, that the values cover: at least one."""
+def _pixel_range(values: Iterable[float], size_px: int) -> tuple[int, int]:
+    """Return the first and one past the last of the pixels that ``values`` (0..1) cover, at least one."""
     values = list(values)
     first = min(math.floor(min(values) * size_px), size_px - 1)
     return first, max(math.ceil(max(values) * size_px), first + 1)

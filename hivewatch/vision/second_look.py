@@ -1,7 +1,7 @@
-"""A closer look: at which places of a view the network is to look again, and what both looks amount to.
+"""The second look: which windows of a view the network sees again, enlarged, and the score of both looks.
 
-On a whole frame a hornet is a cell or two of the map. The most suspicious places, seen again from closer by,
-tell more, for the cost of a small window each.
+On a whole frame a hornet covers a cell or two of the map. The network classifies the most suspicious windows
+better when they are enlarged, and each costs only a small forward pass.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Weight = Annotated[float, Field(ge=-1000.0, le=1000.0)]
 
 
 @dataclass(frozen=True, slots=True)
-class Closer:
-    """How a model looks closer; this travels inside its file.
+class SecondLook:
+    """How a model takes a second look. The fields are stored in the model file under these names.
 
-    From a score of ``from_score`` on, the ``places`` highest peaks of the map are looked at again, ``zoom``
-    times larger, each through a window of ``window_px`` x ``window_px`` pixels of the network. The score is
-    then the logistic function of ``offset + first * a + second * b``, where a is the logit of the first
-    look's score and b the highest of the closer looks' (logistic regression on frames not trained on).
+    If the first score is at least ``from_score``, the network also runs on windows around the ``places``
+    highest peaks of the map: enlarged by ``zoom``, ``window_px`` x ``window_px`` pixels of network input.
+    The score is then the logistic function of ``offset + first * a + second * b``, where a is the logit of
+    the first score and b that of the highest window score (logistic regression on frames not trained on).
     """
 
     places: Annotated[int, Field(ge=1, le=8)]
@@ -38,50 +38,52 @@ class Closer:
     second: Weight
     offset: Weight
 
-    def score(self, first: float, closest: float) -> float:
-        """Return what the first look's score and the highest of the closer looks' amount to, all 0..1."""
-        value = self.offset + self.first * logit(first) + self.second * logit(closest)
+    def score(self, first_score: float, window_score: float) -> float:
+        """Return the score of both looks, given the first score and the highest of a window, all 0..1."""
+        value = self.offset + self.first * logit(first_score) + self.second * logit(window_score)
         return 0.5 + 0.5 * math.tanh(value / 2)  # the logistic function, without overflow
 
     def windows(self, view: View, cam: Map, factor: float) -> list[View]:
-        """Return the parts of ``view`` to look at again, most suspicious first.
+        """Return the windows of ``view`` for the second look, most suspicious first.
 
-        ``cam`` covers the view, which the network saw scaled by ``factor``.
+        ``cam`` is the map of the whole view, which was scaled by ``factor`` for the network. Of peaks
+        within a quarter of a window of each other, only the highest gets one.
         """
         height_px, width_px = view.pixels.shape[:2]
         side_px = self.window_px / (factor * self.zoom)
-        chosen: list[Point] = []
+        centres: list[Point] = []
         for peak in _peaks(cam):
-            place = Point(peak.x * width_px, peak.y * height_px)
-            if all(math.dist(place, other) > side_px / 4 for other in chosen):
-                chosen.append(place)
-            if len(chosen) == self.places:
+            centre = Point(peak.x * width_px, peak.y * height_px)
+            if all(math.dist(centre, other) > side_px / 4 for other in centres):
+                centres.append(centre)
+            if len(centres) == self.places:
                 break
-        return [_window(view, place, side_px) for place in chosen]
+        return [_window(view, centre, side_px) for centre in centres]
 
 
 def logit(score: float) -> float:
-    """Return the logit of a score, 0..1; finite at the ends too."""
+    """Return the logit of a score, 0..1; finite at both ends."""
     inside = min(max(score, _LEAST_SCORE), 1 - _LEAST_SCORE)
     return math.log(inside / (1 - inside))
 
 
 def _peaks(cam: Map) -> list[Point]:
-    """The local maxima of a map, highest first, normalised to it."""
+    """Return the local maxima of a map, highest first, normalised to the map."""
     rows, columns = np.where(cam >= cv2.dilate(cam, np.ones((3, 3), np.uint8)))
     order = np.argsort(-cam[rows, columns], kind="stable")
     return [Point((columns[i] + 0.5) / cam.shape[1], (rows[i] + 0.5) / cam.shape[0]) for i in order]
 
 
 def _window(view: View, centre: Point, side_px: float) -> View:
-    """The square of ``side_px`` around ``centre`` (pixels of the view), moved to lie inside the view."""
+    """Return the square of ``side_px`` around ``centre`` (view pixels), shifted to fit inside the view."""
     height_px, width_px = view.pixels.shape[:2]
-    left, right = _span(centre.x, side_px, width_px)
-    top, bottom = _span(centre.y, side_px, height_px)
+    left, right = _centred_range(centre.x, side_px, width_px)
+    top, bottom = _centred_range(centre.y, side_px, height_px)
     return view.cut(left, top, right, bottom)
 
 
-def _span(middle: float, side_px: float, size_px: int) -> tuple[int, int]:
-    side = max(1, min(round(side_px), size_px))
-    first = min(max(round(middle - side_px / 2), 0), size_px - side)
-    return first, first + side
+def _centred_range(middle: float, length_px: float, size_px: int) -> tuple[int, int]:
+    """Return first and one past last of ``length_px`` pixels around ``middle``, within 0..``size_px``."""
+    length = max(1, min(round(length_px), size_px))
+    first = min(max(round(middle - length_px / 2), 0), size_px - length)
+    return first, first + length

@@ -22,7 +22,7 @@ from support.paths import PROJECT, SUPPORT
 from hivewatch.training.data.simulated import simulated_shots
 from hivewatch.training.export import Description, export_int8
 from hivewatch.training.model.network import HornetNet
-from hivewatch.vision.classifier import RELEASED_MODEL
+from hivewatch.vision.model_file import RELEASED_MODEL
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(7200)]
 

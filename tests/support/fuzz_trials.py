@@ -109,7 +109,7 @@ def _look_at(camera: Camera, outcome: Outcome) -> list[Frame] | None:
     frames = []
     try:
         for frame in camera.frames(threading.Event()):
-            gate.look(region.view(frame))
+            gate.filter(region.view(frame))
             frames.append(frame)
     except CameraError:
         return None

@@ -1,7 +1,7 @@
-"""Say what model files make of frames: judge_frames.py FRAMES.npz MODEL...; prints one JSON document.
+"""Print the predictions of model files for frames as JSON: judge_frames.py FRAMES.npz MODEL...
 
-Runs inside a tree and outside, on nothing but what hivewatch needs at run time. A frame is shown to the
-network as a part of one twice as wide, for emulation is slow.
+Runs inside the emulated tree and outside it, with only the run-time dependencies of hivewatch. Each frame is
+treated as part of one twice as wide, which halves its scale, because emulation is slow.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A model file that is quick to make."""
+"""A small model file for tests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def make_untrained_model(path: Path) -> Path:
-    """Write a model file of the released format with random weights: valid, and no judge."""
+    """Write a valid model file in the released format, with random weights; return ``path``."""
     import torch
 
     from hivewatch.training.export import Description, export_model

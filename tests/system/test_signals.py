@@ -21,7 +21,7 @@ from support.fakes import make_pixels
 from torch import Tensor, nn
 
 from hivewatch.store import Store
-from hivewatch.vision.classifier import DESCRIPTION_FILE
+from hivewatch.vision.model_file import DESCRIPTION_FILE
 
 STOP_S = 5.0
 

@@ -13,7 +13,7 @@ import hivewatch
 from hivewatch.errors import ModelError
 from hivewatch.training.export import Description, export_model, is_model_file, unfold
 from hivewatch.training.model.network import POOLINGS, HornetNet, normalise
-from hivewatch.vision.classifier import load_graph, read_model_info, released_model
+from hivewatch.vision.model_file import load_graph, read_model_info, released_model
 
 DESCRIPTION = Description(
     name="test",

@@ -49,7 +49,7 @@ def test_the_peak_lies_in_the_highest_cell(cam: Map, level: float) -> None:
 
 
 @given(maps, levels, shares, shares, shares, shares)
-def test_a_place_in_a_crop_is_the_same_place_seen_through_its_extent(
+def test_the_location_in_a_crop_is_mapped_through_its_extent(
     cam: Map, level: float, left: float, top: float, right: float, bottom: float
 ) -> None:
     extent = Box(left, top, 1 - right, 1 - bottom)
@@ -72,7 +72,7 @@ def test_moving_the_blob_by_whole_cells_moves_peak_and_box_with_it(
     shift = np.array((across / 20, down / 11))
     assert before.box is not None
     assert after.box is not None
-    # One step of the upsampled map: where the cut falls on a step, rounding decides.
+    # Rounding may move a box edge by one step of the upsampled map.
     step = 1 / (9 * 11) + 1e-6
     assert np.subtract(after.peak, before.peak) == pytest.approx(shift, abs=1e-4)
     assert np.subtract(after.box, before.box) == pytest.approx(np.tile(shift, 2), abs=step)
@@ -87,14 +87,14 @@ def test_the_peak_is_found_to_a_fraction_of_a_cell() -> None:
     assert np.mean(errors) < 0.15
 
 
-def test_a_hornet_that_the_frame_cuts_off_is_pointed_at_inside_the_frame() -> None:
-    """Its evidence is highest in the last row of cells; beyond the border there is nothing to point at."""
+def test_the_peak_of_a_hornet_cut_off_by_the_border_lies_inside_the_frame() -> None:
+    """Its logits are highest in the last row of cells."""
     peak = locate(blob(8, 11.2), WHOLE, 0.2).peak
     assert peak.y * 11 == pytest.approx(10.4, abs=0.2)
 
 
 def test_only_the_region_around_the_peak_is_boxed() -> None:
-    """A second, lower and separate hornet does not widen the box."""
+    """A second, separate hornet with a lower peak does not widen the box."""
     cam = np.maximum(blob(4, 5), blob(15, 5) - 1)
     box = locate(cam, WHOLE, 0.2).box
     assert box is not None
@@ -109,20 +109,20 @@ def test_a_lower_level_gives_a_larger_box() -> None:
     assert low.y1 > high.y1
 
 
-def test_a_single_positive_cell_is_the_whole_extent() -> None:
+def test_the_box_of_a_single_positive_cell_is_the_whole_extent() -> None:
     extent = Box(0.25, 0.5, 0.75, 1.0)
     location = locate(np.array([[2.0]], np.float32), extent, 0.2)
     assert location.peak == pytest.approx((0.5, 0.75))
     assert location.box == extent
 
 
-def test_a_flat_positive_map_is_the_whole_extent() -> None:
+def test_the_box_of_a_flat_positive_map_is_the_whole_extent() -> None:
     location = locate(np.full((5, 7), 3.0, np.float32), WHOLE, 0.2)
     assert location.box == WHOLE
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, -1e30])
-def test_a_map_without_evidence_has_a_peak_but_no_box(value: float) -> None:
+def test_a_map_without_positive_logits_has_a_peak_but_no_box(value: float) -> None:
     location = locate(np.full((5, 7), value, np.float32), WHOLE, 0.2)
     assert location.box is None
     assert WHOLE.contains(location.peak)

@@ -1,4 +1,4 @@
-"""The watched region: cut out, painted over, and its place in the frame kept."""
+"""The watched region: cropped, painted over, with its extent in the frame."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ def test_the_view_is_the_bounding_box_of_the_watched_polygons() -> None:
     assert (view.pixels == 255).all()
 
 
-def test_what_lies_outside_the_polygon_is_painted_over() -> None:
+def test_pixels_outside_the_watched_polygon_are_painted_over() -> None:
     view = Region(GateConfig(watch=(MIDDLE_DIAMOND,))).view(white())
     assert (view.pixels[10, 20] == 255).all()
     assert not (view.pixels[0, 0] == 255).any()
 
 
-def test_ignored_places_are_painted_over_and_the_rest_is_not() -> None:
+def test_only_ignored_areas_are_painted_over() -> None:
     frame = white()
     view = Region(GateConfig(ignore=(LEFT_HALF,))).view(frame)
     assert not (view.pixels[:, :39] == 255).any()
     assert (view.pixels[:, 42:] == 255).all()
-    assert (frame.pixels == 255).all(), "the frame itself stays clean for the snapshot"
+    assert (frame.pixels == 255).all(), "the frame itself is unchanged, for the snapshot"
 
 
-def test_ignoring_wins_over_watching() -> None:
+def test_ignore_takes_precedence_over_watch() -> None:
     view = Region(GateConfig(watch=(MIDDLE,), ignore=(MIDDLE,))).view(white())
     assert not (view.pixels == 255).any()
 
 
-def test_frames_of_another_size_get_a_mask_of_their_own() -> None:
+def test_frames_of_another_size_get_their_own_mask() -> None:
     region = Region(GateConfig(ignore=(LEFT_HALF,)))
     region.view(white())
     assert (region.view(white(160, 90)).pixels[:, 90:] == 255).all()
@@ -63,7 +63,7 @@ points = st.tuples(st.floats(0, 1), st.floats(0, 1))
 
 
 @given(st.lists(points, min_size=3, max_size=6), st.integers(1, 50), st.integers(1, 50))
-def test_any_polygon_leaves_at_least_a_pixel_inside_the_frame(
+def test_any_polygon_gives_a_view_of_at_least_one_pixel_inside_the_frame(
     polygon: list[tuple[float, float]], width_px: int, height_px: int
 ) -> None:
     view = Region(GateConfig(watch=(tuple(polygon),))).view(white(width_px, height_px))

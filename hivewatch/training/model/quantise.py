@@ -23,7 +23,7 @@ from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 
 from hivewatch.domain.frames import Pixels
 from hivewatch.training.model.network import HornetNet, normalise
-from hivewatch.vision.classifier import use_quantised_engine
+from hivewatch.vision.model_file import use_quantised_engine
 
 
 def quantise(net: HornetNet, frames: Sequence[Pixels]) -> HornetNet:

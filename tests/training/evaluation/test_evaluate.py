@@ -22,8 +22,9 @@ from hivewatch.training.export import Description, export_model
 from hivewatch.training.model.network import normalise
 from hivewatch.training.release import mean_network, release
 from hivewatch.training.train import BEST, HISTORY, load_network, train
-from hivewatch.vision.classifier import load_classifier, read_model_info
+from hivewatch.vision.classifier import load_classifier
 from hivewatch.vision.localize import locate
+from hivewatch.vision.model_file import read_model_info
 
 
 @pytest.fixture(scope="module")

@@ -16,13 +16,8 @@ from hivewatch.training.data.simulated import simulated_shots
 from hivewatch.training.evaluation.evaluate import predict
 from hivewatch.training.export import Description, export_int8, export_model
 from hivewatch.training.model.network import HornetNet, normalise
-from hivewatch.vision.classifier import (
-    Classifier,
-    fit_to_input,
-    load_classifier,
-    read_model_info,
-    use_quantised_engine,
-)
+from hivewatch.vision.classifier import Classifier, fit_to_input, load_classifier
+from hivewatch.vision.model_file import read_model_info, use_quantised_engine
 
 DESCRIPTION = Description(
     "test", "1", box_level=0.35, training_data="drawn", licence="Apache-2.0", input_long_side_px=224
