@@ -1,8 +1,8 @@
 """The table ``state``: short texts that survive a restart, each under a key.
 
-hivewatch 0.3 kept four such texts in files of their own. They are taken over when the store is opened. Each
-file stays where it is until the next opening, so that a failed upgrade can go back to 0.3 with nothing lost,
-and is taken over again if 0.3 has changed it in the meantime. All functions let sqlite3.Error through.
+hivewatch 0.3 kept four such texts in files of their own. They are taken over when the store is opened, and stay
+where they are, so that a failed upgrade can go back to 0.3 with nothing lost. A file is taken over again only if
+0.3 has changed it in the meantime. All functions let sqlite3.Error through.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def recall(records: sqlite3.Connection, key: str) -> str | None:
 
 
 def prepare(records: sqlite3.Connection, directory: Path) -> None:
-    """Create the table if the database is one of hivewatch 0.3; take over 0.3's files, or remove them."""
+    """Create the table if the database is one of hivewatch 0.3, and take over 0.3's files."""
     texts = _read_old_files(directory)
     with transaction(records):
         records.execute(CREATE_STATE)
@@ -47,8 +47,6 @@ def prepare(records: sqlite3.Connection, directory: Path) -> None:
             remember(records, _flag(name), texts[name])
     if new:
         log.info("took over from the files of an earlier hivewatch: %s", ", ".join(new))
-    for name in texts.keys() - new:
-        _remove(directory / name)
 
 
 def _flag(name: str) -> str:
@@ -67,10 +65,3 @@ def _read_old_files(directory: Path) -> dict[str, str]:
         except (OSError, UnicodeDecodeError) as error:
             log.warning("cannot take over %s, which is ignored and kept: %s", directory / name, error)
     return texts
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink()
-    except OSError as error:
-        log.warning("cannot remove %s, which is no longer needed: %s", path, error)
