@@ -21,7 +21,9 @@ from hivewatch.domain.sightings import Phase
 from hivewatch.domain.wire import Message, OutboxEntry
 from hivewatch.errors import ConfigError, DiskFullError, PublishError, StoreError
 from hivewatch.messages.alert import availability, compose
+from hivewatch.mqtt import monitor as monitor_module
 from hivewatch.mqtt import publisher as publisher_module
+from hivewatch.mqtt import session as session_module
 from hivewatch.mqtt.publisher import Publisher
 from hivewatch.store import Store
 
@@ -203,7 +205,7 @@ def test_refused_password_is_told_once_and_tried_again(
     secret.write_text("wasps-wax\n")
     publisher = make_publisher(broker.port, username="hive", password_file=secret)
     publisher.start()
-    wait_until(lambda: publisher._failures_in_a_row >= 3, "three attempts")
+    wait_until(lambda: publisher._monitor.failures_in_a_row >= 3, "three attempts")
     publisher.check()
     broker.kill()
     told = [entry for entry in caplog.messages if "refuses the connection" in entry]
@@ -253,10 +255,12 @@ def test_server_that_does_not_speak_mqtt_is_told_in_words(
     make_publisher: MakePublisher, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A port that accepts and then says nothing is given up after a time."""
-    monkeypatch.setattr(publisher_module, "CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(session_module, "CONNECT_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         make_publisher(server.getsockname()[1]).start()
-        wait_until(lambda: "what listens there is no MQTT broker" in caplog.text, "the time limit has passed")
+        wait_until(
+            lambda: "the server does not answer as an MQTT broker" in caplog.text, "the time limit has passed"
+        )
 
 
 def test_stop_without_a_broker_keeps_what_waits(store: Store, make_publisher: MakePublisher) -> None:
@@ -326,9 +330,9 @@ def test_state_is_sent_at_once_newest_last_and_again_after_a_reconnect(
     publisher = make_publisher(proxy.port)
     publisher.start()
     with Subscriber(broker.port) as subscriber:
-        publisher.state(Message("hw/h1/health", b"1", retained=True))
+        publisher.publish_state(Message("hw/h1/health", b"1", retained=True))
         subscriber.wait_for("health", b"1")
-        publisher.state(Message("hw/h1/health", b"2", retained=True))
+        publisher.publish_state(Message("hw/h1/health", b"2", retained=True))
         subscriber.wait_for("health", b"2")
         proxy.cut()
         wait_until(lambda: subscriber.on("health") == [b"1", b"2", b"2"], "the state has come again")
@@ -347,7 +351,7 @@ def test_state_set_just_before_the_stop_goes_out_before_offline(
     with Subscriber(broker.port) as subscriber:
         publisher.start()
         subscriber.wait_for("availability", b"online")
-        publisher.state(Message("hw/h1/camera/status", b"last", retained=True))
+        publisher.publish_state(Message("hw/h1/camera/status", b"last", retained=True))
         publisher.stop(STOP_S)
         subscriber.wait_for("availability", b"offline")
     assert [m.payload for m in subscriber.received] == [b"online", b"last", b"offline"]
@@ -357,7 +361,7 @@ def test_full_disk_holds_up_sending_until_there_is_room_and_repeats_nothing(
     broker: Broker, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What was acknowledged but cannot be marked so is not sent over and over; the thread lives on."""
-    monkeypatch.setattr(publisher_module, "LOOK_AGAIN_S", 0.02)
+    monkeypatch.setattr(session_module, "POLL_S", 0.02)
     refusals = 5
 
     class FullForAWhile:
@@ -411,16 +415,16 @@ class _Stuck:
 def test_a_thread_that_hangs_in_one_step_is_told_and_one_that_goes_on_is_not(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publisher_module, "LONGEST_CALL_S", 2.0)
+    monkeypatch.setattr(monitor_module, "LONGEST_STEP_S", 2.0)
     outbox = _Stuck()
     publisher = Publisher(MqttConfig(host="127.0.0.1", port=broker.port), outbox, "test")
-    assert not publisher.hangs
+    assert not publisher.is_stuck
     publisher.start()
     assert outbox.asked.wait(20)
-    wait_until(lambda: publisher.hangs, "the hang is told")
+    wait_until(lambda: publisher.is_stuck, "the hang is told")
     publisher.check()
     outbox.free.set()
-    wait_until(lambda: not publisher.hangs, "it goes on")
+    wait_until(lambda: not publisher.is_stuck, "it goes on")
     publisher.stop(STOP_S)
 
 
@@ -428,11 +432,11 @@ def test_a_long_pause_between_two_tries_is_no_hang(
     store: Store, make_publisher: MakePublisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publisher_module, "FIRST_RECONNECT_S", 600.0)
-    monkeypatch.setattr(publisher_module, "LONGEST_CALL_S", 1.0)
+    monkeypatch.setattr(monitor_module, "LONGEST_STEP_S", 1.0)
     publisher = make_publisher(free_port(), reconnect_longest_s=600)
     publisher.start()
-    wait_until(lambda: publisher._next_step_by_s > time.monotonic() + 200, "it pauses")
-    assert not publisher.hangs
+    wait_until(lambda: publisher._monitor._next_step_by_s > time.monotonic() + 200, "it pauses")
+    assert not publisher.is_stuck
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -443,5 +447,5 @@ def test_check_notices_a_thread_that_ended_without_an_error(
     monkeypatch.setattr(publisher, "_back_off_s", sys.exit)
     publisher.start()
     wait_until(lambda: not publisher._thread.is_alive(), "the thread has ended")
-    with pytest.raises(PublishError, match="has ended although nobody stopped it"):
+    with pytest.raises(PublishError, match="ended without being stopped"):
         publisher.check()

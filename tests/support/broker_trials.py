@@ -182,7 +182,7 @@ def refusing(directory: Path, visits: int) -> Outcome:
     ):
         trial.broker.start()
         trial.record(visits)
-        wait_until(lambda: trial.publisher._failures_in_a_row >= 3, "three attempts")
+        wait_until(lambda: trial.publisher._monitor.failures_in_a_row >= 3, "three attempts")
         trial.broker.kill()
         trial.broker.admit_everybody()
         trial.start_broker()
@@ -220,7 +220,7 @@ def never_acknowledging(directory: Path, visits: int) -> Outcome:
         trial.deliver()
         trial.proxy.swallow_answers = True
         trial.record(visits)
-        wait_until(lambda: trial.publisher._failures_in_a_row >= 2, "two attempts")
+        wait_until(lambda: trial.publisher._monitor.failures_in_a_row >= 2, "two attempts")
         trial.proxy.swallow_answers = False
         trial.proxy.cut()
         return _finish(trial, outcome)
