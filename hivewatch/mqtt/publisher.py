@@ -18,6 +18,7 @@ from hivewatch.mqtt.connection import Connection, OnMessage, no_envelope
 from hivewatch.mqtt.credentials import read_credentials
 from hivewatch.mqtt.mailbox import Mailbox
 from hivewatch.mqtt.monitor import Monitor
+from hivewatch.mqtt.publishing import Publishing
 from hivewatch.mqtt.refusals import Refusals
 from hivewatch.mqtt.session import Outbox, Session
 
@@ -26,7 +27,7 @@ FIRST_RECONNECT_S = 1.0
 log = logging.getLogger(__name__)
 
 
-class Publisher:
+class Publisher(Publishing):
     """Publishes the outbox in order, each message at least once, however long that takes.
 
     ``availability`` holds an online and an offline message: the first is sent after connecting, the second
