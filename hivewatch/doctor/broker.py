@@ -8,7 +8,7 @@ from hivewatch.config.sections import Config
 from hivewatch.doctor.finding import Finding, fail, ok, warn
 from hivewatch.errors import ConfigError
 from hivewatch.messages.documents import topic
-from hivewatch.mqtt.probe import Outcome, Probed, probe
+from hivewatch.mqtt.probe import Outcome, ProbeResult, probe
 
 # Under the hive's own topics, so that it may go wherever alerts go, and nobody takes it for one.
 _LEAF = "doctor"
@@ -27,7 +27,7 @@ def broker(config: Config) -> Finding:
     return _in_words(probed, config, where)
 
 
-def _in_words(probed: Probed, config: Config, where: str) -> Finding:
+def _in_words(probed: ProbeResult, config: Config, where: str) -> Finding:
     mqtt = config.mqtt
     broker, user = f"{mqtt.host}:{mqtt.port}", mqtt.username or "a client without a name"
     own = topic(mqtt.base_topic, config.hive.id, "#")

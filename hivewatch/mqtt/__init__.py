@@ -1,1 +1,1 @@
-"""From the outbox on disk to an MQTT broker, in a thread of its own."""
+"""The MQTT connection: a publisher in a thread of its own, a follower, and a probe."""

@@ -1,20 +1,37 @@
-"""Where the password for the broker comes from: a file, or what systemd hands to the service."""
+"""What a client needs to be accepted by the broker: its password and its TLS context."""
 
 from __future__ import annotations
 
 import os
+import ssl
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hivewatch.config.sections import MqttConfig
 from hivewatch.errors import ConfigError
+from hivewatch.mqtt.tls import make_context
 
 CREDENTIAL = "mqtt_password"
 
 
-def read_password(config: MqttConfig) -> str | None:
-    """Return the password, None where there is none; raises ConfigError where it cannot be read.
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The password, None if there is none, and the TLS context, None for a connection in clear text."""
 
-    ``password_file`` comes first, then the credential that systemd puts into $CREDENTIALS_DIRECTORY.
+    password: str | None = field(repr=False)
+    tls_context: ssl.SSLContext | None
+
+
+def read_credentials(config: MqttConfig) -> Credentials:
+    """Read the password and the certificates; raises ConfigError if one of the files cannot be used."""
+    password = read_password(config)
+    return Credentials(password, make_context(config.tls) if config.tls.enabled else None)
+
+
+def read_password(config: MqttConfig) -> str | None:
+    """Return the password, None if there is none; raises ConfigError if its file cannot be read.
+
+    ``password_file`` takes precedence over the credential that systemd puts into $CREDENTIALS_DIRECTORY.
     """
     if config.password_file is not None:
         return _read(config.password_file, "mqtt.password_file")

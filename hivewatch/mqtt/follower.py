@@ -1,70 +1,56 @@
-"""Hears what others say on a broker, for as long as it takes."""
+"""Subscribes to topics of a broker and reconnects whenever the connection is lost."""
 
 from __future__ import annotations
 
 import os
-import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 
 from hivewatch.config.sections import MqttConfig
 from hivewatch.errors import PublishError
-from hivewatch.mqtt.connection import CONNECT_TIMEOUT_S, Connection, Hear, Sending
-from hivewatch.mqtt.credentials import read_password
-from hivewatch.mqtt.tls import make_context
+from hivewatch.mqtt.connection import CONNECT_TIMEOUT_S, Connection, OnMessage
+from hivewatch.mqtt.credentials import read_credentials
+from hivewatch.mqtt.waiting import connect, wait_for
 
-LOOK_EVERY_S = 0.25
-TRY_AGAIN_S = 2.0
+YIELD_EVERY_S = 0.25
+RECONNECT_AFTER_S = 2.0
 
 
-def follow(config: MqttConfig, topics: Iterable[str], hear: Hear) -> Iterator[str]:
-    """Let ``hear`` have what comes on ``topics``; yield all the while, some times a second at least.
+def follow(config: MqttConfig, topics: Iterable[str], on_message: OnMessage) -> Iterator[str]:
+    """Call ``on_message`` for each message on ``topics``; yield several times a second.
 
-    Yields "" while connected, else why not. Raises ConfigError for a password or certificate that cannot be
-    read, and PublishError where the first connection fails: waiting would hardly mend that.
+    Yields "" while connected, else why not. Raises ConfigError if the password or a certificate cannot be
+    read, and PublishError if the first connection fails: trying again would hardly help.
     """
-    password = read_password(config)
-    context = make_context(config.tls) if config.tls.enabled else None
+    credentials = read_credentials(config)
     client_id = f"hivewatch-watch-{os.getpid()}"
-    begun = False
+    was_connected = False
     while True:
-        connection = Connection(config, client_id, password, context, None)
+        connection = Connection(config, client_id, credentials)
         try:
-            _begin(connection, topics, hear)
-            begun = True
-            yield from _turns(connection)
+            _subscribe(connection, topics, on_message)
+            was_connected = True
+            while True:
+                yield ""
+                connection.run_once(None, YIELD_EVERY_S)
         except PublishError as error:
-            if not begun:
+            if not was_connected:
                 raise PublishError(f"MQTT broker {config.host}:{config.port}: {error}") from error
             trouble = str(error)
         finally:
             connection.close()
-        for _ in range(round(TRY_AGAIN_S / LOOK_EVERY_S)):
+        for _ in range(round(RECONNECT_AFTER_S / YIELD_EVERY_S)):
             yield trouble
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(YIELD_EVERY_S)
 
 
-def _begin(connection: Connection, topics: Iterable[str], hear: Hear) -> None:
-    connection.dial()
-    _await(connection, connection.accepted, "what listens there is no MQTT broker")
-    sending: Sending = connection.subscribe(topics, hear)
-    _await(connection, lambda: sending.answered, "no answer to a subscription")
-    if sending.refusal:
-        raise PublishError(f"it lets nobody of that name subscribe ({sending.refusal}): check its ACL")
-
-
-def _turns(connection: Connection) -> Iterator[str]:
-    waker, wakened = socket.socketpair()
-    with waker, wakened:
-        while True:
-            yield ""
-            connection.turn(wakened, LOOK_EVERY_S)
-
-
-def _await(connection: Connection, condition: Callable[[], bool], complaint: str) -> None:
-    deadline_s = time.monotonic() + CONNECT_TIMEOUT_S
-    turns = _turns(connection)
-    while not condition():
-        if time.monotonic() > deadline_s:
-            raise PublishError(complaint)
-        next(turns)
+def _subscribe(connection: Connection, topics: Iterable[str], on_message: OnMessage) -> None:
+    run_once = partial(connection.run_once, None)
+    if not connect(connection, CONNECT_TIMEOUT_S, run_once):
+        raise PublishError("the server does not answer as an MQTT broker")
+    reply = connection.subscribe(topics, on_message)
+    if not wait_for(lambda: reply.is_answered, CONNECT_TIMEOUT_S, run_once):
+        raise PublishError("no answer to a subscription")
+    if reply.refusal:
+        raise PublishError(f"the broker refuses the subscription ({reply.refusal}): check its ACL")

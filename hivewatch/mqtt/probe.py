@@ -1,30 +1,27 @@
-"""Tries a broker out: lets it take a message and give it back, and tells at which step that fails."""
+"""Tests a broker: publishes a message, reads it back, and reports the step at which that fails."""
 
 from __future__ import annotations
 
 import secrets
-import socket
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 
 from hivewatch.config.sections import MqttConfig
-from hivewatch.domain.wire import Envelope, Message
+from hivewatch.domain.wire import Message
 from hivewatch.errors import PublishError
-from hivewatch.mqtt.connection import Connection
-from hivewatch.mqtt.credentials import read_password
-from hivewatch.mqtt.tls import make_context
-
-Wait = Callable[[Callable[[], bool]], bool]
+from hivewatch.mqtt import waiting
+from hivewatch.mqtt.connection import ConnectError, Connection
+from hivewatch.mqtt.credentials import read_credentials
+from hivewatch.mqtt.failures import is_about_credentials
+from hivewatch.mqtt.waiting import RunOnce, wait_for
 
 STEP_S = 5.0
-"""How long each step may take: to be let in, to be acknowledged, to get the message back."""
+"""Time limit for each step: to be accepted, to be acknowledged, to get the message back."""
 
 
 class Outcome(StrEnum):
-    """How far it went."""
+    """How far the probe got."""
 
     NO_ROUTE = "no route"
     REFUSED = "refused"
@@ -36,8 +33,8 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Probed:
-    """The outcome, and what the network or the broker said about it."""
+class ProbeResult:
+    """The outcome, and the reason that the network or the broker gave for it."""
 
     outcome: Outcome
     detail: str = ""
@@ -46,73 +43,60 @@ class Probed:
 class _Failed(Exception):  # noqa: N818  an outcome, not an error
     def __init__(self, outcome: Outcome, detail: str) -> None:
         super().__init__(detail)
-        self.probed = Probed(outcome, detail)
+        self.result = ProbeResult(outcome, detail)
 
 
-def probe(config: MqttConfig, client_id: str, topic: str) -> Probed:
-    """Publish a message to ``topic``, not retained, and read it back; takes up to some 20 s.
+def probe(config: MqttConfig, client_id: str, topic: str) -> ProbeResult:
+    """Publish a message to ``topic``, not retained, and read it back; takes up to about 20 s.
 
-    With MQTT 5, which says whether publishing is allowed; as configured where a broker has no 5. Raises
-    ConfigError where the password or a certificate cannot be read.
+    Uses MQTT 5, which reports whether publishing is allowed, and the configured version if the broker does
+    not support 5. Raises ConfigError if the password or a certificate cannot be read.
     """
-    probed = _probe(config.model_copy(update={"version": 5}), client_id, topic)
-    if probed.outcome is Outcome.NO_BROKER and config.version != 5:
-        probed = _probe(config, client_id, topic)
-    return probed
+    result = _probe(config.model_copy(update={"version": 5}), client_id, topic)
+    if result.outcome is Outcome.NO_BROKER and config.version != 5:
+        result = _probe(config, client_id, topic)
+    return result
 
 
-def _probe(config: MqttConfig, client_id: str, topic: str) -> Probed:
-    context = make_context(config.tls) if config.tls.enabled else None
-    connection = Connection(config, client_id, read_password(config), context, None)
-    waker, wakened = socket.socketpair()
+def _probe(config: MqttConfig, client_id: str, topic: str) -> ProbeResult:
+    connection = Connection(config, client_id, read_credentials(config))
+    run_once = partial(connection.run_once, None)
     try:
-        with waker, wakened:
-            wait = partial(_wait, connection, wakened)
-            _let_in(connection, wait)
-            _exchange(connection, wait, topic)
-            connection.disconnect()
+        _connect(connection, run_once)
+        _exchange(connection, run_once, topic)
+        connection.disconnect()
     except _Failed as failed:
-        return failed.probed
+        return failed.result
     except PublishError as error:
-        return Probed(Outcome.NO_BROKER, str(error))
+        return ProbeResult(Outcome.NO_BROKER, str(error))
     finally:
         connection.close()
-    return Probed(Outcome.WORKS)
+    return ProbeResult(Outcome.WORKS)
 
 
-def _let_in(connection: Connection, wait: Wait) -> None:
+def _connect(connection: Connection, run_once: RunOnce) -> None:
     try:
-        connection.dial()
+        is_accepted = waiting.connect(connection, STEP_S, run_once)
+    except ConnectError as error:
+        is_refused = isinstance(error.__cause__, ConnectionRefusedError)
+        raise _Failed(Outcome.REFUSED if is_refused else Outcome.NO_ROUTE, str(error)) from error
     except PublishError as error:
-        refused = isinstance(error.__cause__, ConnectionRefusedError)
-        raise _Failed(Outcome.REFUSED if refused else Outcome.NO_ROUTE, str(error)) from error
-    try:
-        if not wait(connection.accepted):
-            raise _Failed(Outcome.NO_BROKER, "what listens there does not answer as a broker does")
-    except PublishError as error:
-        is_known = any(word in str(error).lower() for word in ("authori", "user name", "password"))
-        raise _Failed(Outcome.BAD_CREDENTIALS if is_known else Outcome.NO_BROKER, str(error)) from error
+        reason = str(error)
+        outcome = Outcome.BAD_CREDENTIALS if is_about_credentials(reason) else Outcome.NO_BROKER
+        raise _Failed(outcome, reason) from error
+    if not is_accepted:
+        raise _Failed(Outcome.NO_BROKER, "the server does not answer as an MQTT broker")
 
 
-def _exchange(connection: Connection, wait: Wait, topic: str) -> None:
+def _exchange(connection: Connection, run_once: RunOnce, topic: str) -> None:
     message = Message(topic, f"probe {secrets.token_hex(8)}".encode(), retained=False)
     received: list[bytes] = []
-    asked = connection.subscribe([topic], lambda heard: received.append(heard.payload), own=True)
-    listens = wait(lambda: asked.answered) and not asked.refusal
-    sent = connection.publish(message, Envelope())
-    if not wait(lambda: sent.answered):
-        raise _Failed(Outcome.NO_BROKER, "the broker took the message and did not acknowledge it")
+    subscribed = connection.subscribe([topic], lambda echo: received.append(echo.payload), own=True)
+    is_subscribed = wait_for(lambda: subscribed.is_answered, STEP_S, run_once) and not subscribed.refusal
+    sent = connection.publish(message)
+    if not wait_for(lambda: sent.is_answered, STEP_S, run_once):
+        raise _Failed(Outcome.NO_BROKER, "the broker did not acknowledge the message")
     if sent.refusal:
         raise _Failed(Outcome.NOT_AUTHORISED, sent.refusal)
-    if not (listens and wait(lambda: message.payload in received)):
-        raise _Failed(Outcome.UNREADABLE, "it was acknowledged, but did not come back")
-
-
-def _wait(connection: Connection, wakened: socket.socket, condition: Callable[[], bool]) -> bool:
-    deadline_s = time.monotonic() + STEP_S
-    while not condition():
-        left_s = deadline_s - time.monotonic()
-        if left_s <= 0:
-            return False
-        connection.turn(wakened, left_s)
-    return True
+    if not (is_subscribed and wait_for(lambda: message.payload in received, STEP_S, run_once)):
+        raise _Failed(Outcome.UNREADABLE, "the broker acknowledged the message but did not return it")

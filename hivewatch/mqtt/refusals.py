@@ -1,4 +1,4 @@
-"""What the broker does not let the hive do. Only MQTT 5 brokers tell: with 3.1.1 they throw away unsaid."""
+"""Messages and subscriptions that the broker refuses. MQTT 3.1.1 brokers drop them without a reply."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ import time
 
 log = logging.getLogger(__name__)
 
-AGAIN_S = 60.0
-"""What the broker would not take stays in the outbox and is tried again this often."""
+RETRY_AFTER_S = 60.0
+"""A refused outbox entry is sent again after this time."""
 
 
 class Refusals:
-    """Says each refusal once in the log, and remembers which entry of the outbox is stuck by one."""
+    """Logs each refusal once, and remembers which outbox entry was refused last."""
 
     def __init__(self, broker: str) -> None:
-        """``broker`` names it in the log."""
+        """``broker`` is its name in the log."""
         self._broker = broker
-        self._told: set[str] = set()
-        self._stuck_id = -1
-        self._again_s = 0.0
+        self._logged: set[str] = set()
+        self._refused_id = -1
+        self._retry_at_s = 0.0
 
-    def note(self, doing: str, topic: str, refusal: str) -> None:
-        """Note the broker's answer to something done on ``topic``; an empty ``refusal`` is none."""
+    def note(self, action: str, topic: str, refusal: str) -> None:
+        """Log the broker's ``refusal`` of an ``action`` on ``topic``; "" means that it accepted."""
         if not refusal:
-            self._told.discard(topic)
-        elif topic not in self._told:
-            self._told.add(topic)
+            self._logged.discard(topic)
+        elif topic not in self._logged:
+            self._logged.add(topic)
             log.error(
-                "MQTT broker %s: the hive may not %s %s (%s): check its ACL; what was recorded waits",
-                *(self._broker, doing, topic, refusal),
+                "MQTT broker %s: the hive may not %s %s (%s): check its ACL; recorded messages stay queued",
+                *(self._broker, action, topic, refusal),
             )
 
     def hold(self, entry_id: int) -> None:
-        """Remember that this entry was refused just now."""
-        self._stuck_id, self._again_s = entry_id, time.monotonic() + AGAIN_S
+        """Remember that the broker refused this outbox entry just now."""
+        self._refused_id, self._retry_at_s = entry_id, time.monotonic() + RETRY_AFTER_S
 
     def holds(self, entry_id: int) -> bool:
-        """Tell whether it is too early to try this entry again."""
-        return entry_id == self._stuck_id and time.monotonic() < self._again_s
+        """Return whether it is too early to send this outbox entry again."""
+        return entry_id == self._refused_id and time.monotonic() < self._retry_at_s

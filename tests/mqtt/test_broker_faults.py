@@ -1,4 +1,4 @@
-"""Whatever is wrong with the broker or the way to it: every event arrives, in order, and memory stays flat.
+"""Faults of the broker and of the link to it: every event arrives, in order, and memory stays flat.
 
 ``scripts/faults`` runs the same trials for longer.
 """
@@ -27,21 +27,21 @@ TRIALS: dict[str, Callable[[Path], Outcome]] = {
 
 
 @pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Try again soon."""
+def short_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reconnect quickly."""
     monkeypatch.setattr(publisher_module, "FIRST_RECONNECT_S", 0.02)
 
 
 @pytest.mark.parametrize("trial", TRIALS.values(), ids=TRIALS.keys())
-def test_nothing_is_lost_and_the_order_is_kept(trial: Callable[[Path], Outcome], tmp_path: Path) -> None:
-    """Each event that was recorded comes at least once, and none before its predecessor."""
+def test_no_event_is_lost_or_reordered(trial: Callable[[Path], Outcome], tmp_path: Path) -> None:
+    """Each recorded event arrives at least once, and none before its predecessor."""
     outcome = trial(tmp_path / "trial")
     assert outcome.runs > 0
     assert outcome.survived, outcome
 
 
-def test_nothing_is_lost_when_the_disk_of_the_broker_is_full(tmp_path: Path) -> None:
-    """What it cannot keep it still hands on, and what it does not acknowledge is sent again."""
+def test_no_event_is_lost_while_the_brokers_disk_is_full(tmp_path: Path) -> None:
+    """The broker still forwards messages that it cannot save, and unacknowledged ones are sent again."""
     with full_disk(tmp_path / "disk", largest_mb=1) as full:
         outcome = broker_trials.full_disk_of_the_broker(tmp_path / "trial", 5, full)
     assert outcome.survived, outcome

@@ -1,4 +1,4 @@
-"""The probe tells apart what can be wrong between the hive and a real broker."""
+"""The probe distinguishes the faults between the hive and a real broker."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def outcome(port: int, password: Path | None = None, host: str = "127.0.0.1") ->
 
 
 def closed_broker(directory: Path, access: str = "") -> Broker:
-    """Return a running broker that only lets in who knows the password."""
+    """Return a running broker that requires the password."""
     (directory / "broker").mkdir()
     broker = Broker(directory / "broker", password="secret")
     if access:
@@ -42,7 +42,7 @@ def closed_broker(directory: Path, access: str = "") -> Broker:
     return broker.start()
 
 
-def test_a_broker_that_gives_the_message_back_works_and_keeps_nothing(broker: Broker) -> None:
+def test_a_broker_that_returns_the_message_works_and_retains_nothing(broker: Broker) -> None:
     with Subscriber(broker.port) as subscriber:
         assert outcome(broker.port) is Outcome.WORKS
         wait_until(lambda: bool(subscriber.received), "the probe arrives")
@@ -51,17 +51,19 @@ def test_a_broker_that_gives_the_message_back_works_and_keeps_nothing(broker: Br
     assert [message.topic for message in subscriber.received] == [TOPIC]
 
 
-def test_a_port_that_nothing_listens_on_is_refused() -> None:
+def test_a_closed_port_is_refused() -> None:
     assert outcome(free_port()) is Outcome.REFUSED
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "255.255.255.255"])
-def test_a_host_that_cannot_be_reached_is_no_route(host: str) -> None:
+def test_an_unreachable_host_is_no_route(host: str) -> None:
     assert outcome(1883, host=host) is Outcome.NO_ROUTE
 
 
 @pytest.mark.parametrize("greeting", [b"", b"SSH-2.0-OpenSSH_9.2\r\n"])
-def test_what_does_not_speak_mqtt_is_no_broker(greeting: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_speak_mqtt_is_no_broker(
+    greeting: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(probe_module, "STEP_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as server:
         code = "import socket, sys, time; s = socket.socket(fileno=int(sys.argv[1]));\n"
@@ -89,7 +91,7 @@ def test_a_wrong_password_is_bad_credentials_and_the_right_one_works(tmp_path: P
         ("topic write hivewatch/h1/#", Outcome.UNREADABLE),
     ],
 )
-def test_what_the_access_list_forbids_is_told(
+def test_the_outcome_follows_the_access_list(
     tmp_path: Path, passwords: Path, monkeypatch: pytest.MonkeyPatch, access: str, expected: Outcome
 ) -> None:
     monkeypatch.setattr(probe_module, "STEP_S", 2.0)
@@ -100,7 +102,7 @@ def test_what_the_access_list_forbids_is_told(
 
 @pytest.fixture
 def old_broker(tmp_path: Path) -> Iterator[int]:
-    """Port of a real broker that knows MQTT 3.1.1 only: amqtt."""
+    """Return the port of a real broker that supports only MQTT 3.1.1: amqtt."""
     pytest.importorskip("amqtt", reason="amqtt is not installed")
     port = free_port()
     file = tmp_path / "amqtt.yaml"
@@ -119,5 +121,5 @@ def _listens(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_a_broker_that_knows_only_mqtt_3_works(old_broker: int) -> None:
+def test_a_broker_that_supports_only_mqtt_3_works(old_broker: int) -> None:
     assert outcome(old_broker) is Outcome.WORKS

@@ -1,4 +1,4 @@
-"""The publisher against a real mosquitto: what is recorded arrives, in order, whatever happens on the way."""
+"""The publisher against a real mosquitto: recorded events arrive, in order, despite any fault."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from hivewatch.domain.sightings import Phase
 from hivewatch.domain.wire import Message, OutboxEntry
 from hivewatch.errors import ConfigError, DiskFullError, PublishError, StoreError
 from hivewatch.messages.alert import availability, compose
+from hivewatch.mqtt import monitor as monitor_module
 from hivewatch.mqtt import publisher as publisher_module
+from hivewatch.mqtt import session as session_module
 from hivewatch.mqtt.publisher import Publisher
 from hivewatch.store import Store
 
@@ -40,7 +42,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def make_publisher(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakePublisher]:
-    """Make publishers of ``store`` that try again soon; they are stopped at the end."""
+    """Make publishers of ``store`` that reconnect quickly; they are stopped at the end."""
     monkeypatch.setattr(publisher_module, "FIRST_RECONNECT_S", 0.02)
     made: list[Publisher] = []
 
@@ -67,19 +69,19 @@ def record(store: Store, id_: str, phase: Phase = Phase.START, seed: int = 0, sc
 
 
 def ids(subscriber: Subscriber) -> list[str]:
-    """Return the sighting ids of the events that came, in order."""
+    """Return the sighting ids of the events received, in order."""
     return [json.loads(event)["sighting_id"] for event in subscriber.on("event")]
 
 
 def without_repeats(items: list[str]) -> list[str]:
-    """Return ``items`` with each that repeats its predecessor left out."""
+    """Return ``items`` without those that repeat their predecessor."""
     return [item for index, item in enumerate(items) if index == 0 or items[index - 1] != item]
 
 
 def test_events_arrive_in_order_then_their_pictures(
     broker: Broker, store: Store, make_publisher: MakePublisher
 ) -> None:
-    """What has waited comes as recorded: first the small events, then the pictures they speak of."""
+    """The outbox is sent in order: first the small events, then their pictures."""
     publisher = make_publisher(broker.port)
     pictures = [record(store, f"v{number}", seed=number) for number in range(3)]
     with Subscriber(broker.port) as subscriber:
@@ -91,10 +93,10 @@ def test_events_arrive_in_order_then_their_pictures(
     assert topics == ["hw/h1/availability"] + ["hw/h1/event"] * 3 + ["hw/h1/snapshot"] * 3
 
 
-def test_broker_keeps_the_last_picture_and_no_event(
+def test_broker_retains_the_last_picture_and_no_event(
     broker: Broker, store: Store, make_publisher: MakePublisher
 ) -> None:
-    """Who subscribes later gets availability and snapshot as retained messages, and no event."""
+    """A later subscriber gets availability and snapshot as retained messages, and no event."""
     publisher = make_publisher(broker.port)
     publisher.start()
     picture = record(store, "v1")
@@ -106,10 +108,10 @@ def test_broker_keeps_the_last_picture_and_no_event(
     assert subscriber.on("event") == []
 
 
-def test_broker_that_comes_later_gets_everything(
+def test_broker_that_starts_later_gets_everything(
     broker: Broker, store: Store, make_publisher: MakePublisher
 ) -> None:
-    """What was recorded while no broker was there is sent once it is."""
+    """Events recorded before the broker started are sent once it runs."""
     broker.kill()
     publisher = make_publisher(broker.port)
     publisher.start()
@@ -124,19 +126,19 @@ def test_broker_that_comes_later_gets_everything(
         subscriber.wait_for("snapshot", picture)
 
 
-def test_nothing_is_lost_when_the_broker_dies_while_messages_flow(
+def test_nothing_is_lost_when_the_broker_is_killed_while_messages_flow(
     broker: Broker, store: Store, make_publisher: MakePublisher
 ) -> None:
-    """A broker killed in mid-drain and started again: every event arrives, in order."""
+    """A broker is killed in the middle of a drain and restarted: every event arrives, in order."""
     expected = [f"v{number:02}" for number in range(40)]
     for id_ in expected:
         record(store, id_)
     proxy = Proxy(broker.port).open()
-    proxy.bytes_per_s = 20_000  # so that some are still to come when the broker dies
+    proxy.bytes_per_s = 20_000  # slow enough that some events are unsent when the broker dies
     publisher = make_publisher(proxy.port)
     with Subscriber(broker.port) as before:
         publisher.start()
-        wait_until(lambda: len(before.on("event")) >= 5, "some events have come")
+        wait_until(lambda: len(before.on("event")) >= 5, "some events have arrived")
         proxy.close()
         broker.kill()
         before.wait_for_end()
@@ -150,10 +152,10 @@ def test_nothing_is_lost_when_the_broker_dies_while_messages_flow(
     assert without_repeats(ids(before) + ids(after)) == expected
 
 
-def test_message_without_acknowledgement_is_sent_again(
+def test_unacknowledged_message_is_sent_again(
     broker: Broker, store: Store, make_publisher: MakePublisher
 ) -> None:
-    """A link that dies between PUBLISH and PUBACK: the event comes twice, and the outbox is emptied."""
+    """A link that fails between PUBLISH and PUBACK: the event arrives twice, and the outbox is emptied."""
     proxy = Proxy(broker.port).open()
     publisher = make_publisher(proxy.port)
     with Subscriber(broker.port) as subscriber:
@@ -163,20 +165,21 @@ def test_message_without_acknowledgement_is_sent_again(
         proxy.swallow_answers = True
         record(store, "v1")
         publisher.wake()
-        wait_until(lambda: ids(subscriber) == ["v1"], "the event has reached the broker")
+        wait_until(lambda: bool(ids(subscriber)), "the event has reached the broker")
         assert store.outbox_depth() == 2
         proxy.cut()
         proxy.swallow_answers = False
         assert publisher.drain(20)
-        wait_until(lambda: ids(subscriber) == ["v1", "v1"], "the event has come again")
+        wait_until(lambda: len(ids(subscriber)) >= 2, "the event has arrived again")
+        assert set(ids(subscriber)) == {"v1"}
     proxy.close()
     assert store.outbox_depth() == 0
 
 
-def test_broker_that_never_acknowledges_is_left_after_a_time(
+def test_publisher_reconnects_if_the_broker_never_acknowledges(
     broker: Broker, store: Store, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No PUBACK within the time limit: the publisher connects anew and sends again."""
+    """No PUBACK within the time limit: the publisher reconnects and sends the message again."""
     proxy = Proxy(broker.port).open()
     publisher = make_publisher(proxy.port, acknowledge_timeout_s=0.3)
     with Subscriber(broker.port) as subscriber:
@@ -193,26 +196,26 @@ def test_broker_that_never_acknowledges_is_left_after_a_time(
     proxy.close()
 
 
-def test_refused_password_is_told_once_and_tried_again(
+def test_refused_password_is_logged_once_and_tried_again(
     tmp_path: Path, store: Store, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A wrong password is told once, in words, without the password; the thread goes on trying."""
+    """A wrong password is logged once, without the password; the thread keeps trying."""
     caplog.set_level(logging.INFO)
     broker = Broker(tmp_path, password="honey").start()
     secret = tmp_path / "secret"
     secret.write_text("wasps-wax\n")
     publisher = make_publisher(broker.port, username="hive", password_file=secret)
     publisher.start()
-    wait_until(lambda: publisher._failures_in_a_row >= 3, "three attempts")
+    wait_until(lambda: publisher._monitor.failures_in_a_row >= 3, "three attempts")
     publisher.check()
     broker.kill()
-    told = [entry for entry in caplog.messages if "refuses the connection" in entry]
-    assert len(told) == 1
-    assert "check mqtt.username and mqtt.password_file" in told[0]
+    logged = [entry for entry in caplog.messages if "refuses the connection" in entry]
+    assert len(logged) == 1
+    assert "check mqtt.username and mqtt.password_file" in logged[0]
     assert "wasps-wax" not in caplog.text
 
 
-def test_right_password_gets_in(tmp_path: Path, store: Store, make_publisher: MakePublisher) -> None:
+def test_right_password_is_accepted(tmp_path: Path, store: Store, make_publisher: MakePublisher) -> None:
     """The password is read from its file, without the newline at its end."""
     broker = Broker(tmp_path, password="honey").start()
     secret = tmp_path / "secret"
@@ -224,9 +227,7 @@ def test_right_password_gets_in(tmp_path: Path, store: Store, make_publisher: Ma
     broker.kill()
 
 
-def test_password_file_that_cannot_be_read_is_a_config_error(
-    tmp_path: Path, make_publisher: MakePublisher
-) -> None:
+def test_unreadable_password_file_is_a_config_error(tmp_path: Path, make_publisher: MakePublisher) -> None:
     """The error names the option and the file."""
     with pytest.raises(ConfigError, match=r"mqtt\.password_file .*nothing-here cannot be read"):
         make_publisher(1883, username="hive", password_file=tmp_path / "nothing-here")
@@ -236,10 +237,10 @@ def test_password_file_that_cannot_be_read_is_a_config_error(
     ("host", "reason"),
     [("127.0.0.1", "nothing listens on that port"), ("no-such-host.invalid", "the host name is unknown")],
 )
-def test_broker_that_cannot_be_reached_is_told_in_words(
+def test_log_says_why_the_broker_cannot_be_reached(
     host: str, reason: str, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The log says why there is no connection, and that nothing is lost."""
+    """It also says that nothing is lost."""
     config = MqttConfig(host=host, port=free_port())
     message = availability("hw", "h1", online=True)
     publisher = Publisher(config, store, "hivewatch-test", (message, message))
@@ -249,18 +250,20 @@ def test_broker_that_cannot_be_reached_is_told_in_words(
     assert "kept and sent later" in caplog.text
 
 
-def test_server_that_does_not_speak_mqtt_is_told_in_words(
+def test_log_says_that_the_server_does_not_speak_mqtt(
     make_publisher: MakePublisher, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A port that accepts and then says nothing is given up after a time."""
-    monkeypatch.setattr(publisher_module, "CONNECT_TIMEOUT_S", 0.2)
+    """A server that accepts the connection and stays silent is given up after the time limit."""
+    monkeypatch.setattr(session_module, "CONNECT_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         make_publisher(server.getsockname()[1]).start()
-        wait_until(lambda: "what listens there is no MQTT broker" in caplog.text, "the time limit has passed")
+        wait_until(
+            lambda: "the server does not answer as an MQTT broker" in caplog.text, "the time limit has passed"
+        )
 
 
-def test_stop_without_a_broker_keeps_what_waits(store: Store, make_publisher: MakePublisher) -> None:
-    """The thread ends, and the outbox is there for the next start."""
+def test_stop_without_a_broker_keeps_the_outbox(store: Store, make_publisher: MakePublisher) -> None:
+    """The thread ends, and the messages stay queued for the next start."""
     publisher = make_publisher(free_port())
     publisher.start()
     record(store, "v1")
@@ -272,7 +275,7 @@ def test_stop_without_a_broker_keeps_what_waits(store: Store, make_publisher: Ma
 def test_last_will_says_offline_when_the_link_breaks(
     broker: Broker, store: Store, make_publisher: MakePublisher
 ) -> None:
-    """The broker itself says offline, retained, when the connection ends without a goodbye."""
+    """The broker publishes offline, retained, when the connection ends without DISCONNECT."""
     proxy = Proxy(broker.port).open()
     publisher = make_publisher(proxy.port)
     with Subscriber(broker.port) as subscriber:
@@ -284,10 +287,10 @@ def test_last_will_says_offline_when_the_link_breaks(
         later.wait_for("availability", b"offline")
 
 
-def test_clean_stop_sends_the_rest_and_says_offline(
+def test_clean_stop_sends_the_rest_and_then_offline(
     broker: Broker, store: Store, make_publisher: MakePublisher
 ) -> None:
-    """What was recorded just before the stop still goes out; then offline, exactly once."""
+    """An event recorded just before the stop is still sent; then offline, exactly once."""
     publisher = make_publisher(broker.port)
     with Subscriber(broker.port) as subscriber:
         publisher.start()
@@ -304,7 +307,7 @@ def test_clean_stop_sends_the_rest_and_says_offline(
 def test_many_waiting_messages_are_all_sent_in_order(
     broker: Broker, store: Store, make_publisher: MakePublisher
 ) -> None:
-    """Five hundred messages that waited come out complete and in order."""
+    """Five hundred queued messages arrive complete and in order."""
     expected = [f"v{number:03}" for number in range(250)]
     for number, id_ in enumerate(expected):
         record(store, id_, seed=number)
@@ -313,7 +316,7 @@ def test_many_waiting_messages_are_all_sent_in_order(
     with Subscriber(broker.port) as subscriber:
         publisher.start()
         assert publisher.drain(60)
-        wait_until(lambda: len(subscriber.on("snapshot")) == 250, "all pictures")
+        wait_until(lambda: len(subscriber.on("snapshot")) >= 250, "all pictures")
     assert ids(subscriber) == expected
     assert store.outbox_depth() == 0
 
@@ -321,17 +324,18 @@ def test_many_waiting_messages_are_all_sent_in_order(
 def test_state_is_sent_at_once_newest_last_and_again_after_a_reconnect(
     broker: Broker, store: Store, make_publisher: MakePublisher
 ) -> None:
-    """A state goes out while connected; a new connection repeats the newest of each topic, retained."""
+    """A state is sent while connected; a new connection repeats the newest of each topic, retained."""
     proxy = Proxy(broker.port).open()
     publisher = make_publisher(proxy.port)
     publisher.start()
     with Subscriber(broker.port) as subscriber:
-        publisher.state(Message("hw/h1/health", b"1", retained=True))
+        publisher.publish_state(Message("hw/h1/health", b"1", retained=True))
         subscriber.wait_for("health", b"1")
-        publisher.state(Message("hw/h1/health", b"2", retained=True))
+        publisher.publish_state(Message("hw/h1/health", b"2", retained=True))
         subscriber.wait_for("health", b"2")
         proxy.cut()
-        wait_until(lambda: subscriber.on("health") == [b"1", b"2", b"2"], "the state has come again")
+        wait_until(lambda: len(subscriber.on("health")) >= 3, "the state has arrived again")
+        assert subscriber.on("health")[:3] == [b"1", b"2", b"2"]
     with Subscriber(broker.port) as later:
         later.wait_for("health", b"2")
     assert store.outbox_depth() == 0
@@ -339,25 +343,25 @@ def test_state_is_sent_at_once_newest_last_and_again_after_a_reconnect(
     proxy.close()
 
 
-def test_state_set_just_before_the_stop_goes_out_before_offline(
+def test_state_set_just_before_the_stop_is_sent_before_offline(
     broker: Broker, store: Store, make_publisher: MakePublisher
 ) -> None:
-    """The last state of all is not forgotten on the way out."""
+    """A stop does not lose the last state."""
     publisher = make_publisher(broker.port)
     with Subscriber(broker.port) as subscriber:
         publisher.start()
         subscriber.wait_for("availability", b"online")
-        publisher.state(Message("hw/h1/camera/status", b"last", retained=True))
+        publisher.publish_state(Message("hw/h1/camera/status", b"last", retained=True))
         publisher.stop(STOP_S)
         subscriber.wait_for("availability", b"offline")
     assert [m.payload for m in subscriber.received] == [b"online", b"last", b"offline"]
 
 
-def test_full_disk_holds_up_sending_until_there_is_room_and_repeats_nothing(
+def test_full_disk_pauses_sending_and_repeats_nothing(
     broker: Broker, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What was acknowledged but cannot be marked so is not sent over and over; the thread lives on."""
-    monkeypatch.setattr(publisher_module, "LOOK_AGAIN_S", 0.02)
+    """A message that cannot be marked as sent is not sent again and again; the thread keeps running."""
+    monkeypatch.setattr(session_module, "POLL_S", 0.02)
     refusals = 5
 
     class FullForAWhile:
@@ -376,7 +380,7 @@ def test_full_disk_holds_up_sending_until_there_is_room_and_repeats_nothing(
         publisher.start()
         record(store, "v1")
         assert publisher.drain(20)
-        wait_until(lambda: bool(subscriber.on("snapshot")), "the picture has come")
+        wait_until(lambda: bool(subscriber.on("snapshot")), "the picture has arrived")
         publisher.stop(STOP_S)
     assert ids(subscriber) == ["v1"]
     assert caplog.text.count("nothing is sent until there is room on the disk") == 1
@@ -385,7 +389,7 @@ def test_full_disk_holds_up_sending_until_there_is_room_and_repeats_nothing(
 def test_check_raises_what_ended_the_thread(
     broker: Broker, store: Store, make_publisher: MakePublisher
 ) -> None:
-    """A store that fails under the publisher reaches the data path through check()."""
+    """check() passes an error of the store on to the data path."""
     publisher = make_publisher(broker.port)
     store.close()
     publisher.start()
@@ -395,7 +399,7 @@ def test_check_raises_what_ended_the_thread(
 
 
 class _Stuck:
-    """An outbox that does not answer until it is let go."""
+    """An outbox that blocks until it is freed."""
 
     def __init__(self) -> None:
         self.asked, self.free = threading.Event(), threading.Event()
@@ -408,31 +412,31 @@ class _Stuck:
     def mark_sent(self, _entry_id: int) -> None: ...
 
 
-def test_a_thread_that_hangs_in_one_step_is_told_and_one_that_goes_on_is_not(
+def test_a_thread_that_hangs_in_one_step_is_stuck_until_it_advances(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publisher_module, "LONGEST_CALL_S", 2.0)
+    monkeypatch.setattr(monitor_module, "LONGEST_STEP_S", 2.0)
     outbox = _Stuck()
     publisher = Publisher(MqttConfig(host="127.0.0.1", port=broker.port), outbox, "test")
-    assert not publisher.hangs
+    assert not publisher.is_stuck
     publisher.start()
     assert outbox.asked.wait(20)
-    wait_until(lambda: publisher.hangs, "the hang is told")
+    wait_until(lambda: publisher.is_stuck, "the thread is reported as stuck")
     publisher.check()
     outbox.free.set()
-    wait_until(lambda: not publisher.hangs, "it goes on")
+    wait_until(lambda: not publisher.is_stuck, "the thread advances")
     publisher.stop(STOP_S)
 
 
-def test_a_long_pause_between_two_tries_is_no_hang(
+def test_a_long_back_off_is_not_stuck(
     store: Store, make_publisher: MakePublisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publisher_module, "FIRST_RECONNECT_S", 600.0)
-    monkeypatch.setattr(publisher_module, "LONGEST_CALL_S", 1.0)
+    monkeypatch.setattr(monitor_module, "LONGEST_STEP_S", 1.0)
     publisher = make_publisher(free_port(), reconnect_longest_s=600)
     publisher.start()
-    wait_until(lambda: publisher._next_step_by_s > time.monotonic() + 200, "it pauses")
-    assert not publisher.hangs
+    wait_until(lambda: publisher._monitor._next_step_by_s > time.monotonic() + 200, "the thread pauses")
+    assert not publisher.is_stuck
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -443,5 +447,5 @@ def test_check_notices_a_thread_that_ended_without_an_error(
     monkeypatch.setattr(publisher, "_back_off_s", sys.exit)
     publisher.start()
     wait_until(lambda: not publisher._thread.is_alive(), "the thread has ended")
-    with pytest.raises(PublishError, match="has ended although nobody stopped it"):
+    with pytest.raises(PublishError, match="ended without being stopped"):
         publisher.check()

@@ -1,4 +1,4 @@
-"""Trials in which something is wrong with the broker or the way to it, while sightings are recorded."""
+"""Trials with a faulty broker, or a faulty link to it, while sightings are recorded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ARRIVAL_S = 5.0
 
 @dataclass(slots=True)
 class Scene:
-    """A store, a publisher, a link and a broker; what was recorded is remembered."""
+    """A store, a publisher, a link, a broker, and the events recorded so far."""
 
     directory: Path
     broker: Broker
@@ -40,7 +40,7 @@ class Scene:
     picture_bytes: int = 0
 
     def record(self, count: int) -> None:
-        """Record so many visits, each a start and an end with the same picture."""
+        """Record ``count`` visits, each a start and an end with the same picture."""
         for _ in range(count):
             number = self.visits
             for phase in (Phase.START, Phase.END):
@@ -59,10 +59,10 @@ class Scene:
         return Alert(alert.event, Message(alert.snapshot.topic, noise, retained=True), b"small")
 
     def start_broker(self) -> None:
-        """Start the broker and let a subscriber listen to it; the publisher gets through only after that.
+        """Start the broker and subscribe to it before the publisher can connect.
 
-        A broker hands an event on to those who listen at that moment: to a publisher that came first it would
-        acknowledge what no subscriber ever sees.
+        A broker forwards an event only to current subscribers: if the publisher connected first, the broker
+        would acknowledge events that no subscriber ever receives.
         """
         self.unsubscribe()
         self.proxy.barred = True
@@ -78,12 +78,12 @@ class Scene:
             self.subscriber = None
 
     def events_seen(self) -> list[bytes]:
-        """Return the events that have come so far."""
+        """Return the events received so far."""
         return self.seen + (self.subscriber.on("event") if self.subscriber else [])
 
     def deliver(self) -> None:
-        """Wait until the outbox is empty and, some seconds at most, until all of it has come."""
-        assert self.publisher.drain(DELIVERY_S), f"{self.store.outbox_depth()} messages still wait"
+        """Wait until the outbox is empty and, for a few seconds at most, until every event has arrived."""
+        assert self.publisher.drain(DELIVERY_S), f"{self.store.outbox_depth()} messages are still queued"
         expected, until_s = set(self.events), time.monotonic() + ARRIVAL_S
         while not expected <= set(self.events_seen()) and time.monotonic() < until_s:
             time.sleep(0.01)
@@ -91,7 +91,7 @@ class Scene:
 
 @contextmanager
 def scene(directory: Path, *, password: str | None = None, **mqtt: object) -> Iterator[Scene]:
-    """Set the scene; the broker is not started yet, the publisher and the link are."""
+    """Yield a scene whose publisher and link are started, and whose broker is not."""
     directory.mkdir(exist_ok=True)
     broker = Broker(directory, password=password)
     with ExitStack() as stack:
@@ -100,8 +100,8 @@ def scene(directory: Path, *, password: str | None = None, **mqtt: object) -> It
         stack.callback(proxy.close)
         store = stack.enter_context(Store(directory / "store"))
         config = MqttConfig(host="127.0.0.1", port=proxy.port, reconnect_longest_s=1, **mqtt)  # type: ignore[arg-type]
-        presence = availability("hw", "h1", online=True), availability("hw", "h1", online=False)
-        publisher = Publisher(config, store, "hivewatch-trial", presence)
+        availability_messages = availability("hw", "h1", online=True), availability("hw", "h1", online=False)
+        publisher = Publisher(config, store, "hivewatch-trial", availability_messages)
         made = Scene(directory, broker, proxy, store, publisher)
         stack.callback(made.unsubscribe)
         publisher.start()
@@ -118,7 +118,7 @@ def _finish(trial: Scene, outcome: Outcome) -> Outcome:
 
 
 def absent_at_first(directory: Path, visits: int) -> Outcome:
-    """Nobody listens while ``visits`` are recorded, with pictures of 1 MB; then the broker comes."""
+    """The broker starts only after ``visits`` are recorded, with pictures of 1 MB."""
     with timed(Outcome("broker absent at first")) as outcome, scene(directory) as trial:
         trial.picture_bytes = 1_000_000
         trial.record(2)
@@ -126,19 +126,19 @@ def absent_at_first(directory: Path, visits: int) -> Outcome:
         trial.record(visits)
         trial.start_broker()
         outcome = _finish(trial, outcome)
-        # The subscriber of this process keeps what came, and that is counted off.
+        # Subtract the messages that the subscriber, in this process, keeps.
         kept_bytes = (
             sum(len(message.payload) for message in trial.subscriber.received) if trial.subscriber else 0
         )
         grown_bytes = rss_bytes() - before_bytes - kept_bytes
         if grown_bytes > 20_000_000:
             outcome.problems.append(f"memory grew by {grown_bytes / 1e6:.0f} MB")
-        outcome.note = f"{visits} MB waited, memory {grown_bytes / 1e6:+.0f} MB"
+        outcome.note = f"{visits} MB queued, memory {grown_bytes / 1e6:+.0f} MB"
         return outcome
 
 
 def killed_before_acknowledging(directory: Path, rounds: int) -> Outcome:
-    """Each time the broker is killed when it has got a message and the publisher no acknowledgement."""
+    """The broker is killed each time it has a message that it has not acknowledged to the publisher."""
     with timed(Outcome("broker killed between PUBLISH and PUBACK")) as outcome, scene(directory) as trial:
         for _ in range(rounds):
             trial.start_broker()
@@ -147,7 +147,7 @@ def killed_before_acknowledging(directory: Path, rounds: int) -> Outcome:
             trial.proxy.swallow_answers = True
             count = len(trial.events_seen())
             trial.record(1)
-            wait_until(lambda count=count: len(trial.events_seen()) > count, "an event has got through")  # type: ignore[misc]
+            wait_until(lambda count=count: len(trial.events_seen()) > count, "an event has arrived")  # type: ignore[misc]
             trial.broker.kill()
             trial.subscriber and trial.subscriber.wait_for_end()
             trial.unsubscribe()
@@ -157,7 +157,7 @@ def killed_before_acknowledging(directory: Path, rounds: int) -> Outcome:
 
 
 def restarting(directory: Path, restarts: int, every_s: float) -> Outcome:
-    """The broker is killed and started again while sightings come. A subscriber asks anew each time."""
+    """The broker is restarted while sightings are recorded; the subscriber subscribes again each time."""
     with timed(Outcome(f"broker restarted every {every_s:g} s")) as outcome, scene(directory) as trial:
         dice = random.Random(3)
         for _ in range(restarts):
@@ -165,7 +165,7 @@ def restarting(directory: Path, restarts: int, every_s: float) -> Outcome:
             until_s = time.monotonic() + every_s
             while time.monotonic() < until_s:
                 trial.record(1)
-                time.sleep(dice.uniform(0, every_s / 10))  # sightings do not come all at once
+                time.sleep(dice.uniform(0, every_s / 10))  # spread the sightings over the interval
             trial.broker.kill()
             trial.subscriber and trial.subscriber.wait_for_end()
         trial.start_broker()
@@ -173,7 +173,7 @@ def restarting(directory: Path, restarts: int, every_s: float) -> Outcome:
 
 
 def refusing(directory: Path, visits: int) -> Outcome:
-    """The password is wrong until somebody corrects it at the broker."""
+    """The password is wrong until the broker's configuration is corrected."""
     secret = directory.parent / "secret"
     secret.write_text("wasps-wax\n")
     with (
@@ -182,7 +182,7 @@ def refusing(directory: Path, visits: int) -> Outcome:
     ):
         trial.broker.start()
         trial.record(visits)
-        wait_until(lambda: trial.publisher._failures_in_a_row >= 3, "three attempts")
+        wait_until(lambda: trial.publisher._monitor.failures_in_a_row >= 3, "three attempts")
         trial.broker.kill()
         trial.broker.admit_everybody()
         trial.start_broker()
@@ -190,7 +190,7 @@ def refusing(directory: Path, visits: int) -> Outcome:
 
 
 def slow(directory: Path, visits: int, bytes_per_s: float) -> Outcome:
-    """The link lets few bytes through: events come first, and new ones do not wait for all pictures."""
+    """The link is slow: events are sent first, and new events overtake pictures."""
     with timed(Outcome(f"link of {bytes_per_s / 1000:g} kB/s")) as outcome, scene(directory) as trial:
         trial.proxy.bytes_per_s = bytes_per_s
         trial.picture_bytes = int(bytes_per_s / 2)
@@ -203,14 +203,14 @@ def slow(directory: Path, visits: int, bytes_per_s: float) -> Outcome:
         newest = trial.events[-1]
         wait_until(lambda: newest in trial.events_seen(), "the newest event has overtaken the pictures", 60)
         left = trial.store.outbox_depth()
-        outcome.note = f"{left} of {visits + 1} pictures still waited when the newest event had come"
+        outcome.note = f"{left} of {visits + 1} pictures were still queued when the newest event arrived"
         if left == 0:
-            outcome.problems.append("no picture waited any more: nothing was shown")
+            outcome.problems.append("no picture was queued any more: the trial proves nothing")
         return _finish(trial, outcome)
 
 
 def never_acknowledging(directory: Path, visits: int) -> Outcome:
-    """The broker takes everything and acknowledges nothing, for a while."""
+    """The broker accepts everything and acknowledges nothing, for a while."""
     with (
         timed(Outcome("broker never acknowledges")) as outcome,
         scene(directory, acknowledge_timeout_s=0.3) as trial,
@@ -220,14 +220,14 @@ def never_acknowledging(directory: Path, visits: int) -> Outcome:
         trial.deliver()
         trial.proxy.swallow_answers = True
         trial.record(visits)
-        wait_until(lambda: trial.publisher._failures_in_a_row >= 2, "two attempts")
+        wait_until(lambda: trial.publisher._monitor.failures_in_a_row >= 2, "two attempts")
         trial.proxy.swallow_answers = False
         trial.proxy.cut()
         return _finish(trial, outcome)
 
 
 def full_disk_of_the_broker(directory: Path, visits: int, full: Path) -> Outcome:
-    """The broker's own disk, on which ``full`` is, has no room left."""
+    """The broker saves its messages to ``full``, a directory on a full disk."""
     with timed(Outcome("broker out of disk")) as outcome, scene(directory) as trial:
         trial.broker.keep_messages_in(full)
         trial.start_broker()
@@ -236,5 +236,5 @@ def full_disk_of_the_broker(directory: Path, visits: int, full: Path) -> Outcome
 
 
 def hurry() -> None:
-    """Let publishers try again soon: the trials are about what happens, not about how long it takes."""
+    """Shorten the back-off of publishers: the trials test what happens, not how long it takes."""
     publisher_module.FIRST_RECONNECT_S = 0.02

@@ -1,4 +1,4 @@
-"""A real mosquitto on loopback, a subscriber that remembers what came, and a link that breaks on demand."""
+"""A real mosquitto on loopback, a subscriber that keeps what it receives, and a link that fails on demand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PATIENCE_S = 20.0
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = PATIENCE_S) -> None:
-    """Wait for ``condition``; fail the test, naming ``what`` did not happen, after ``timeout_s``."""
+    """Wait until ``condition`` holds; after ``timeout_s`` fail the test with ``what`` did not happen."""
     deadline_s = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline_s, f"not within {timeout_s:g} s: {what}"
@@ -28,16 +28,16 @@ def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = PATI
 
 
 def free_port() -> int:
-    """Return a TCP port of loopback that nothing listens on."""
+    """Return a TCP port on loopback that nothing listens on."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
 
 
 class Broker:
-    """A mosquitto in ``directory``. With ``password``, only user ``hive`` with that password gets in.
+    """A mosquitto in ``directory``. With ``password``, it accepts only user ``hive`` with that password.
 
-    ``options`` are more lines for its configuration.
+    ``options`` are additional lines of its configuration.
     """
 
     def __init__(self, directory: Path, password: str | None = None, options: Sequence[str] = ()) -> None:
@@ -55,20 +55,20 @@ class Broker:
         self._config.write_text("\n".join([*lines, *options]) + "\n")
 
     def admit_everybody(self) -> None:
-        """Ask for no password any more, from the next start on."""
+        """Require no password, from the next start on."""
         lines = [line for line in self._config.read_text().splitlines() if "password" not in line]
         text = "\n".join(lines).replace("allow_anonymous false", "allow_anonymous true")
         self._config.write_text(f"{text}\n")
 
     def restrict(self, access: str) -> None:
-        """Keep user ``hive`` to the lines of a mosquitto access list, from the next start on."""
+        """Restrict user ``hive`` by the lines of a mosquitto access list, from the next start on."""
         file = self._config.with_name("access")
         file.write_text(f"user hive\n{access}\n")
         file.chmod(0o600)
         self._config.write_text(f"{self._config.read_text()}acl_file {file}\n")
 
     def keep_messages_in(self, folder: Path) -> None:
-        """Write what it holds to ``folder`` every second, from the next start on."""
+        """Save its messages to ``folder`` every second, from the next start on."""
         kept = f"persistence true\npersistence_location {folder}/\nautosave_interval 1"
         self._config.write_text(self._config.read_text().replace("persistence false", kept))
 
@@ -81,7 +81,7 @@ class Broker:
         return self
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill it, as a power cut would."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -95,7 +95,7 @@ class Broker:
 
 
 class Received(NamedTuple):
-    """A message as a subscriber got it. ``retained``: it was kept from before the subscription."""
+    """A message as received; ``retained`` if the broker kept it from before the subscription."""
 
     topic: str
     payload: bytes
@@ -103,7 +103,7 @@ class Received(NamedTuple):
 
 
 class Subscriber:
-    """Remembers all messages of a broker, in their order; ``with`` it, they come."""
+    """Subscribes to everything inside its ``with`` block and keeps the messages, in order."""
 
     def __init__(self, port: int, password: str | None = None) -> None:
         self.received: list[Received] = []
@@ -129,11 +129,11 @@ class Subscriber:
         self._client.loop_stop()
 
     def on(self, leaf: str) -> list[bytes]:
-        """Return the payloads that came on topics ending in ``leaf``, in order."""
+        """Return the payloads received on topics ending in ``leaf``, in order."""
         return [message.payload for message in self.received if message.topic.endswith(f"/{leaf}")]
 
     def wait_for_end(self) -> None:
-        """Wait until all that a broker sent before it died has been read."""
+        """Wait until everything that a broker sent before it died is read."""
         wait_until(lambda: not self._client.is_connected(), "the connection has ended")
 
     def wait_for(self, leaf: str, payload: bytes) -> None:
@@ -144,7 +144,7 @@ class Subscriber:
 
 
 class Proxy:
-    """A TCP link to a broker that can be cut, barred, slowed down, and made to swallow its answers."""
+    """A TCP link to a broker that can be cut, barred, slowed down, and made to drop the broker's answers."""
 
     def __init__(self, target_port: int) -> None:
         self.port = free_port()
@@ -156,7 +156,7 @@ class Proxy:
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
 
     def open(self) -> Self:
-        """Let connections through."""
+        """Accept connections."""
         self._server = socket.create_server(("127.0.0.1", self.port))
         threading.Thread(target=self._accept, args=(self._server,), daemon=True).start()
         return self

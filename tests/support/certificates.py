@@ -1,4 +1,4 @@
-"""An authority of our own, and the certificates that it signs."""
+"""A test certificate authority and the certificates that it signs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ DAY = timedelta(days=1)
 
 
 class Files(NamedTuple):
-    """A certificate and its key, PEM."""
+    """The PEM files of a certificate and its key."""
 
     certificate: Path
     key: Path
 
 
 class Authority:
-    """Signs certificates; its own is ``certificate``. Files go to ``directory``."""
+    """Signs certificates and writes them to ``directory``; ``certificate`` is its own."""
 
     def __init__(self, directory: Path, name: str = "apiary") -> None:
         self._directory = directory
@@ -42,7 +42,7 @@ class Authority:
         days: tuple[int, int] = (0, 30),
         passphrase: str | None = None,
     ) -> Files:
-        """Make a certificate of ``name`` for ``hosts``, good from and to so many days from now."""
+        """Make a certificate of ``name`` for ``hosts``, valid between two dates given in days from now."""
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(_named(name), self._name, key, *days)
         names = x509.SubjectAlternativeName([_alternative(host) for host in hosts])

@@ -1,4 +1,4 @@
-"""A hive that says over MQTT what it is told to say, in the daemon's own messages: no camera, no model."""
+"""A simulated hive for clients' tests: it publishes the daemon's messages without camera or model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from support.fakes import MODEL, make_frame, make_pixels, make_sighting
 
 
 class SpokenHive:
-    """The hive ``hive_id`` at the broker on ``port``; ``with`` it, it is online and has said how it is."""
+    """The hive ``hive_id`` at the broker on ``port``, online inside its ``with`` block."""
 
     def __init__(self, port: int, hive_id: str, **sections: dict[str, Any]) -> None:
         self.config = Config.model_validate(
@@ -56,18 +56,18 @@ class SpokenHive:
         self._client.loop_stop()
 
     def break_off(self) -> None:
-        """Vanish as in a power cut: the broker says that the hive is offline."""
+        """Drop the connection, as in a power cut: the broker publishes that the hive is offline."""
         self._client.loop_stop()
         socket = self._client.socket()
         assert socket is not None
         socket.close()
 
     def say(self, *messages: Message) -> None:
-        """Publish messages, and wait until the broker has them."""
+        """Publish messages and wait until the broker has acknowledged them."""
         self._wait([self._client.publish(m.topic, m.payload, 1, m.retained) for m in messages])
 
     def retain(self, leaf: str, payload: str | bytes | dict[str, Any]) -> None:
-        """Publish on a topic of the hive, retained."""
+        """Publish a retained message on a topic of the hive."""
         content = compact(payload) if isinstance(payload, dict) else payload
         content = content.encode() if isinstance(content, str) else content
         self.say(
@@ -75,16 +75,16 @@ class SpokenHive:
         )
 
     def camera(self, status: str, *reasons: str) -> None:
-        """Say how the camera is."""
+        """Publish the camera's status."""
         self.retain("camera/status", self._document("camera_status", status=status, reasons=reasons))
 
     def pressure(self, sightings_today: int = 0, level: str = "green") -> None:
-        """Say how hard hornets press the hive."""
+        """Publish the hornet pressure on the hive."""
         content = {"sightings_today": sightings_today, "minutes_today": sightings_today / 2, "level": level}
         self.retain("pressure", self._document("pressure", **content))
 
     def health(self) -> None:
-        """Say how the machine is."""
+        """Publish the health document."""
         content = {
             "at": datetime.now(UTC),
             "frames": {"last_age_s": 0.3},
@@ -95,7 +95,7 @@ class SpokenHive:
         self.retain("health", self._document("health", **content))
 
     def visit(self, sighting_id: str, phases: Iterable[Phase] = tuple(Phase), *, age_s: float = 0.0) -> bytes:
-        """Tell of a hornet's visit that began ``age_s`` ago, event and picture; return the last picture."""
+        """Publish the events and pictures of a visit that started ``age_s`` ago; return the last picture."""
         picture = b""
         for number, phase in enumerate(phases):
             event, snapshot = self.alert(sighting_id, phase, seed=number, age_s=age_s)
@@ -107,7 +107,7 @@ class SpokenHive:
     def alert(
         self, sighting_id: str, phase: Phase, seed: int = 0, age_s: float = 0.0
     ) -> tuple[Message, Message]:
-        """Return event and picture of a moment of a visit."""
+        """Return the event and the picture of one phase of a visit."""
         pixels = make_pixels(640, 360, seed=hash((sighting_id, seed)) % 2**32)
         at = datetime.now(UTC) - timedelta(seconds=age_s)
         sighting = dataclasses.replace(

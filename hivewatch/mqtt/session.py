@@ -1,0 +1,169 @@
+"""What the publisher does over one connection, from connect to disconnect.
+
+One message at a time is on its way, so the order is kept whatever happens, and memory holds one picture
+however long the outbox grows.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Protocol, TypeVar
+
+from paho.mqtt.client import topic_matches_sub
+
+from hivewatch.domain.wire import Message, OutboxEntry
+from hivewatch.errors import DiskFullError, PublishError
+from hivewatch.mqtt import waiting
+from hivewatch.mqtt.connection import CONNECT_TIMEOUT_S, Connection, OnMessage, Reply
+from hivewatch.mqtt.mailbox import Mailbox
+from hivewatch.mqtt.monitor import Monitor
+from hivewatch.mqtt.refusals import Refusals
+
+POLL_S = 1.0
+"""The outbox is read this often even if nobody wakes the thread."""
+SLOWEST_LINK_BYTES_PER_S = 4000
+"""The time limit for an acknowledgement grows with the size: a picture gets through a link this slow."""
+
+T = TypeVar("T")
+
+
+class Outbox(Protocol):
+    """The part of the store that the publisher needs."""
+
+    def pending(self, limit: int) -> list[OutboxEntry]:
+        """Return the oldest entries, in order."""
+
+    def mark_sent(self, entry_id: int) -> None:
+        """Remove an entry that the broker has acknowledged."""
+
+
+class Session:
+    """Publishes the contents of the mailbox and the outbox over one connection."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        mailbox: Mailbox,
+        outbox: Outbox,
+        *,
+        availability: tuple[Message, Message] | None,
+        acknowledge_timeout_s: float,
+        monitor: Monitor,
+        refusals: Refusals,
+    ) -> None:
+        """``availability`` is the message to send when connected and the one before the disconnect."""
+        self._connection = connection
+        self._mailbox = mailbox
+        self._outbox = outbox
+        self._online: Message | None
+        self._offline: Message | None
+        self._online, self._offline = availability or (None, None)
+        self._acknowledge_timeout_s = acknowledge_timeout_s
+        self._monitor = monitor
+        self._refusals = refusals
+        self._subscriptions: Mapping[str, OnMessage] = {}
+        self._published: dict[str, Message] = {}
+
+    def run(self) -> None:
+        """Connect and publish until a stop is requested; raises PublishError if the connection is lost."""
+        self._monitor.note_step()
+        if not waiting.connect(self._connection, CONNECT_TIMEOUT_S, self._run_once):
+            raise PublishError("the server does not answer as an MQTT broker")
+        self._subscribe()
+        if self._online is not None:
+            self._send(self._online)
+        self._monitor.note_connected()
+        self._publish_until_stop()
+        if self._offline is not None:
+            self._send(self._offline)
+        self._connection.disconnect()
+
+    def _publish_until_stop(self) -> None:
+        while not self._mailbox.is_sending_over:
+            if self._mailbox.subscriptions is not self._subscriptions:
+                self._subscribe()
+            if self._mailbox.take_repeat():
+                self._published.clear()
+            # Read these two before states and outbox: whatever was put in before a request is then found.
+            drained, is_stopping = self._mailbox.drain_request, self._mailbox.is_stop_requested
+            self._send_states()
+            self._send_one_shots()
+            entries = self._retry_while_disk_full(lambda: self._outbox.pending(1))
+            if entries and self._send_entry(entries[0]):
+                continue
+            if drained is not None and not entries:
+                drained.set()
+            if is_stopping:
+                return
+            self._run_once(POLL_S)
+
+    def _subscribe(self) -> None:
+        """Subscribe to the topics in the mailbox; if the broker refuses that, publishing continues."""
+        topics = self._subscriptions = self._mailbox.subscriptions
+        if topics:
+            reply = self._connection.subscribe(topics, self._dispatch)
+            self._wait_for(reply, CONNECT_TIMEOUT_S, "no answer to a subscription")
+            self._refusals.note("subscribe to", ", ".join(topics), reply.refusal)
+
+    def _dispatch(self, message: Message) -> None:
+        for topic, on_message in self._mailbox.subscriptions.items():
+            if topic_matches_sub(topic, message.topic):
+                on_message(message)
+
+    def _send_states(self) -> None:
+        """Send each state that was not published over this connection yet."""
+        for message in self._mailbox.states():
+            if self._published.get(message.topic) is not message:
+                self._send(message)
+                self._published[message.topic] = message
+
+    def _send_one_shots(self) -> None:
+        while (message := self._mailbox.take_one_shot()) is not None:
+            try:
+                self._send(message)
+            except PublishError:
+                self._mailbox.put_back(message)
+                raise
+
+    def _send_entry(self, entry: OutboxEntry) -> bool:
+        """Send an outbox entry and remove it; return False if the broker refuses it, now or a moment ago."""
+        if self._refusals.holds(entry.id):
+            return False
+        if not self._send(entry.message):
+            self._refusals.hold(entry.id)
+            return False
+        self._retry_while_disk_full(partial(self._outbox.mark_sent, entry.id))
+        return True
+
+    def _send(self, message: Message) -> bool:
+        """Send ``message`` and wait for the acknowledgement; return False if the broker refuses it."""
+        reply = self._connection.publish(message)
+        timeout_s = self._acknowledge_timeout_s + len(message.payload) / SLOWEST_LINK_BYTES_PER_S
+        self._wait_for(reply, timeout_s, f"no acknowledgement within {timeout_s:.0f} s")
+        self._refusals.note("publish on", message.topic, reply.refusal)
+        return not reply.refusal
+
+    def _retry_while_disk_full(self, action: Callable[[], T]) -> T:
+        """Return the result of ``action``; on a full disk, try again until there is room."""
+        while True:
+            try:
+                return action()
+            except DiskFullError as error:
+                text = f"nothing is sent until there is room on the disk: {error}"
+                self._monitor.log_change(logging.WARNING, "disk_full", text)
+                if self._mailbox.is_stop_requested:
+                    raise PublishError("stopped while the disk was full") from error
+                self._run_once(POLL_S)
+
+    def _wait_for(self, reply: Reply, timeout_s: float, complaint: str) -> None:
+        if not waiting.wait_for(lambda: reply.is_answered, timeout_s, self._run_once):
+            raise PublishError(complaint)
+
+    def _run_once(self, timeout_s: float) -> None:
+        left_s = self._mailbox.left_s
+        if left_s <= 0:
+            raise PublishError("stopped before the broker answered")
+        self._monitor.note_step()
+        self._connection.run_once(self._mailbox.wakened, min(timeout_s, left_s, POLL_S))

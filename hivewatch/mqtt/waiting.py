@@ -1,0 +1,34 @@
+"""Connect to the broker and wait for its replies: the steps that publisher, follower and probe share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from hivewatch.mqtt.connection import Connection
+
+RunOnce = Callable[[float], None]
+"""Runs a connection until something happens or so many seconds have passed."""
+
+
+def connect(connection: Connection, timeout_s: float, run_once: RunOnce) -> bool:
+    """Connect and return whether the broker accepts that within ``timeout_s``.
+
+    Raises ConnectError if the broker cannot be reached, and PublishError if it refuses.
+    """
+    connection.connect()
+    return wait_for(lambda: connection.is_accepted, timeout_s, run_once)
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float, run_once: RunOnce) -> bool:
+    """Run the connection until ``condition`` holds; return False if it does not within ``timeout_s``.
+
+    Raises PublishError if the connection is lost meanwhile.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        left_s = deadline_s - time.monotonic()
+        if left_s <= 0:
+            return False
+        run_once(left_s)
+    return True
