@@ -24,7 +24,7 @@ from hivewatch.daemon.recorder import daemon_publisher, open_recorder
 from hivewatch.daemon.service import Service
 from hivewatch.daemon.status import StatusService
 from hivewatch.daemon.summary import SummaryService
-from hivewatch.daemon.time_correction import TimeCorrectionService
+from hivewatch.daemon.timekeeping import TimekeepingService
 from hivewatch.domain.sightings import Sighting
 from hivewatch.domain.status import CameraStatus
 from hivewatch.domain.wire import Alert
@@ -92,7 +92,7 @@ class Daemon:
         counts = FrameCounts(clock.monotonic_s)
         self.status = StatusService(supervisor, loop, recorder, clock, counts)
         self._services: tuple[Service, ...] = (
-            TimeCorrectionService(recorder, clock),
+            TimekeepingService(recorder, clock),
             counts,
             CameraStatusService(config, supervisor, loop, recorder, clock),
             ControlService(configuration, loop, recorder, clock, inbox, live=live),

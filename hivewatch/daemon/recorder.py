@@ -18,7 +18,8 @@ from hivewatch.messages.alert import compose, interrupted_end, without_pictures
 from hivewatch.messages.contract import COMMAND_LEAVES, envelope
 from hivewatch.messages.states import availability_message
 from hivewatch.messages.topics import HiveTopics
-from hivewatch.mqtt.publisher import NoPublisher, Publisher, Publishing
+from hivewatch.mqtt.publisher import Publisher
+from hivewatch.mqtt.publishing import NoPublisher, Publishing
 from hivewatch.store import Store
 from hivewatch.system.clock import Clock
 from hivewatch.system.stopwatch import Stopwatch

@@ -60,6 +60,11 @@ class Publisher(Publishing):
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
 
     @property
+    def delivers(self) -> bool:
+        """True: messages are sent once the broker can be reached."""
+        return True
+
+    @property
     def connections(self) -> int:
         """How many connections to the broker were made."""
         return self._monitor.connections

@@ -12,6 +12,10 @@ class Publishing(Protocol):
     """What the daemon needs of a publisher; all of it may be used from any thread."""
 
     @property
+    def delivers(self) -> bool:
+        """Whether messages are ever sent: if not, queueing them in the outbox would only fill it."""
+
+    @property
     def connections(self) -> int:
         """How many connections to the broker were made."""
 
@@ -60,6 +64,7 @@ class Publishing(Protocol):
 class NoPublisher(Publishing):
     """The publisher of a hive with MQTT switched off: it sends nothing, and nothing ever waits for it."""
 
+    delivers = False
     connections = 0
     is_connected = False
     is_stuck = False

@@ -107,7 +107,7 @@ def test_a_change_is_published_within_two_seconds(hive: Hive, what: str) -> None
     elif what == "pause":
         hive.loop.pause()
     else:
-        hive.publisher.connection_count += 1
+        hive.publisher.connections += 1
     hive.watch(2)
     assert len(hive.documents()) == before + 1
 

@@ -51,7 +51,7 @@ def test_an_hour_without_a_fault_leaves_one_line_in_the_log(
 def test_an_hour_with_a_fault_is_not_called_well(hive: Hive, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "hivewatch")
     hive.set_camera(CameraState.DEGRADED)
-    hive.publisher.connected = False
+    hive.publisher.is_connected = False
     hive.watch(3610, every_s=10)
     (line,) = hourly(caplog)
     assert line.levelname == "WARNING"

@@ -139,7 +139,7 @@ def test_a_file_that_cannot_be_read_is_logged_and_kept(
         damage(directory / "pressure")
         for _ in range(2):
             assert recalled(directory) == OLD_TEXTS | {"pressure": None}
-        assert [name for name in OLD_TEXTS if (directory / name).exists()] == ["pressure"]
+        assert (directory / "pressure").exists()
     assert caplog.text.count(f"cannot take over {directory / 'pressure'}") == 2
 
 

@@ -13,7 +13,7 @@ from support.machines import Machine
 
 from hivewatch.camera.base import CameraCounts
 from hivewatch.camera.supervisor import Supervisor
-from hivewatch.config.sections import Config, MqttConfig
+from hivewatch.config.sections import Config
 from hivewatch.daemon.configuration import Configuration
 from hivewatch.daemon.frame_counts import FrameCounts
 from hivewatch.daemon.loop import Loop, Step
@@ -23,7 +23,7 @@ from hivewatch.domain.frames import Prediction, View
 from hivewatch.domain.sightings import Phase, Sighting
 from hivewatch.domain.status import CameraState, CameraStatus
 from hivewatch.domain.wire import Alert, Message
-from hivewatch.mqtt.publisher import Publisher
+from hivewatch.mqtt.publishing import NoPublisher
 from hivewatch.store import Store
 from hivewatch.system.stopwatch import Stopwatch
 from hivewatch.vision.classifier import Classifier
@@ -34,23 +34,15 @@ NOON_IN_PARIS = datetime(2027, 5, 14, 10, 0, tzinfo=UTC)
 FRAME = make_frame()
 
 
-class RecordingPublisher(Publisher):
-    """A publisher that records what it should send. It is never started, so it connects to nothing."""
+class RecordingPublisher(NoPublisher):
+    """A publisher that records what it should send."""
 
-    def __init__(self, store: Store) -> None:
-        super().__init__(MqttConfig(), store, "test")
+    delivers = True
+    is_connected = True
+
+    def __init__(self) -> None:
         self.states: list[Message] = []
         self.one_shots: list[Message] = []
-        self.connected = True
-        self.connection_count = 0
-
-    @property
-    def is_connected(self) -> bool:
-        return self.connected
-
-    @property
-    def connections(self) -> int:
-        return self.connection_count
 
     def publish_state(self, message: Message) -> None:
         self.states.append(message)
@@ -83,7 +75,7 @@ class Rig:
         self.machine = machine or Machine(NOON_IN_PARIS)
         self.clock = self.machine.clock
         self.store = Store(directory)
-        self.publisher = RecordingPublisher(self.store)
+        self.publisher = RecordingPublisher()
         self.stopwatch = Stopwatch()
         self.services: list[Service] = []
         self.sightings: list[Sighting] = []

@@ -13,7 +13,7 @@ from hivewatch.system.clock import Clock
 log = logging.getLogger(__name__)
 
 
-class TimeCorrectionService(Service):
+class TimekeepingService(Service):
     """Corrects provisional times once the clock is trusted."""
 
     def __init__(self, recorder: Recorder, clock: Clock) -> None:
