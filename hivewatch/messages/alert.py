@@ -11,24 +11,23 @@ from typing import Any
 
 import cv2
 
-from hivewatch.config.sections import HiveConfig
 from hivewatch.domain.frames import Frame, Location, Pixels
 from hivewatch.domain.sightings import ModelIdentity, Phase, Sighting, Stamp
 from hivewatch.domain.status import Backlog
 from hivewatch.domain.wire import Alert, Message
 from hivewatch.errors import StoreError
 from hivewatch.messages.annotate import annotate
-from hivewatch.messages.contract import AVAILABILITY, BACKLOG, EVENT, JPEG, SIGHTING_SNAPSHOT, SNAPSHOT
-from hivewatch.messages.documents import compact, head, iso
+from hivewatch.messages.contract import BACKLOG, EVENT, JPEG, SIGHTING_SNAPSHOT, SNAPSHOT
+from hivewatch.messages.documents import header, iso, to_json
+from hivewatch.messages.topics import HiveTopics
 
 _TIMES = {"at", "started_at", "last_seen_at", "ended_at", "taken_at"}
 
 
 def compose(
     sighting: Sighting,
-    hive: HiveConfig,
+    topics: HiveTopics,
     model: ModelIdentity,
-    base_topic: str,
     jpeg_quality: int,
     stamp: Stamp | None = None,
     *,
@@ -44,53 +43,53 @@ def compose(
     clean_jpeg = encode_jpeg(sighting.best_frame.pixels, jpeg_quality)
     annotated = annotate(sighting.best_frame, sighting.best, dated=stamp is None)
     annotated_jpeg = encode_jpeg(annotated, jpeg_quality)
-    snapshot = SNAPSHOT.message(base_topic, hive.id, annotated_jpeg, sighting.id)
-    own = SIGHTING_SNAPSHOT.message(base_topic, hive.id, annotated_jpeg, sighting.id) if own_topic else None
-    document = document_of(sighting, hive, model, snapshot)
+    snapshot = SNAPSHOT.message(topics, annotated_jpeg, sighting.id)
+    own = SIGHTING_SNAPSHOT.message(topics, annotated_jpeg, sighting.id) if own_topic else None
+    document = document_of(sighting, topics, model, snapshot)
     if own is not None:
         document["snapshot"]["own_topic"] = own.topic
     if stamp is not None:
         document["clock"] = dataclasses.asdict(stamp)
-    event = EVENT.message(base_topic, hive.id, document, sighting.id)
+    event = EVENT.message(topics, document, sighting.id)
     return Alert(event, snapshot, clean_jpeg, own)
 
 
-def redated(event: str, date: Callable[[Stamp], datetime | None]) -> str | None:
+def with_corrected_times(event: str, date_of: Callable[[Stamp], datetime | None]) -> str | None:
     """Return an event's document with its provisional times put right; None where there is nothing to do.
 
-    ``date``: when something with this stamp was noted, None where nobody can know.
+    ``date_of``: when something with this stamp was noted, None where nobody can know.
     """
     document = json.loads(event)
-    noted_at = date(Stamp(**stamp)) if (stamp := document.pop("clock", None)) is not None else None
+    noted_at = date_of(Stamp(**stamp)) if (stamp := document.pop("clock", None)) is not None else None
     if noted_at is None:
         return None
     shift = noted_at - datetime.fromisoformat(document["at"])
     for part in (document, document["frame"]):
         part |= {key: iso(datetime.fromisoformat(part[key]) + shift) for key in part.keys() & _TIMES}
-    return compact(document)
+    return to_json(document)
 
 
 def without_pictures(alert: Alert) -> Alert:
     """Return the alert as it is where there is no room for its pictures: the event says so."""
     document = json.loads(alert.event.payload) | {"snapshot": None}
-    event = dataclasses.replace(alert.event, payload=compact(document).encode())
+    event = dataclasses.replace(alert.event, payload=to_json(document).encode())
     return Alert(event, None, None)
 
 
-def interrupted_end(document: str, hive: HiveConfig, base_topic: str) -> Message:
+def interrupted_end(document: str, topics: HiveTopics) -> Message:
     """Return the end event of a sighting that a crash broke off, made of the ``document`` of its last event.
 
     It ended when it was last told of: what came after that nobody saw.
     """
     told = json.loads(document)
     end = told | {"event_type": str(Phase.END), "ended_at": told["at"], "interrupted": True}
-    return EVENT.message(base_topic, hive.id, end, told["sighting_id"])
+    return EVENT.message(topics, end, told["sighting_id"])
 
 
-def backlog_message(backlog: Backlog, hive: HiveConfig, base_topic: str) -> Message:
+def backlog_message(backlog: Backlog, topics: HiveTopics) -> Message:
     """Return the message that stands for all that will not be sent any more."""
     document = {
-        **head("backlog", hive),
+        **header("backlog", topics),
         "backlog_id": backlog.id,
         "sightings": backlog.sightings,
         "events": backlog.events,
@@ -101,7 +100,7 @@ def backlog_message(backlog: Backlog, hive: HiveConfig, base_topic: str) -> Mess
         "sighting_ids": list(backlog.sighting_ids),
         "text": _in_words(backlog),
     }
-    return BACKLOG.message(base_topic, hive.id, document)
+    return BACKLOG.message(topics, document)
 
 
 def _in_words(backlog: Backlog) -> str:
@@ -110,11 +109,6 @@ def _in_words(backlog: Backlog) -> str:
         return unsent
     between = f"between {iso(backlog.first_at)} and {iso(backlog.last_at)}"
     return f"{backlog.sightings} sightings {between}: {unsent}"
-
-
-def availability(base_topic: str, hive_id: str, *, online: bool) -> Message:
-    """Return the message that says whether the daemon of this hive is there."""
-    return AVAILABILITY.message(base_topic, hive_id, "online" if online else "offline")
 
 
 def encode_jpeg(pixels: Pixels, quality: int) -> bytes:
@@ -133,12 +127,12 @@ def encode_jpeg(pixels: Pixels, quality: int) -> bytes:
 
 
 def document_of(
-    sighting: Sighting, hive: HiveConfig, model: ModelIdentity, snapshot: Message
+    sighting: Sighting, topics: HiveTopics, model: ModelIdentity, snapshot: Message
 ) -> dict[str, Any]:
     """Return the event's document; ``snapshot`` is the message that carries its picture."""
     frame = sighting.best_frame
     document = {
-        **head("sighting", hive),
+        **header("sighting", topics),
         "event_type": str(sighting.phase),
         "sighting_id": sighting.id,
         "source": frame.source,

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hivewatch.domain.wire import Envelope, Message
-from hivewatch.messages.documents import SCHEMA_VERSION, compact, schema_file, topic
+from hivewatch.messages.documents import SCHEMA_VERSION, schema_file, to_json
+from hivewatch.messages.topics import HiveTopics
 
 QOS = 1
 TEXT = "text/plain"
@@ -40,17 +41,16 @@ class Topic:
 
     def message(
         self,
-        base_topic: str,
-        hive_id: str,
+        topics: HiveTopics,
         payload: bytes | str | Mapping[str, Any],
         sighting_id: str | None = None,
     ) -> Message:
         """Return the message with ``payload`` on this topic of a hive."""
         if isinstance(payload, Mapping):
-            payload = compact(payload)
+            payload = to_json(payload)
         content = payload.encode() if isinstance(payload, str) else payload
         leaf = self.leaf.replace("<id>", sighting_id or "")
-        return Message(topic(base_topic, hive_id, leaf), content, self.retained, sighting_id)
+        return Message(topics.topic(leaf), content, self.retained, sighting_id)
 
     def fits(self, leaf: str) -> bool:
         """Tell whether ``leaf`` is one of this topic."""
@@ -204,10 +204,10 @@ def find(leaf: str) -> Topic | None:
     return next((entry for entry in TOPICS if entry.fits(leaf)), None)
 
 
-def envelope(message: Message, base_topic: str, hive_id: str) -> Envelope:
+def envelope(message: Message, topics: HiveTopics) -> Envelope:
     """Return what MQTT 5 says beside ``message``; of a topic that is not of the contract nothing is known."""
-    prefix = topic(base_topic, hive_id, "")
-    entry = find(message.topic.removeprefix(prefix)) if message.topic.startswith(prefix) else None
+    leaf = topics.leaf(message.topic)
+    entry = None if leaf is None else find(leaf)
     if entry is None:
         return Envelope()
     properties = []

@@ -8,26 +8,21 @@ from datetime import UTC, date, datetime
 from importlib.resources import files
 from typing import Any
 
-from hivewatch.config.sections import HiveConfig
+from hivewatch.messages.topics import HiveTopics
 
 SCHEMA_VERSION = 1
 
 
-def topic(base_topic: str, hive_id: str, leaf: str) -> str:
-    """Return the topic of a hive's ``leaf``."""
-    return f"{base_topic}/{hive_id}/{leaf}"
-
-
-def head(name: str, hive: HiveConfig) -> dict[str, Any]:
+def header(name: str, topics: HiveTopics) -> dict[str, Any]:
     """Return what every document of schema ``name`` begins with."""
     return {
         "schema": f"hivewatch.{name}",
         "schema_version": SCHEMA_VERSION,
-        "hive": {"id": hive.id, "name": hive.name},
+        "hive": {"id": topics.id, "name": topics.name},
     }
 
 
-def compact(document: Mapping[str, Any]) -> str:
+def to_json(document: Mapping[str, Any]) -> str:
     """Return ``document`` as JSON; dates and times in it become text. Raises ValueError for a NaN."""
     return json.dumps(document, default=_text, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 

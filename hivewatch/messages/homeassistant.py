@@ -29,7 +29,8 @@ from hivewatch.messages.contract import (
     THRESHOLD_STATE,
     Topic,
 )
-from hivewatch.messages.documents import compact, topic
+from hivewatch.messages.documents import to_json
+from hivewatch.messages.topics import HiveTopics
 
 BORN = b"online"
 """What Home Assistant says on ``birth_topic`` when it has started."""
@@ -76,7 +77,7 @@ def discovery(config: Config, *, has_temperature: bool) -> Message:
         "qos": 1,
         "components": _components(config, has_temperature=has_temperature),
     }
-    return Message(discovery_topic(config), compact(document).encode(), retained=True)
+    return Message(discovery_topic(config), to_json(document).encode(), retained=True)
 
 
 def _device_id(config: Config) -> str:
@@ -264,7 +265,7 @@ def _only_while_it_can_see(config: Config) -> Entity:
 
 
 def _topic(config: Config, entry: Topic, name: str = "") -> str:
-    return topic(config.mqtt.base_topic, config.hive.id, entry.leaf.replace("<name>", name))
+    return HiveTopics.of(config).topic(entry.leaf.replace("<name>", name))
 
 
 def _slug(text: str) -> str:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from hivewatch.config.sections import HiveConfig
 from hivewatch.domain.sightings import Presence, PressureLevel
 from hivewatch.domain.wire import Message
 from hivewatch.messages.contract import HORNET_STATE, PRESSURE
-from hivewatch.messages.documents import head
+from hivewatch.messages.documents import header
+from hivewatch.messages.topics import HiveTopics
 
 
-def hornet_message(hive: HiveConfig, base_topic: str, *, present: bool) -> Message:
+def hornet_message(topics: HiveTopics, *, present: bool) -> Message:
     """Return the retained message that says whether a visit is open."""
-    return HORNET_STATE.message(base_topic, hive.id, "ON" if present else "OFF")
+    return HORNET_STATE.message(topics, "ON" if present else "OFF")
 
 
 def pressure_message(
@@ -21,15 +21,14 @@ def pressure_message(
     today: Presence,
     level: PressureLevel,
     since: datetime | None,
-    hive: HiveConfig,
-    base_topic: str,
+    topics: HiveTopics,
 ) -> Message:
     """Return the retained message of the last ``hour``, of ``today``, and of the ``level`` since then.
 
     ``since`` is None where nobody knows.
     """
     document = {
-        **head("pressure", hive),
+        **header("pressure", topics),
         "sightings_this_hour": hour.sightings,
         "minutes_this_hour": hour.minutes,
         "sightings_today": today.sightings,
@@ -37,4 +36,4 @@ def pressure_message(
         "level": level,
         "since": since,
     }
-    return PRESSURE.message(base_topic, hive.id, document)
+    return PRESSURE.message(topics, document)

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 
-from hivewatch.config.sections import HiveConfig
 from hivewatch.domain.sightings import ModelIdentity
 from hivewatch.domain.wire import Message
 from hivewatch.messages.contract import HEALTH, SUMMARY
-from hivewatch.messages.documents import head
+from hivewatch.messages.documents import header
+from hivewatch.messages.topics import HiveTopics
 from hivewatch.system.sensors import Throttling, Versions
 
 
@@ -95,12 +95,12 @@ class Summary:
         return f"{state}: {count}, {self.frames_seen} frames seen"
 
 
-def health_message(health: Health, hive: HiveConfig, base_topic: str) -> Message:
+def health_message(health: Health, topics: HiveTopics) -> Message:
     """Return the retained message that says how the daemon is."""
-    return HEALTH.message(base_topic, hive.id, {**head("health", hive), **asdict(health)})
+    return HEALTH.message(topics, {**header("health", topics), **asdict(health)})
 
 
-def summary_message(summary: Summary, hive: HiveConfig, base_topic: str) -> Message:
+def summary_message(summary: Summary, topics: HiveTopics) -> Message:
     """Return the retained message of the day."""
-    document = {**head("summary", hive), **asdict(summary), "text": summary.text}
-    return SUMMARY.message(base_topic, hive.id, document)
+    document = {**header("summary", topics), **asdict(summary), "text": summary.text}
+    return SUMMARY.message(topics, document)

@@ -5,35 +5,41 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import datetime
 
-from hivewatch.config.sections import HiveConfig
 from hivewatch.domain.status import Answer, Settings
 from hivewatch.domain.wire import Message
 from hivewatch.messages.contract import (
     ANSWER,
+    AVAILABILITY,
     CAMERA_SNAPSHOT,
     DETECTION_STATE,
     SETTINGS,
     THRESHOLD_STATE,
 )
-from hivewatch.messages.documents import head
+from hivewatch.messages.documents import header
+from hivewatch.messages.topics import HiveTopics
 
 
-def settings_messages(settings: Settings, hive: HiveConfig, base_topic: str) -> tuple[Message, ...]:
+def availability_message(topics: HiveTopics, *, online: bool) -> Message:
+    """Return the retained message that says whether the hive's daemon is connected."""
+    return AVAILABILITY.message(topics, "online" if online else "offline")
+
+
+def settings_messages(settings: Settings, topics: HiveTopics) -> tuple[Message, ...]:
     """Return the retained messages that say what is set: all of it, and what switches and sliders show."""
-    document = {**head("settings", hive), **asdict(settings)}
+    document = {**header("settings", topics), **asdict(settings)}
     return (
-        SETTINGS.message(base_topic, hive.id, document),
-        DETECTION_STATE.message(base_topic, hive.id, "OFF" if settings.paused else "ON"),
-        THRESHOLD_STATE.message(base_topic, hive.id, f"{settings.threshold:g}"),
+        SETTINGS.message(topics, document),
+        DETECTION_STATE.message(topics, "OFF" if settings.paused else "ON"),
+        THRESHOLD_STATE.message(topics, f"{settings.threshold:g}"),
     )
 
 
-def answer_message(answer: Answer, at: datetime, hive: HiveConfig, base_topic: str) -> Message:
+def answer_message(answer: Answer, at: datetime, topics: HiveTopics) -> Message:
     """Return what the caller of a command hears, ``at`` that time."""
-    document = {**head("answer", hive), **asdict(answer), "at": at}
-    return ANSWER.message(base_topic, hive.id, document)
+    document = {**header("answer", topics), **asdict(answer), "at": at}
+    return ANSWER.message(topics, document)
 
 
-def view_message(jpeg: bytes, hive: HiveConfig, base_topic: str) -> Message:
+def camera_snapshot_message(jpeg: bytes, topics: HiveTopics) -> Message:
     """Return the message with a picture that was asked for."""
-    return CAMERA_SNAPSHOT.message(base_topic, hive.id, jpeg)
+    return CAMERA_SNAPSHOT.message(topics, jpeg)

@@ -7,38 +7,43 @@ import uuid
 
 import numpy as np
 
-from hivewatch.config.sections import Config
 from hivewatch.domain.frames import WHOLE, Frame, Location, Point, Prediction
 from hivewatch.domain.sightings import ModelIdentity, Phase, Sighting, Stamp
 from hivewatch.domain.wire import Message
 from hivewatch.messages.alert import document_of, encode_jpeg
 from hivewatch.messages.annotate import captioned
 from hivewatch.messages.contract import EVENT, SIGHTING_SNAPSHOT, SNAPSHOT
+from hivewatch.messages.topics import HiveTopics
 
 
-def alert_for_test(
-    frame: Frame, config: Config, model: ModelIdentity, stamp: Stamp | None
+def test_alert_messages(
+    frame: Frame,
+    topics: HiveTopics,
+    model: ModelIdentity,
+    stamp: Stamp | None,
+    *,
+    jpeg_quality: int,
+    own_topic: bool,
 ) -> tuple[Message, ...]:
     """Return start, picture and end of a visit that never was, each marked; nothing of it is retained.
 
     ``stamp`` as for ``compose``. Raises StoreError where no JPEG can be made.
     """
-    hive, base_topic = config.hive, config.mqtt.base_topic
     caption = captioned(frame, "TEST, no hornet", dated=stamp is None)
-    jpeg = encode_jpeg(caption, config.store.jpeg_quality)
+    jpeg = encode_jpeg(caption, jpeg_quality)
     sighting = _visit(frame)
-    picture = SNAPSHOT.message(base_topic, hive.id, jpeg, sighting.id)
+    picture = SNAPSHOT.message(topics, jpeg, sighting.id)
     picture = dataclasses.replace(picture, retained=False)  # the last hornet's stays on the broker
     events = []
     for phase in (Phase.START, Phase.END):
-        document = document_of(dataclasses.replace(sighting, phase=phase), hive, model, picture)
+        document = document_of(dataclasses.replace(sighting, phase=phase), topics, model, picture)
         document["test"] = True
         if stamp is not None:
             document["clock"] = dataclasses.asdict(stamp)
-        events.append(EVENT.message(base_topic, hive.id, document, sighting.id))
+        events.append(EVENT.message(topics, document, sighting.id))
     pictures = [picture]
-    if config.mqtt.sighting_pictures:
-        pictures.append(SIGHTING_SNAPSHOT.message(base_topic, hive.id, jpeg, sighting.id))
+    if own_topic:
+        pictures.append(SIGHTING_SNAPSHOT.message(topics, jpeg, sighting.id))
     return events[0], *pictures, events[1]
 
 

@@ -17,21 +17,22 @@ from hypothesis import strategies as st
 from support.fakes import BOX, MODEL, NOON, make_cam, make_frame, make_pixels, make_prediction, make_sighting
 from support.schemas import closed
 
-from hivewatch.config.sections import HiveConfig
 from hivewatch.domain.frames import WHOLE, Box, Location, Pixels, Point, Prediction
 from hivewatch.domain.sightings import Phase, Sighting
 from hivewatch.domain.wire import Alert
 from hivewatch.errors import StoreError
-from hivewatch.messages.alert import availability, compose, interrupted_end, without_pictures
+from hivewatch.messages.alert import compose, interrupted_end, without_pictures
 from hivewatch.messages.annotate import annotate
 from hivewatch.messages.documents import schema
+from hivewatch.messages.states import availability_message
+from hivewatch.messages.topics import HiveTopics
 
-HIVE = HiveConfig(id="h1", name="Ruche de l'été")
+TOPICS = HiveTopics("h1", "Ruche de l'été", "bees/site")
 
 
 def alert_of(sighting: Sighting) -> Alert:
     """Compose with the usual settings."""
-    return compose(sighting, HIVE, MODEL, "bees/site", 90)
+    return compose(sighting, TOPICS, MODEL, 90)
 
 
 def document_of(sighting: Sighting) -> dict[str, Any]:
@@ -74,7 +75,7 @@ def test_an_alert_without_pictures_says_so_in_a_valid_document() -> None:
 def test_end_of_an_interrupted_sighting_is_a_valid_end_when_it_was_last_told_of(phase: Phase) -> None:
     """Nobody saw what came after; the word interrupted stands in no other document."""
     last = alert_of(make_sighting("v7", phase, at_s=2.25)).event
-    end = interrupted_end(last.payload.decode(), HIVE, "bees/site")
+    end = interrupted_end(last.payload.decode(), TOPICS)
     document = json.loads(end.payload)
     jsonschema.Draft202012Validator(closed(schema("sighting"))).validate(document)
     assert (end.topic, end.retained) == (last.topic, last.retained)
@@ -170,9 +171,9 @@ def test_event_is_not_retained_and_snapshot_is() -> None:
 
 def test_availability_is_retained() -> None:
     """Whoever comes later learns whether the daemon is there."""
-    online, offline = (availability("hw", "h1", online=on) for on in (True, False))
+    online, offline = (availability_message(TOPICS, online=on) for on in (True, False))
     assert (online.payload, offline.payload) == (b"online", b"offline")
-    assert online.topic == offline.topic == "hw/h1/availability"
+    assert online.topic == offline.topic == "bees/site/h1/availability"
     assert online.retained
     assert offline.retained
 

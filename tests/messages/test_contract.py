@@ -12,6 +12,7 @@ from support.paths import PROJECT, TESTS
 from hivewatch.domain.wire import Envelope, Message
 from hivewatch.messages import contract
 from hivewatch.messages.documents import schema
+from hivewatch.messages.topics import HiveTopics
 
 SCHEMAS = sorted(
     path.name.removesuffix("-1.json").replace("-", "_")
@@ -80,8 +81,9 @@ def test_a_property_or_a_promise_taken_away_is_noticed() -> None:
 @pytest.mark.parametrize("entry", contract.TOPICS, ids=lambda entry: entry.leaf)
 def test_every_message_is_found_again_in_the_contract(entry: contract.Topic) -> None:
     """From its topic alone, as the publisher knows it, with what MQTT 5 says beside it."""
-    message = entry.message("bees/site", "h1", b"x", "v1")
-    found = contract.envelope(message, "bees/site", "h1")
+    topics = HiveTopics("h1", "Hive 1", "bees/site")
+    message = entry.message(topics, b"x", "v1")
+    found = contract.envelope(message, topics)
     assert (found.content_type, found.expiry_s) == (entry.content_type, entry.expiry_s)
     assert message.retained == entry.retained
     assert ("sighting_id", "v1") in found.properties
@@ -90,8 +92,9 @@ def test_every_message_is_found_again_in_the_contract(entry: contract.Topic) -> 
 
 def test_topics_of_others_have_no_envelope() -> None:
     """Neither another hive's nor somebody else's."""
+    topics = HiveTopics("h1", "Hive 1", "bees")
     for topic in ("bees/h2/event", "homeassistant/device/x/config", "bees/h1/unknown", "bees/h1"):
-        assert contract.envelope(Message(topic, b"", retained=False), "bees", "h1") == Envelope()
+        assert contract.envelope(Message(topic, b"", retained=False), topics) == Envelope()
 
 
 def test_what_is_no_state_is_not_retained() -> None:
