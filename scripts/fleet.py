@@ -27,7 +27,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -41,11 +40,12 @@ import psutil
 from hivewatch.camera.simulator.camera import SimulatorCamera
 from hivewatch.config.sections import SimulatorConfig
 from hivewatch.domain.frames import WHOLE, Box, Location, Point, Prediction
-from hivewatch.domain.sightings import ModelIdentity, Phase, Sighting
+from hivewatch.domain.sightings import ModelIdentity, Phase
 from hivewatch.domain.wire import Message
 from hivewatch.messages.alert import compose
 from hivewatch.messages.documents import header, to_json
 from hivewatch.messages.states import availability_message
+from hivewatch.messages.test_alert import made_up_sighting
 from hivewatch.messages.topics import HiveTopics
 
 BASE = "hivewatch"
@@ -93,12 +93,7 @@ def make_templates() -> Templates:
     )
     events, pictures = {}, {}
     for phase in Phase:
-        now = datetime.now(UTC)
-        sighting = Sighting(
-            *("", phase, now, now - timedelta(seconds=9), now, 9.0, 0.9, prediction, frame),
-            votes_for=9,
-            votes=9,
-        )
+        sighting = made_up_sighting(frame, "", prediction, phase)
         alert = compose(sighting, topics_of("hive1"), ModelIdentity("fleet", "1", "0" * 64), 90)
         events[phase] = json.loads(alert.event.payload)
         (snapshot,) = alert.snapshots

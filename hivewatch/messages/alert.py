@@ -9,16 +9,14 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-import cv2
-
-from hivewatch.domain.frames import Frame, Location, Pixels
+from hivewatch.domain.frames import Frame, Location
 from hivewatch.domain.sightings import ModelIdentity, Phase, Sighting, Stamp
 from hivewatch.domain.status import Backlog
 from hivewatch.domain.wire import Alert, Message
-from hivewatch.errors import StoreError
 from hivewatch.messages.annotate import annotate
 from hivewatch.messages.contract import BACKLOG, EVENT, JPEG, SIGHTING_SNAPSHOT, SNAPSHOT
 from hivewatch.messages.documents import header, iso, to_json
+from hivewatch.messages.jpeg import encode_jpeg
 from hivewatch.messages.topics import HiveTopics
 
 _TIMES = {"at", "started_at", "last_seen_at", "ended_at", "taken_at"}
@@ -109,21 +107,6 @@ def _in_words(backlog: Backlog) -> str:
         return unsent
     between = f"between {iso(backlog.first_at)} and {iso(backlog.last_at)}"
     return f"{backlog.sightings} sightings {between}: {unsent}"
-
-
-def encode_jpeg(pixels: Pixels, quality: int) -> bytes:
-    """Return RGB ``pixels`` as a JPEG of that quality, 0 to 100; raises StoreError where there is no way."""
-    try:
-        bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-        done, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    except cv2.error as error:
-        done, reason = False, f"{error}"
-    else:
-        reason = "the encoder gave no reason"
-    if not done:
-        height_px, width_px = pixels.shape[:2]
-        raise StoreError(f"a picture of {width_px} x {height_px} pixels cannot be made into a JPEG: {reason}")
-    return encoded.tobytes()
 
 
 def document_of(

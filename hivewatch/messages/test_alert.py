@@ -1,4 +1,4 @@
-"""An alert that only tries the way to a person's phone, and says so wherever it can."""
+"""A test alert: a made-up sighting, marked as a test, that checks the path to a user's phone."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import numpy as np
 from hivewatch.domain.frames import WHOLE, Frame, Location, Point, Prediction
 from hivewatch.domain.sightings import ModelIdentity, Phase, Sighting, Stamp
 from hivewatch.domain.wire import Message
-from hivewatch.messages.alert import document_of, encode_jpeg
+from hivewatch.messages.alert import document_of
 from hivewatch.messages.annotate import captioned
 from hivewatch.messages.contract import EVENT, SIGHTING_SNAPSHOT, SNAPSHOT
+from hivewatch.messages.jpeg import encode_jpeg
 from hivewatch.messages.topics import HiveTopics
 
 
@@ -25,15 +26,15 @@ def test_alert_messages(
     jpeg_quality: int,
     own_topic: bool,
 ) -> tuple[Message, ...]:
-    """Return start, picture and end of a visit that never was, each marked; nothing of it is retained.
+    """Return the start, the pictures and the end of a made-up sighting, each marked as a test.
 
-    ``stamp`` as for ``compose``. Raises StoreError where no JPEG can be made.
+    None of them is retained. ``stamp`` and ``own_topic`` are as for ``compose``. Raises StoreError if a JPEG
+    cannot be encoded.
     """
-    caption = captioned(frame, "TEST, no hornet", dated=stamp is None)
-    jpeg = encode_jpeg(caption, jpeg_quality)
-    sighting = _visit(frame)
+    sighting = made_up_sighting(frame, f"test-{uuid.uuid4().hex}")
+    jpeg = encode_jpeg(captioned(frame, "TEST, no hornet", dated=stamp is None), jpeg_quality)
     picture = SNAPSHOT.message(topics, jpeg, sighting.id)
-    picture = dataclasses.replace(picture, retained=False)  # the last hornet's stays on the broker
+    picture = dataclasses.replace(picture, retained=False)  # keep the last hornet's snapshot on the broker
     events = []
     for phase in (Phase.START, Phase.END):
         document = document_of(dataclasses.replace(sighting, phase=phase), topics, model, picture)
@@ -47,18 +48,28 @@ def test_alert_messages(
     return events[0], *pictures, events[1]
 
 
-def _visit(frame: Frame) -> Sighting:
-    """Return a visit as sure as can be, for what reacts to sure ones only, and at no place."""
-    found = Prediction(1.0, np.zeros((1, 1), np.float32), WHOLE, Location(Point(0.5, 0.5), None))
+def made_up_sighting(
+    frame: Frame,
+    id: str,  # noqa: A002  named as the field is
+    prediction: Prediction | None = None,
+    phase: Phase = Phase.START,
+) -> Sighting:
+    """Return a sighting of no hornet, seen in ``frame`` alone.
+
+    Without a ``prediction`` its score is 1, so that it passes every filter of a subscriber, and it has no box.
+    """
+    if prediction is None:
+        location = Location(Point(0.5, 0.5), None)
+        prediction = Prediction(1.0, np.zeros((1, 1), np.float32), WHOLE, location)
     return Sighting(
-        id=f"test-{uuid.uuid4().hex}",
-        phase=Phase.START,
+        id=id,
+        phase=phase,
         at=frame.taken_at,
         started_at=frame.taken_at,
         last_seen_at=frame.taken_at,
         duration_s=0.0,
-        score=found.score,
-        best=found,
+        score=prediction.score,
+        best=prediction,
         best_frame=frame,
         votes_for=1,
         votes=1,

@@ -198,7 +198,7 @@ def test_clean_picture_is_the_frame() -> None:
 def test_picture_that_no_jpeg_can_hold_is_a_store_error() -> None:
     """The error names the size."""
     frame = make_frame(np.zeros((1, 70_000, 3), np.uint8))
-    with pytest.raises(StoreError, match=r"a picture of 70000 x 1 pixels cannot be made into a JPEG"):
+    with pytest.raises(StoreError, match="cannot encode a picture of 70000 x 1 pixels as JPEG"):
         alert_of(make_sighting(frame=frame))
 
 
