@@ -56,7 +56,7 @@ def made_up_sighting(
 ) -> Sighting:
     """Return a sighting of no hornet, seen in ``frame`` alone.
 
-    Without a ``prediction`` its score is 1, so that it passes every filter of a subscriber, and it has no box.
+    Without a ``prediction`` its score is 1, which passes any filter of a subscriber, and it has no box.
     """
     if prediction is None:
         location = Location(Point(0.5, 0.5), None)

@@ -19,8 +19,8 @@ from hivewatch.camera.simulator.camera import SimulatorCamera
 from hivewatch.config.sections import CameraChecksConfig, CameraConfig, SimulatorConfig
 from hivewatch.domain.frames import Frame, Pixels
 from hivewatch.domain.status import CameraFault, CameraState
-from hivewatch.messages.camera_status import camera_message
 from hivewatch.messages.documents import schema
+from hivewatch.messages.states import camera_message
 from hivewatch.messages.topics import HiveTopics
 
 RATE_HZ = 2.0
