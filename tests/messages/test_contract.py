@@ -1,8 +1,9 @@
-"""The contract: README tells it, messages keep it, and within a schema's version it only grows."""
+"""The contract: its README shows it, messages follow it, and within a schema's version it only grows."""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import jsonschema
@@ -14,9 +15,9 @@ from hivewatch.messages import contract
 from hivewatch.messages.documents import schema
 from hivewatch.messages.topics import HiveTopics
 
+MESSAGES = PROJECT / "hivewatch" / "messages"
 SCHEMAS = sorted(
-    path.name.removesuffix("-1.json").replace("-", "_")
-    for path in PROJECT.glob("hivewatch/messages/schemas/*")
+    path.name.removesuffix("-1.json").replace("-", "_") for path in (MESSAGES / "schemas").iterdir()
 )
 FROZEN = TESTS / "expected" / "schemas.json"
 
@@ -49,8 +50,13 @@ def losses(before: Any, after: Any, where: str = "") -> list[str]:
 
 
 def test_readme_shows_the_contract() -> None:
-    """The table in README is the one that the module gives: write it there after a change."""
-    assert contract.table() in (PROJECT / "README.md").read_text()
+    """The table in the package's README is the generated one: paste it there after a change."""
+    assert contract.table() in (MESSAGES / "README.md").read_text()
+
+
+def test_readme_links_to_files_that_exist() -> None:
+    links = re.findall(r"\]\(([^)]+)\)", (MESSAGES / "README.md").read_text())
+    assert [link for link in links if not (MESSAGES / link).is_file()] == []
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
