@@ -1,4 +1,4 @@
-"""What all messages have in common: topics, compact JSON, times in UTC, and the schemas in the package."""
+"""What all documents share: header, compact JSON, UTC times, and the schemas in the package."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCHEMA_VERSION = 1
 
 
 def header(name: str, topics: HiveTopics) -> dict[str, Any]:
-    """Return what every document of schema ``name`` begins with."""
+    """Return the properties that every document of schema ``name`` starts with."""
     return {
         "schema": f"hivewatch.{name}",
         "schema_version": SCHEMA_VERSION,
@@ -23,7 +23,7 @@ def header(name: str, topics: HiveTopics) -> dict[str, Any]:
 
 
 def to_json(document: Mapping[str, Any]) -> str:
-    """Return ``document`` as JSON; dates and times in it become text. Raises ValueError for a NaN."""
+    """Return ``document`` as compact JSON, with dates and times in ISO 8601. Raises ValueError for a NaN."""
     return json.dumps(document, default=_text, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
@@ -33,14 +33,14 @@ def iso(moment: datetime) -> str:
 
 
 def schema(name: str) -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) that every document of schema ``name`` fulfils."""
+    """Return the JSON Schema ``name`` (draft 2020-12)."""
     path = files("hivewatch.messages").joinpath("schemas", schema_file(name))
     document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return document
 
 
 def schema_file(name: str) -> str:
-    """Return the name of the file that holds schema ``name``."""
+    """Return the file name of schema ``name``."""
     return f"{name.replace('_', '-')}-{SCHEMA_VERSION}.json"
 
 
@@ -49,4 +49,4 @@ def _text(value: object) -> str:
         return iso(value)
     if isinstance(value, date):
         return value.isoformat()
-    raise TypeError(f"no JSON can be made of {type(value).__name__}")
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")

@@ -1,4 +1,4 @@
-"""Sightings in a store by the dozen."""
+"""Numbered sightings for a store."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOPICS = HiveTopics(HIVE.id, HIVE.name, "hw")
 def make_visit(
     number: int, phase: Phase = Phase.END, seed: int | None = None, width_px: int = 64
 ) -> tuple[Sighting, Alert]:
-    """Return the event of the visit ``v<number>``, which began so many minutes after noon."""
+    """Return the event of the sighting ``v<number>``, which started ``number`` minutes after noon."""
     frame = make_frame(make_pixels(width_px, 48, number if seed is None else seed), at_s=60.0 * number)
     sighting = replace(
         make_sighting(f"v{number:03}", phase, frame, make_prediction(0.9)),
@@ -32,6 +32,6 @@ def make_visit(
 
 
 def record_visits(store: Store, numbers: Sequence[int], *, sent: bool = False, width_px: int = 64) -> None:
-    """Record ended visits; ``sent``: their messages have left the outbox."""
+    """Record ended sightings; with ``sent`` nothing is left in the outbox."""
     for number in numbers:
         store.record(*make_visit(number, width_px=width_px), queue=not sent)
