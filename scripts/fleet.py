@@ -27,7 +27,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -39,12 +38,15 @@ import paho.mqtt.client as mqtt
 import psutil
 
 from hivewatch.camera.simulator.camera import SimulatorCamera
-from hivewatch.config.sections import HiveConfig, SimulatorConfig
+from hivewatch.config.sections import SimulatorConfig
 from hivewatch.domain.frames import WHOLE, Box, Location, Point, Prediction
-from hivewatch.domain.sightings import ModelIdentity, Phase, Sighting
+from hivewatch.domain.sightings import ModelIdentity, Phase
 from hivewatch.domain.wire import Message
-from hivewatch.messages.alert import availability, compose
-from hivewatch.messages.documents import compact, head, topic
+from hivewatch.messages.alert import compose
+from hivewatch.messages.documents import header, to_json
+from hivewatch.messages.states import availability_message
+from hivewatch.messages.test_alert import made_up_sighting
+from hivewatch.messages.topics import HiveTopics
 
 BASE = "hivewatch"
 HEALTH_EVERY_S = 60.0
@@ -74,6 +76,11 @@ class Arrival:
     latencies_s: list[float]
 
 
+def topics_of(hive_id: str) -> HiveTopics:
+    """Return the topics of one of the hives."""
+    return HiveTopics(hive_id, hive_id, BASE)
+
+
 def make_templates() -> Templates:
     """Compose the messages of a visit in a frame of the simulator."""
     camera = SimulatorCamera(SimulatorConfig(), 1280, 720, 5.0, paced=False)
@@ -86,13 +93,8 @@ def make_templates() -> Templates:
     )
     events, pictures = {}, {}
     for phase in Phase:
-        now = datetime.now(UTC)
-        sighting = Sighting(
-            *("", phase, now, now - timedelta(seconds=9), now, 9.0, 0.9, prediction, frame),
-            votes_for=9,
-            votes=9,
-        )
-        alert = compose(sighting, HiveConfig(), ModelIdentity("fleet", "1", "0" * 64), BASE, 90)
+        sighting = made_up_sighting(frame, "", prediction, phase)
+        alert = compose(sighting, topics_of("hive1"), ModelIdentity("fleet", "1", "0" * 64), 90)
         events[phase] = json.loads(alert.event.payload)
         (snapshot,) = alert.snapshots
         pictures[phase] = snapshot.payload
@@ -125,7 +127,7 @@ class Hives:
                 hives.create_task(self._hive(f"hive{number:05}"))
 
     async def _hive(self, hive_id: str) -> None:
-        offline = availability(BASE, hive_id, online=False)
+        offline = availability_message(topics_of(hive_id), online=False)
         will = aiomqtt.Will(offline.topic, offline.payload, 1, offline.retained)
         client = aiomqtt.Client(
             "127.0.0.1", self._port, identifier=f"hivewatch-{hive_id}", will=will, timeout=60
@@ -133,13 +135,13 @@ class Hives:
         async with self._connecting:
             await client.__aenter__()
         try:
-            await self._say(client, availability(BASE, hive_id, online=True))
+            await self._say(client, availability_message(topics_of(hive_id), online=True))
             for leaf, text in (
                 ("hornet/state", "OFF"),
                 ("detection/state", "ON"),
                 ("threshold/state", "0.8"),
             ):
-                await self._say(client, Message(topic(BASE, hive_id, leaf), text.encode(), retained=True))
+                await self._say(client, Message(topics_of(hive_id).topic(leaf), text.encode(), retained=True))
             await self._connected.wait()
             self.began_at = self.began_at or time.monotonic()
             async with asyncio.TaskGroup() as doings:
@@ -165,7 +167,7 @@ class Hives:
         at_s = random.uniform(0, HEALTH_EVERY_S)
         while at_s < self._seconds:
             await self._until(at_s)
-            content = head("health", HiveConfig(id=hive_id, name=hive_id)) | self._templates.health
+            content = header("health", topics_of(hive_id)) | self._templates.health
             await self._tell(client, hive_id, "health", content)
             at_s += HEALTH_EVERY_S
         await self._until(self._seconds)
@@ -175,7 +177,7 @@ class Hives:
         for phase, after_s in zip(Phase, (0.0, UPDATE_AFTER_S, END_AFTER_S), strict=True):
             await self._until(start_s + after_s)
             state = b"OFF" if phase is Phase.END else b"ON"
-            await self._say(client, Message(topic(BASE, hive_id, "hornet/state"), state, retained=True))
+            await self._say(client, Message(topics_of(hive_id).topic("hornet/state"), state, retained=True))
             event = self._templates.events[phase] | {
                 "sighting_id": sighting_id,
                 "hive": {"id": hive_id, "name": hive_id},
@@ -189,13 +191,13 @@ class Hives:
     async def _tell(self, client: aiomqtt.Client, hive_id: str, leaf: str, content: dict[str, Any]) -> None:
         stamped = content | {"number": next(self._numbers), "sent_ns": time.monotonic_ns()}
         await self._say(
-            client, Message(topic(BASE, hive_id, leaf), compact(stamped).encode(), leaf == "health")
+            client, Message(topics_of(hive_id).topic(leaf), to_json(stamped).encode(), leaf == "health")
         )
         self.sent[leaf] += 1
 
     async def _show(self, client: aiomqtt.Client, hive_id: str, picture: bytes) -> None:
         stamped = picture + TRAILER.pack(time.monotonic_ns(), next(self._numbers))
-        await self._say(client, Message(topic(BASE, hive_id, "snapshot"), stamped, retained=True))
+        await self._say(client, Message(topics_of(hive_id).topic("snapshot"), stamped, retained=True))
         self.sent["snapshot"] += 1
 
     async def _say(self, client: aiomqtt.Client, message: Message) -> None:

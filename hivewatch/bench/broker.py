@@ -20,7 +20,7 @@ from hivewatch.config.sections import Config, MqttConfig
 from hivewatch.domain.wire import Message
 from hivewatch.errors import PublishError
 from hivewatch.messages.contract import EVENT, SNAPSHOT
-from hivewatch.messages.documents import topic
+from hivewatch.messages.topics import HiveTopics
 from hivewatch.mqtt.follower import follow
 
 # From the moment a frame is there to the moment a subscriber on this machine has what was sent of it.
@@ -79,8 +79,8 @@ class Post:
     def __init__(self, config: Config, port: int | None, opened: contextlib.ExitStack) -> None:
         """Subscribe to what is sent of a frame; ``opened`` gets what must be closed again."""
         self._durations_s: dict[str, list[float]] = {name: [] for name in DELIVERIES}
-        base = config.mqtt.base_topic, config.hive.id
-        self._topics = {name: topic(*base, leaf) for name, leaf in DELIVERIES.items()}
+        topics = HiveTopics.of(config)
+        self._topics = {name: topics.topic(leaf) for name, leaf in DELIVERIES.items()}
         self._arrivals = port and opened.enter_context(_Arrivals(config.mqtt, self._topics.values()))
 
     def await_delivery(self, began_s: float) -> None:

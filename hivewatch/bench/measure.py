@@ -26,8 +26,8 @@ from hivewatch.daemon.app import make_classifier, make_watch
 from hivewatch.daemon.loop import Step, Watch
 from hivewatch.daemon.recorder import Recorder, guest_publisher, open_recorder
 from hivewatch.domain.frames import Frame, Prediction
-from hivewatch.domain.sightings import Phase, Sighting
 from hivewatch.errors import ModelError, PublishError
+from hivewatch.messages.test_alert import made_up_sighting
 from hivewatch.system.stopwatch import Stopwatch
 from hivewatch.vision.classifier import fit_to_input
 from hivewatch.vision.model_file import TORCH_VERSION
@@ -183,22 +183,7 @@ def _timed(steps: Iterator[Step], stopwatch: Stopwatch, loop_s: list[float]) -> 
 
 def _record(recorder: Recorder, frame: Frame, prediction: Prediction, number: int) -> None:
     """Record the start of a sighting as the loop would, and wait until the broker has acknowledged it."""
-    at = frame.taken_at
-    recorder(
-        Sighting(
-            id=f"bench{number}",
-            phase=Phase.START,
-            at=at,
-            started_at=at,
-            last_seen_at=at,
-            duration_s=0.0,
-            score=prediction.score,
-            best=prediction,
-            best_frame=frame,
-            votes_for=1,
-            votes=1,
-        )
-    )
+    recorder(made_up_sighting(frame, f"bench{number}", prediction))
     if recorder.publisher is not None:
         with recorder.stopwatch("publish"):
             delivered = recorder.publisher.drain(_PATIENCE_S)

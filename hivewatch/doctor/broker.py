@@ -7,7 +7,7 @@ import os
 from hivewatch.config.sections import Config
 from hivewatch.doctor.finding import Finding, fail, ok, warn
 from hivewatch.errors import ConfigError
-from hivewatch.messages.documents import topic
+from hivewatch.messages.topics import HiveTopics
 from hivewatch.mqtt.probe import Outcome, ProbeResult, probe
 
 # Under the hive's own topics, so that it may go wherever alerts go, and nobody takes it for one.
@@ -19,7 +19,7 @@ def broker(config: Config) -> Finding:
     mqtt, hive = config.mqtt, config.hive
     if not mqtt.enabled:
         return warn("broker", "mqtt.enabled is false: nobody is told of a hornet", "set it to true")
-    where = topic(mqtt.base_topic, hive.id, _LEAF)
+    where = HiveTopics.of(config).topic(_LEAF)
     try:
         probed = probe(mqtt, f"hivewatch-{hive.id}-doctor-{os.getpid()}", where)
     except ConfigError as error:
@@ -30,7 +30,7 @@ def broker(config: Config) -> Finding:
 def _in_words(probed: ProbeResult, config: Config, where: str) -> Finding:
     mqtt = config.mqtt
     broker, user = f"{mqtt.host}:{mqtt.port}", mqtt.username or "a client without a name"
-    own = topic(mqtt.base_topic, config.hive.id, "#")
+    own = HiveTopics.of(config).topic("#")
     match probed.outcome:
         case Outcome.NO_ROUTE:
             found, advice = f"no way to {broker}", "check mqtt.host, the network, and a firewall between"

@@ -8,8 +8,8 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from pathlib import Path
 
-import cv2
 import numpy as np
 
 from hivewatch.camera.base import open_camera
@@ -18,11 +18,13 @@ from hivewatch.camera.focus import BRIGHT, DARK, SHARP, light, sharpness
 from hivewatch.config.sections import CameraConfig, Config
 from hivewatch.doctor.finding import Finding, fail, ok, warn
 from hivewatch.domain.frames import Frame
-from hivewatch.errors import CameraError
+from hivewatch.errors import CameraError, StoreError
+from hivewatch.messages.jpeg import encode_jpeg
 
 # A camera needs some frames to find exposure and white balance.
 _FRAMES, _LOOK_S = 15, 3.0
 _LONGEST_LOOK_S = 20.0
+_JPEG_QUALITY = 95
 _STOP = "to have it examined stop what uses it: `sudo systemctl stop hivewatch`, and `start` afterwards"
 
 
@@ -94,9 +96,11 @@ def _keep_picture(frame: Frame) -> str:
     descriptor, path = tempfile.mkstemp(prefix="hivewatch-doctor-", suffix=".jpg")
     os.fchmod(descriptor, 0o644)  # a person fetches it, who is not the service's user
     os.close(descriptor)
-    if cv2.imwrite(path, cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2BGR)):
-        return f"picture: {path}"
-    return f"the picture could not be written to {path}"
+    try:
+        Path(path).write_bytes(encode_jpeg(frame.pixels, _JPEG_QUALITY))
+    except (OSError, StoreError) as error:
+        return f"the picture could not be written to {path}: {error}"
+    return f"picture: {path}"
 
 
 def _light(level: float) -> Finding:

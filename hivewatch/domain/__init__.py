@@ -1,1 +1,1 @@
-"""The values that pass between the stages."""
+"""The frozen values that stages pass to each other."""

@@ -1,7 +1,7 @@
-"""What comes from a camera and what the classifier says of it: Frame, View, Prediction.
+"""Frames from a camera and the classifier's predictions for them.
 
-All values are frozen. Coordinates are normalised to the full frame: x to the right and y down, 0..1, whatever
-crop or resize a stage works on. Times come twice: ``taken_at`` for people, ``monotonic_s`` for arithmetic.
+All values are frozen. Coordinates are normalised to the full frame, x to the right and y down, 0..1, whatever
+crop or size a stage works on. A frame has two times: ``taken_at`` for people, ``monotonic_s`` for arithmetic.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Map = npt.NDArray[np.float32]
 
 
 class Point(NamedTuple):
-    """A place in the full frame, normalised."""
+    """A point in the full frame, normalised."""
 
     x: float
     y: float
@@ -34,11 +34,11 @@ class Box(NamedTuple):
     y1: float
 
     def contains(self, point: Point) -> bool:
-        """Tell whether ``point`` lies in the box, its border included."""
+        """Return whether ``point`` is in the box or on its border."""
         return self.x0 <= point.x <= self.x1 and self.y0 <= point.y <= self.y1
 
     def pixels(self, width_px: int, height_px: int) -> tuple[int, int, int, int]:
-        """Return left, top, right, bottom in whole pixels of a frame of that size."""
+        """Return left, top, right, bottom in whole pixels of a frame of this size."""
         return (
             round(self.x0 * width_px),
             round(self.y0 * height_px),
@@ -54,10 +54,10 @@ WHOLE = Box(0.0, 0.0, 1.0, 1.0)
 class Frame:
     """One picture from a camera.
 
-    ``pixels`` is RGB, uint8, height x width x 3. ``taken_at`` is aware UTC. ``monotonic_s`` never runs
-    backwards within one source (of a file it is the position in it). ``sequence`` counts from 0 per source.
-    ``truth`` holds the boxes of the hornets in view where the source knows them (the simulator), else None.
-    A frame that is not ``usable`` (a repeat, a black or a white one) says nothing for or against a hornet.
+    ``pixels`` is RGB, uint8, height x width x 3. ``taken_at`` is aware UTC. ``monotonic_s`` never decreases
+    within one source; for a file it is the position in the file. ``sequence`` counts from 0 per source.
+    ``truth`` holds the boxes of the hornets in view if the source knows them (the simulator), otherwise None.
+    A frame that is not ``usable`` (repeated, black or white) counts neither for nor against a hornet.
     """
 
     pixels: Pixels
@@ -69,7 +69,7 @@ class Frame:
     usable: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse what no later stage could make sense of; raises ValueError."""
+        """Validate the pixels and the time zone. Raises ValueError."""
         shape = self.pixels.shape
         if self.pixels.dtype != np.uint8 or len(shape) != 3 or shape[2] != 3 or 0 in shape:
             raise ValueError(f"a frame is uint8 H x W x 3, not {self.pixels.dtype} {shape}")
@@ -78,21 +78,21 @@ class Frame:
 
     @property
     def height_px(self) -> int:
-        """Height of the picture."""
+        """Height in pixels."""
         return int(self.pixels.shape[0])
 
     @property
     def width_px(self) -> int:
-        """Width of the picture."""
+        """Width in pixels."""
         return int(self.pixels.shape[1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """The part of a frame that is looked at: cropped to ``extent``, ignored places painted over.
+    """The watched part of a frame: cropped to ``extent``, with ignored areas painted over.
 
-    ``watched_px`` is the longer side of all that is watched, in pixels: a view narrowed from it is shown to
-    the network at the same scale.
+    ``watched_px`` is the longer side of the whole watched region, in pixels: a view cut from it is classified
+    at the same scale.
     """
 
     frame: Frame
@@ -101,7 +101,7 @@ class View:
     watched_px: int
 
     def cut(self, left: int, top: int, right: int, bottom: int) -> View:
-        """Return a part of the view, given in its pixels, that keeps its place in the frame."""
+        """Return a part of the view, given in the view's pixels; its ``extent`` is adjusted."""
         height_px, width_px = self.pixels.shape[:2]
         x0, y0, x1, y1 = self.extent
         across, down = (x1 - x0) / width_px, (y1 - y0) / height_px
@@ -111,7 +111,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where the evidence for a hornet is: its peak, and the box around it (None where there is none)."""
+    """The location of the evidence for a hornet: its peak, and the box around it (None if there is none)."""
 
     peak: Point
     box: Box | None
@@ -119,10 +119,10 @@ class Location:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
-    """What the classifier says of one view.
+    """The classifier's result for one view.
 
     ``score`` is the probability of a hornet, 0..1. ``cam`` is the class activation map over ``extent``:
-    float32, rows x columns, in logits (above 0 speaks for a hornet).
+    float32, rows x columns, in logits (above 0 is evidence for a hornet).
     """
 
     score: float

@@ -1,4 +1,4 @@
-"""A hornet's visit, the model that judged it, and what visits add up to."""
+"""Sightings of hornets, the model that made them, and the pressure they add up to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hivewatch.domain.frames import Frame, Prediction
 
 
 class Phase(StrEnum):
-    """What a sighting event tells."""
+    """The phase of a sighting that an event reports."""
 
     START = "start"
     UPDATE = "update"
@@ -19,12 +19,11 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sighting:
-    """A hornet's visit as known at one event of it.
+    """A hornet's visit, as known at one event.
 
-    ``at`` is when this event happened, ``started_at`` when the first vote for the visit was cast,
-    ``last_seen_at`` when the last one was. ``score`` belongs to the latest classified frame, ``best`` and
-    ``best_frame`` to the one with the highest score. ``votes_for`` of ``votes`` classified frames showed a
-    hornet.
+    ``at`` is the time of the event, ``started_at`` that of the first vote for a hornet, ``last_seen_at`` that
+    of the last. ``score`` belongs to the latest classified frame, ``best`` and ``best_frame`` to the frame
+    with the highest score. ``votes_for`` of ``votes`` classified frames showed a hornet.
     """
 
     id: str
@@ -42,7 +41,7 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class ModelIdentity:
-    """Which model judged: the SHA-256 of its file, hexadecimal, tells versions of one name apart."""
+    """The model that classified the frames; ``sha256`` is the hash of its file, in hexadecimal."""
 
     name: str
     version: str
@@ -51,9 +50,9 @@ class ModelIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """When something was noted by a clock that nobody trusted: what is needed to date it later.
+    """A time by the monotonic clock, from which the true time is computed once the system clock is trusted.
 
-    The monotonic clock goes on through one run of the machine, the ``boot_id``.
+    The monotonic clock is only valid within one boot of the machine, ``boot_id``.
     """
 
     boot_id: str
@@ -61,7 +60,7 @@ class Stamp:
 
 
 class PressureLevel(StrEnum):
-    """How hard hornets press the hive, as a person wants to hear it."""
+    """How much hornets press the hive, as a traffic light."""
 
     GREEN = "green"
     AMBER = "amber"
@@ -70,12 +69,12 @@ class PressureLevel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """How often and how long hornets were seen in some stretch of time."""
+    """How often and for how long hornets were seen in a period."""
 
     sightings: int
     seconds: float
 
     @property
     def minutes(self) -> float:
-        """The time in minutes, as exactly as it is told."""
+        """The time in minutes, rounded as published."""
         return round(self.seconds / 60, 1)

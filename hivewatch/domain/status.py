@@ -1,4 +1,4 @@
-"""The state of the camera, the store, the settings and the outbox, as reported to people."""
+"""Status of the camera, the settings, the outbox and the store, as it is published."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class CameraState(StrEnum):
-    """Whether the camera shows the hive: as it should, in a way that may hide a hornet, or not at all."""
+    """Whether the camera shows the hive: well, in a way that may hide a hornet, or not at all."""
 
     ONLINE = "online"
     DEGRADED = "degraded"
@@ -16,7 +16,7 @@ class CameraState(StrEnum):
 
 
 class CameraFault(StrEnum):
-    """Why a camera does not show the hive as it should."""
+    """A reason why the camera is degraded or offline."""
 
     NO_FRAMES = "no_frames"
     REPEATING = "repeating"
@@ -30,7 +30,7 @@ class CameraFault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CameraStatus:
-    """What is known of the camera ``source``; without ``reasons`` it is online."""
+    """The status of the camera ``source``; without ``reasons`` it is online."""
 
     source: str
     state: CameraState
@@ -39,7 +39,7 @@ class CameraStatus:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a command can change, as it is now. ``paused_until`` is None for a pause without an end."""
+    """The current values of what commands can change; ``paused_until`` is None for a pause without end."""
 
     paused: bool
     paused_until: datetime | None
@@ -50,7 +50,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a command: ``id`` is what the caller named it by, ``message`` is for people."""
+    """The answer to a command: ``id`` is the one its sender gave it, ``message`` is for people."""
 
     command: str
     id: str | None
@@ -60,11 +60,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What left the outbox unsent because it had become too much or too old: one message stands for it.
+    """Messages that were dropped from the outbox because it was too large or they were too old.
 
-    The ``sightings`` of which ``events`` or ``pictures`` were dropped lie between ``first_at`` and
-    ``last_at`` (None without a sighting); ``sighting_ids`` holds the latest of their ids. It may grow while
-    it is told: of two with one ``id`` the later counts.
+    The ``sightings`` whose ``events`` or ``pictures`` were dropped are between ``first_at`` and ``last_at``
+    (None without a sighting); ``sighting_ids`` holds the latest of their ids. A backlog may grow after it was
+    published: of two with the same ``id``, the later one is valid.
     """
 
     id: str
@@ -79,10 +79,11 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
-    """How the store stands. ``oldest_unsent_at``: since when the oldest message is known to wait.
+    """The status of the store. ``oldest_unsent_at`` is when the oldest unsent message was queued, if known.
 
-    ``pictures_lost`` (gone or damaged before they were sent) and ``sightings_removed`` (by retention) count
-    since the start; ``set_aside`` names a damaged database that was found at this start.
+    ``pictures_lost`` (missing or damaged before they were sent) and ``sightings_removed`` (by retention)
+    count since the start. ``set_aside`` names the directory that a damaged database was moved to at this
+    start.
     """
 
     sightings: int

@@ -1,4 +1,4 @@
-"""What goes to the MQTT broker and comes from it."""
+"""MQTT messages, sent and received."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What goes to the broker, always with QoS 1, or comes from it. It keeps the last ``retained``.
+    """A message to the broker, always sent with QoS 1, or from it.
 
-    ``sighting_id`` names the visit that it belongs to, if any.
+    ``sighting_id`` is the sighting it belongs to, if any.
     """
 
     topic: str
@@ -20,7 +20,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What MQTT 5 can say beside a message: its kind, when it is out of date, and properties for readers."""
+    """The MQTT 5 properties of a message: content type, message expiry, and user properties."""
 
     content_type: str | None = None
     expiry_s: int | None = None
@@ -29,10 +29,10 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A Sighting's wire form: the JSON ``event``, the annotated JPEG to send, and the clean JPEG to keep.
+    """The messages of a Sighting: the JSON ``event``, the annotated JPEG to send, and the clean JPEG to keep.
 
-    Both pictures are None where there was no room for them; the event then says so. ``own_snapshot`` is the
-    annotated one once more, on a topic of the sighting's own, where that is wanted.
+    Both pictures are None if the disk had no room for them; the event then says so. ``own_snapshot`` is the
+    annotated picture on the sighting's own topic, if configured.
     """
 
     event: Message

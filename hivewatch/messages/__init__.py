@@ -1,1 +1,1 @@
-"""What goes on the wire: topics and JSON documents are made in this package and nowhere else."""
+"""MQTT messages: all topics and JSON documents are made in this package."""

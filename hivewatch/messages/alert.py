@@ -1,4 +1,4 @@
-"""From a Sighting to what goes on the wire: event and pictures, and what stands for those never sent."""
+"""The messages of a sighting: its events, its snapshots, and the backlog that reports dropped ones."""
 
 from __future__ import annotations
 
@@ -9,88 +9,84 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-import cv2
-
-from hivewatch.config.sections import HiveConfig
-from hivewatch.domain.frames import Frame, Location, Pixels
+from hivewatch.domain.frames import Frame, Location
 from hivewatch.domain.sightings import ModelIdentity, Phase, Sighting, Stamp
 from hivewatch.domain.status import Backlog
 from hivewatch.domain.wire import Alert, Message
-from hivewatch.errors import StoreError
 from hivewatch.messages.annotate import annotate
-from hivewatch.messages.contract import AVAILABILITY, BACKLOG, EVENT, JPEG, SIGHTING_SNAPSHOT, SNAPSHOT
-from hivewatch.messages.documents import compact, head, iso
+from hivewatch.messages.contract import BACKLOG, EVENT, JPEG, SIGHTING_SNAPSHOT, SNAPSHOT
+from hivewatch.messages.documents import header, iso, to_json
+from hivewatch.messages.jpeg import encode_jpeg
+from hivewatch.messages.topics import HiveTopics
 
 _TIMES = {"at", "started_at", "last_seen_at", "ended_at", "taken_at"}
 
 
 def compose(
     sighting: Sighting,
-    hive: HiveConfig,
+    topics: HiveTopics,
     model: ModelIdentity,
-    base_topic: str,
     jpeg_quality: int,
     stamp: Stamp | None = None,
     *,
     own_topic: bool = False,
 ) -> Alert:
-    """Return the messages and pictures that tell of ``sighting``.
+    """Return the alert of ``sighting``: its event and its pictures.
 
-    With ``own_topic`` the picture comes on a topic of the sighting's own as well.
-    With a ``stamp`` its times are provisional: the document says so, and the picture carries none. A pure
-    function: the same best frame and prediction give the same JPEGs, byte for byte. Raises StoreError where a
-    JPEG cannot be made.
+    With ``own_topic`` the snapshot is also sent on the sighting's own topic. With a ``stamp`` the times are
+    provisional: the document carries the stamp, and the snapshot shows no time. The same best frame and
+    prediction give the same JPEGs, byte for byte. Raises StoreError if a JPEG cannot be encoded.
     """
     clean_jpeg = encode_jpeg(sighting.best_frame.pixels, jpeg_quality)
     annotated = annotate(sighting.best_frame, sighting.best, dated=stamp is None)
     annotated_jpeg = encode_jpeg(annotated, jpeg_quality)
-    snapshot = SNAPSHOT.message(base_topic, hive.id, annotated_jpeg, sighting.id)
-    own = SIGHTING_SNAPSHOT.message(base_topic, hive.id, annotated_jpeg, sighting.id) if own_topic else None
-    document = document_of(sighting, hive, model, snapshot)
+    snapshot = SNAPSHOT.message(topics, annotated_jpeg, sighting.id)
+    own = SIGHTING_SNAPSHOT.message(topics, annotated_jpeg, sighting.id) if own_topic else None
+    document = document_of(sighting, topics, model, snapshot)
     if own is not None:
         document["snapshot"]["own_topic"] = own.topic
     if stamp is not None:
         document["clock"] = dataclasses.asdict(stamp)
-    event = EVENT.message(base_topic, hive.id, document, sighting.id)
+    event = EVENT.message(topics, document, sighting.id)
     return Alert(event, snapshot, clean_jpeg, own)
 
 
-def redated(event: str, date: Callable[[Stamp], datetime | None]) -> str | None:
-    """Return an event's document with its provisional times put right; None where there is nothing to do.
+def with_corrected_times(event: str, date_of: Callable[[Stamp], datetime | None]) -> str | None:
+    """Return the event's document with its provisional times corrected; None if there is nothing to correct.
 
-    ``date``: when something with this stamp was noted, None where nobody can know.
+    ``date_of`` returns the true time of a stamp, or None if it is unknown.
     """
     document = json.loads(event)
-    noted_at = date(Stamp(**stamp)) if (stamp := document.pop("clock", None)) is not None else None
-    if noted_at is None:
+    true_at = date_of(Stamp(**stamp)) if (stamp := document.pop("clock", None)) is not None else None
+    if true_at is None:
         return None
-    shift = noted_at - datetime.fromisoformat(document["at"])
+    shift = true_at - datetime.fromisoformat(document["at"])
     for part in (document, document["frame"]):
         part |= {key: iso(datetime.fromisoformat(part[key]) + shift) for key in part.keys() & _TIMES}
-    return compact(document)
+    return to_json(document)
 
 
 def without_pictures(alert: Alert) -> Alert:
-    """Return the alert as it is where there is no room for its pictures: the event says so."""
+    """Return the alert without its pictures, for a full disk; the event's ``snapshot`` is then null."""
     document = json.loads(alert.event.payload) | {"snapshot": None}
-    event = dataclasses.replace(alert.event, payload=compact(document).encode())
+    event = dataclasses.replace(alert.event, payload=to_json(document).encode())
     return Alert(event, None, None)
 
 
-def interrupted_end(document: str, hive: HiveConfig, base_topic: str) -> Message:
-    """Return the end event of a sighting that a crash broke off, made of the ``document`` of its last event.
+def interrupted_end(document: str, topics: HiveTopics) -> Message:
+    """Return the end event of a sighting that a crash interrupted, from the ``document`` of its last event.
 
-    It ended when it was last told of: what came after that nobody saw.
+    It ends at the time of that event, because nothing after it was recorded.
     """
-    told = json.loads(document)
-    end = told | {"event_type": str(Phase.END), "ended_at": told["at"], "interrupted": True}
-    return EVENT.message(base_topic, hive.id, end, told["sighting_id"])
+    last = json.loads(document)
+    end = last | {"event_type": str(Phase.END), "ended_at": last["at"], "interrupted": True}
+    return EVENT.message(topics, end, last["sighting_id"])
 
 
-def backlog_message(backlog: Backlog, hive: HiveConfig, base_topic: str) -> Message:
-    """Return the message that stands for all that will not be sent any more."""
+def backlog_message(backlog: Backlog, topics: HiveTopics) -> Message:
+    """Return the message that reports what was dropped from the outbox."""
     document = {
-        **head("backlog", hive),
+        **header("backlog", topics),
         "backlog_id": backlog.id,
         "sightings": backlog.sightings,
         "events": backlog.events,
@@ -99,12 +95,12 @@ def backlog_message(backlog: Backlog, hive: HiveConfig, base_topic: str) -> Mess
         "last_at": backlog.last_at and iso(backlog.last_at),
         "best_score": None if backlog.best_score is None else round(backlog.best_score, 4),
         "sighting_ids": list(backlog.sighting_ids),
-        "text": _in_words(backlog),
+        "text": _backlog_text(backlog),
     }
-    return BACKLOG.message(base_topic, hive.id, document)
+    return BACKLOG.message(topics, document)
 
 
-def _in_words(backlog: Backlog) -> str:
+def _backlog_text(backlog: Backlog) -> str:
     unsent = f"{backlog.events} messages and {backlog.pictures} pictures were not sent"
     if backlog.first_at is None or backlog.last_at is None:
         return unsent
@@ -112,33 +108,13 @@ def _in_words(backlog: Backlog) -> str:
     return f"{backlog.sightings} sightings {between}: {unsent}"
 
 
-def availability(base_topic: str, hive_id: str, *, online: bool) -> Message:
-    """Return the message that says whether the daemon of this hive is there."""
-    return AVAILABILITY.message(base_topic, hive_id, "online" if online else "offline")
-
-
-def encode_jpeg(pixels: Pixels, quality: int) -> bytes:
-    """Return RGB ``pixels`` as a JPEG of that quality, 0 to 100; raises StoreError where there is no way."""
-    try:
-        bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-        done, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    except cv2.error as error:
-        done, reason = False, f"{error}"
-    else:
-        reason = "the encoder gave no reason"
-    if not done:
-        height_px, width_px = pixels.shape[:2]
-        raise StoreError(f"a picture of {width_px} x {height_px} pixels cannot be made into a JPEG: {reason}")
-    return encoded.tobytes()
-
-
 def document_of(
-    sighting: Sighting, hive: HiveConfig, model: ModelIdentity, snapshot: Message
+    sighting: Sighting, topics: HiveTopics, model: ModelIdentity, snapshot: Message
 ) -> dict[str, Any]:
-    """Return the event's document; ``snapshot`` is the message that carries its picture."""
+    """Return the document of the event; ``snapshot`` is the message with its picture."""
     frame = sighting.best_frame
     document = {
-        **head("sighting", hive),
+        **header("sighting", topics),
         "event_type": str(sighting.phase),
         "sighting_id": sighting.id,
         "source": frame.source,
@@ -155,7 +131,7 @@ def document_of(
             "width_px": frame.width_px,
             "height_px": frame.height_px,
         },
-        **_place(sighting.best.location, frame),
+        **_location(sighting.best.location, frame),
         "model": {"name": model.name, "version": model.version, "sha256": model.sha256},
         "snapshot": {
             "topic": snapshot.topic,
@@ -169,8 +145,8 @@ def document_of(
     return document
 
 
-def _place(location: Location, frame: Frame) -> dict[str, Any]:
-    """Return peak and box of the best frame, both as shares of the frame and in its pixels."""
+def _location(location: Location, frame: Frame) -> dict[str, Any]:
+    """Return peak and box, both as fractions of the frame and in its pixels."""
     (x, y), box = location.peak, location.box
     last_x_px, last_y_px = frame.width_px - 1, frame.height_px - 1
     return {

@@ -1,4 +1,4 @@
-"""Drawing on a snapshot: box, heat of the activation map, peak, and a footer with score and time."""
+"""Draws a snapshot's annotations: box, heat map, peak, and a footer with score and time."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ BOX_COLOUR: Colour = (0, 229, 255)
 DARK: Colour = (16, 18, 20)
 LIGHT: Colour = (240, 240, 240)
 HEAT_COLOUR: Colour = (255, 40, 0)
-HEAT_OPACITY = 0.22  # what was found must still be seen under it
+HEAT_OPACITY = 0.22  # the hornet must stay visible under it
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 FONT_HEIGHT_PX = 21  # of a capital letter at scale 1
 SMALLEST_FOOTER_PX = 18
 
 
 def annotate(frame: Frame, prediction: Prediction, *, dated: bool = True) -> Pixels:
-    """Return a copy of the frame's pixels with what ``prediction`` says of it drawn on.
+    """Return a copy of the frame's pixels with ``prediction`` drawn on it.
 
-    The footer is added below the picture, so that it hides nothing and coordinates stay as they are. Without
-    ``dated`` it tells no time: none is better than a wrong one.
-    The same frame and prediction give the same pixels. RGB, uint8, (height + footer) x width x 3.
+    The footer is added below the picture, so it hides nothing and coordinates stay valid. Without ``dated``
+    it shows no time: no time is better than a wrong one. The same frame and prediction give the same pixels.
+    RGB, uint8, (height + footer) x width x 3.
     """
     canvas = frame.pixels.copy()
     _overlay_heat(canvas, prediction)
@@ -42,7 +42,7 @@ def annotate(frame: Frame, prediction: Prediction, *, dated: bool = True) -> Pix
 
 
 def captioned(frame: Frame, text: str, *, dated: bool = True) -> Pixels:
-    """Return a copy of the frame's pixels with ``text`` in the footer; nothing is drawn on."""
+    """Return a copy of the frame's pixels with a footer that shows ``text``, without annotations."""
     return np.asarray(np.vstack([frame.pixels, _footer(frame, text, dated)]), np.uint8)
 
 
@@ -65,7 +65,7 @@ def _overlay_heat(canvas: Pixels, prediction: Prediction) -> None:
 
 
 def _bounds(mask: npt.NDArray[np.bool_]) -> Area | None:
-    """Return left, top, right and bottom of what is set in ``mask``."""
+    """Return left, top, right and bottom of the set pixels in ``mask``, None if there are none."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if rows.size == 0:
         return None
@@ -88,7 +88,7 @@ def _footer(frame: Frame, text: str, dated: bool) -> Pixels:
     height_px = max(SMALLEST_FOOTER_PX, frame.height_px // 18)
     footer: Pixels = np.full((height_px, frame.width_px, 3), DARK, np.uint8)
     taken = frame.taken_at.astimezone(UTC)
-    # Whole texts or none: a cut time could be read as another one.
+    # The full time, the time of day, or none: a clipped time could be misread.
     times = [f"{taken:%Y-%m-%d %H:%M:%S} UTC", f"{taken:%H:%M:%S} UTC", ""] if dated else [""]
     for time in times:
         if (
@@ -102,7 +102,7 @@ def _footer(frame: Frame, text: str, dated: bool) -> Pixels:
 
 
 def _font(height_px: int) -> tuple[float, int]:
-    """Return scale and stroke of letters that suit a footer of that height."""
+    """Return font scale and stroke width for a footer of that height."""
     scale = 0.45 * height_px / FONT_HEIGHT_PX
     return scale, max(1, round(1.6 * scale))
 

@@ -1,6 +1,7 @@
-"""The MQTT contract: every topic of a hive, what goes over it, and when. All messages are made of this.
+"""The MQTT contract: every topic of a hive, its payload, and when it is sent.
 
-The table in README is ``table()``; a test compares the two. Within a schema's version changes only add.
+All messages are made from these entries. README.md in this directory holds ``table()``, and a test compares
+the two. Within a version, a schema only grows.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hivewatch.domain.wire import Envelope, Message
-from hivewatch.messages.documents import SCHEMA_VERSION, compact, schema_file, topic
+from hivewatch.messages.documents import SCHEMA_VERSION, schema_file, to_json
+from hivewatch.messages.topics import HiveTopics
 
 QOS = 1
 TEXT = "text/plain"
@@ -24,9 +26,9 @@ _DAY_S = 86_400
 class Topic:
     """One topic under ``<base topic>/<hive id>/``.
 
-    ``payload`` and ``when`` are words for people, ``schema`` names the JSON Schema of a document.
-    ``expiry_s``: with MQTT 5, after how long the broker throws away what it could not deliver, or retains.
-    ``incoming`` ones are commands, which the daemon subscribes to.
+    ``payload`` and ``when`` describe it in the README; ``schema`` names the JSON Schema of its documents.
+    ``expiry_s`` is the MQTT 5 message expiry: after it the broker drops an undelivered or retained message.
+    An ``incoming`` topic carries commands; the daemon subscribes to it.
     """
 
     leaf: str
@@ -40,98 +42,97 @@ class Topic:
 
     def message(
         self,
-        base_topic: str,
-        hive_id: str,
+        topics: HiveTopics,
         payload: bytes | str | Mapping[str, Any],
         sighting_id: str | None = None,
     ) -> Message:
-        """Return the message with ``payload`` on this topic of a hive."""
+        """Return a message with ``payload`` on this topic of a hive; a mapping is sent as JSON."""
         if isinstance(payload, Mapping):
-            payload = compact(payload)
+            payload = to_json(payload)
         content = payload.encode() if isinstance(payload, str) else payload
         leaf = self.leaf.replace("<id>", sighting_id or "")
-        return Message(topic(base_topic, hive_id, leaf), content, self.retained, sighting_id)
+        return Message(topics.topic(leaf), content, self.retained, sighting_id)
 
     def fits(self, leaf: str) -> bool:
-        """Tell whether ``leaf`` is one of this topic."""
+        """Return whether ``leaf`` is this topic's, with any value for its placeholder."""
         return re.fullmatch(re.sub("<[a-z]+>", "[^/]+", self.leaf), leaf) is not None
 
 
 AVAILABILITY = Topic(
     "availability",
     "`online` or `offline`",
-    "at every connection; `offline` at a clean stop, and said by the broker when the connection breaks",
+    "at every connection; `offline` at a clean stop, or from the broker if the connection breaks (last will)",
     retained=True,
     content_type=TEXT,
 )
 CAMERA_STATUS = Topic(
     "camera/status",
-    "JSON: is the hive in view? `online`, `degraded` (dark, covered, moved ...) or `offline`",
-    "at every change; counts only while `availability` says `online`",
+    "JSON: whether the hive is in view: `online`, `degraded` (dark, covered, moved ...) or `offline`",
+    "at every change; valid only while `availability` is `online`",
     retained=True,
     schema="camera_status",
 )
 CAMERA_SNAPSHOT = Topic(
     "camera/snapshot",
-    "JPEG of the view as it is, nothing drawn on it",
-    "asked for by `command/snapshot`",
+    "JPEG of the current view, without annotations",
+    "in response to `command/snapshot`",
     content_type=JPEG,
     expiry_s=60,
 )
 HORNET_STATE = Topic(
     "hornet/state",
-    "`ON` while a visit is open, else `OFF`",
-    "at every change; `OFF` also at the start, when the camera is lost, when paused, at a clean stop",
+    "`ON` while a sighting is open, otherwise `OFF`",
+    "at every change; also `OFF` at the start, when the camera is lost, when paused and at a clean stop",
     retained=True,
     content_type=TEXT,
 )
 EVENT = Topic(
     "event",
-    "JSON of a visit: `start`, `update` (a better picture), `end`; `test` marks a test alert",
-    "as it happens; later, in order, where the broker was away",
+    "JSON of a sighting: `start`, `update` (a better picture) or `end`; `test` marks a test alert",
+    "as it happens; later, in order, if the broker could not be reached",
     schema="sighting",
 )
 SNAPSHOT = Topic(
     "snapshot",
-    "JPEG of the best frame with box, heat map, score and time; its SHA-256 stands in the event",
-    "after each event with a new picture (a test alert's is not retained)",
+    "JPEG of the best frame with box, heat map, score and time; its SHA-256 is in the event",
+    "after each event with a new picture (not retained for a test alert)",
     retained=True,
     content_type=JPEG,
     expiry_s=7 * _DAY_S,
 )
 SIGHTING_SNAPSHOT = Topic(
     "sighting/<id>/snapshot",
-    "the same JPEG under the visit's own topic",
-    "with `snapshot`, if `mqtt.sighting_pictures` is on: twice the bytes",
+    "the same JPEG on the sighting's own topic",
+    "with `snapshot`, if `mqtt.sighting_pictures` is on (doubles the traffic)",
     content_type=JPEG,
     expiry_s=_DAY_S,
 )
 PRESSURE = Topic(
     "pressure",
-    "JSON: visits and minutes of presence in the last hour and today; level `green`, `amber` or `red`,"
-    " since when",
+    "JSON: sightings and minutes of presence in the last hour and today; the level `green`, `amber` or `red`,"
+    " and since when",
     "at every change, and every hour",
     retained=True,
     schema="pressure",
 )
 HEALTH = Topic(
     "health",
-    "JSON: rates, latencies, last frame's age, outbox, disk, temperature, versions, paused or not",
+    "JSON: rates, latencies, age of the last frame, outbox, disk, temperature, versions, whether paused",
     "every minute (`health.interval_s`) and at changes",
     retained=True,
     schema="health",
 )
 SUMMARY = Topic(
     "summary",
-    'JSON: "still watching", also without any hornet',
+    'JSON: "still watching", also on a day without a hornet',
     "once a day (`health.summary_at`)",
     retained=True,
     schema="summary",
 )
 BACKLOG = Topic(
     "backlog",
-    "JSON: how many sightings could not be sent in full, and from when to when",
-    "when the outbox had become too big or too old",
+    "JSON: how many sightings were not sent in full, and from which period",
+    "when messages were dropped because the outbox was too large or too old",
     schema="backlog",
 )
 DETECTION_STATE = Topic(
@@ -146,21 +147,21 @@ THRESHOLD_STATE = Topic(
 )
 SETTINGS = Topic(
     "settings",
-    "JSON: paused, until when; the threshold in force and the YAML's; whether commands are heard",
+    "JSON: paused and until when; the threshold in force and the one in the YAML; whether commands are on",
     "at every change",
     retained=True,
     schema="settings",
 )
 ANSWER = Topic(
     "command/answer",
-    "JSON: was the command accepted, and why not",
+    "JSON: whether the command was accepted, and why not",
     "after every command",
     schema="answer",
     expiry_s=60,
 )
 COMMAND = Topic(
     "command/<name>",
-    'JSON or nothing: `pause` `{"duration_s": 3600}`, `resume`, `snapshot`, `threshold` `{"value": 0.9}` or'
+    'JSON or empty: `pause` `{"duration_s": 3600}`, `resume`, `snapshot`, `threshold` `{"value": 0.9}` or'
     ' `{"reset": true}`, `test_alert`; each may carry an `"id"`, which its answer repeats',
     "if `mqtt.commands` is on",
     incoming=True,
@@ -196,18 +197,18 @@ TOPICS = (
 )
 
 COMMAND_LEAVES = tuple(entry.leaf.replace("<name>", "+") for entry in TOPICS if entry.incoming)
-"""What a hive that hears commands subscribes to."""
+"""The leaves a hive subscribes to if commands are on."""
 
 
 def find(leaf: str) -> Topic | None:
-    """Return the entry for ``leaf``, None where the contract knows none; what goes out comes first."""
+    """Return the entry for ``leaf``, outgoing topics first, or None if the contract has none."""
     return next((entry for entry in TOPICS if entry.fits(leaf)), None)
 
 
-def envelope(message: Message, base_topic: str, hive_id: str) -> Envelope:
-    """Return what MQTT 5 says beside ``message``; of a topic that is not of the contract nothing is known."""
-    prefix = topic(base_topic, hive_id, "")
-    entry = find(message.topic.removeprefix(prefix)) if message.topic.startswith(prefix) else None
+def envelope(message: Message, topics: HiveTopics) -> Envelope:
+    """Return the MQTT 5 properties of ``message``; they are empty for a topic outside the contract."""
+    leaf = topics.leaf(message.topic)
+    entry = None if leaf is None else find(leaf)
     if entry is None:
         return Envelope()
     properties = []
@@ -219,7 +220,7 @@ def envelope(message: Message, base_topic: str, hive_id: str) -> Envelope:
 
 
 def table() -> str:
-    """Return the contract as a table in Markdown."""
+    """Return the contract as a Markdown table, with links relative to this directory."""
     rows = ["| topic | retained | QoS | payload | when |", "|---|---|---|---|---|"]
     return "\n".join([*rows, *map(_row, TOPICS)])
 
@@ -229,5 +230,5 @@ def _row(entry: Topic) -> str:
     arrow = "→ " if entry.incoming else ""
     payload = entry.payload
     if entry.schema is not None:
-        payload += f" ([schema](hivewatch/messages/schemas/{schema_file(entry.schema)}))"
+        payload += f" ([schema](schemas/{schema_file(entry.schema)}))"
     return f"| {arrow}`{entry.leaf}` | {retained} | {QOS} | {payload} | {entry.when} |"

@@ -1,4 +1,4 @@
-"""What all messages have in common: topics, compact JSON, times in UTC, and the schemas in the package."""
+"""What all documents share: header, compact JSON, UTC times, and the schemas in the package."""
 
 from __future__ import annotations
 
@@ -8,27 +8,22 @@ from datetime import UTC, date, datetime
 from importlib.resources import files
 from typing import Any
 
-from hivewatch.config.sections import HiveConfig
+from hivewatch.messages.topics import HiveTopics
 
 SCHEMA_VERSION = 1
 
 
-def topic(base_topic: str, hive_id: str, leaf: str) -> str:
-    """Return the topic of a hive's ``leaf``."""
-    return f"{base_topic}/{hive_id}/{leaf}"
-
-
-def head(name: str, hive: HiveConfig) -> dict[str, Any]:
-    """Return what every document of schema ``name`` begins with."""
+def header(name: str, topics: HiveTopics) -> dict[str, Any]:
+    """Return the properties that every document of schema ``name`` starts with."""
     return {
         "schema": f"hivewatch.{name}",
         "schema_version": SCHEMA_VERSION,
-        "hive": {"id": hive.id, "name": hive.name},
+        "hive": {"id": topics.id, "name": topics.name},
     }
 
 
-def compact(document: Mapping[str, Any]) -> str:
-    """Return ``document`` as JSON; dates and times in it become text. Raises ValueError for a NaN."""
+def to_json(document: Mapping[str, Any]) -> str:
+    """Return ``document`` as compact JSON, with dates and times in ISO 8601. Raises ValueError for a NaN."""
     return json.dumps(document, default=_text, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
@@ -38,14 +33,14 @@ def iso(moment: datetime) -> str:
 
 
 def schema(name: str) -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) that every document of schema ``name`` fulfils."""
+    """Return the JSON Schema ``name`` (draft 2020-12)."""
     path = files("hivewatch.messages").joinpath("schemas", schema_file(name))
     document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return document
 
 
 def schema_file(name: str) -> str:
-    """Return the name of the file that holds schema ``name``."""
+    """Return the file name of schema ``name``."""
     return f"{name.replace('_', '-')}-{SCHEMA_VERSION}.json"
 
 
@@ -54,4 +49,4 @@ def _text(value: object) -> str:
         return iso(value)
     if isinstance(value, date):
         return value.isoformat()
-    raise TypeError(f"no JSON can be made of {type(value).__name__}")
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")

@@ -1,7 +1,7 @@
-"""What Home Assistant is told, so that the hive appears there as one device with its entities, by itself.
+"""Home Assistant's MQTT device discovery: the hive appears there as one device with its entities.
 
-One retained document (MQTT device discovery) names the topics of the contract that the entities read; an
-empty one takes the device away again. Entities that could only stay "unknown" here are left out.
+One retained document maps the entities to topics of the contract; an empty payload removes the device.
+Entities that would always be "unknown" are left out.
 """
 
 from __future__ import annotations
@@ -29,19 +29,20 @@ from hivewatch.messages.contract import (
     THRESHOLD_STATE,
     Topic,
 )
-from hivewatch.messages.documents import compact, topic
+from hivewatch.messages.documents import to_json
+from hivewatch.messages.topics import HiveTopics
 
-BORN = b"online"
-"""What Home Assistant says on ``birth_topic`` when it has started."""
+BIRTH_PAYLOAD = b"online"
+"""The payload that Home Assistant publishes on ``birth_topic`` once it has started."""
 _MISSED_HEALTH = 3
 _GRACE_S = 30
-_LONGEST_PRESSURE_SILENCE_S = 2 * 3600 + 600
+_PRESSURE_EXPIRY_S = 2 * 3600 + 600
 
 Entity = dict[str, Any]
 
 
 def birth_topic(config: Config) -> str:
-    """Return the topic on which Home Assistant says that it is there."""
+    """Return the topic of Home Assistant's birth message."""
     return f"{config.homeassistant.prefix}/status"
 
 
@@ -50,19 +51,19 @@ def discovery_topic(config: Config) -> str:
     return f"{config.homeassistant.prefix}/device/{_device_id(config)}/config"
 
 
-def messages(config: Config, told_before: Iterable[str], *, has_temperature: bool) -> list[Message]:
-    """Return what Home Assistant is to be told: the device where that is wanted, and what is there no more.
+def messages(config: Config, announced: Iterable[str], *, has_temperature: bool) -> list[Message]:
+    """Return the messages to send: the discovery document if enabled, and the removal of outdated ones.
 
-    ``told_before``: the topics that a discovery document was ever sent to. ``has_temperature``: whether the
-    machine has a sensor of its processor's temperature.
+    ``announced``: all topics that a discovery document was ever sent to. ``has_temperature``: whether the
+    machine has a CPU temperature sensor.
     """
-    wanted = [discovery(config, has_temperature=has_temperature)] if config.homeassistant.enabled else []
-    gone = sorted(set(told_before) - {message.topic for message in wanted})
-    return [*wanted, *(Message(old, b"", retained=True) for old in gone)]
+    current = [discovery(config, has_temperature=has_temperature)] if config.homeassistant.enabled else []
+    outdated = sorted(set(announced) - {message.topic for message in current})
+    return [*current, *(Message(topic, b"", retained=True) for topic in outdated)]
 
 
 def discovery(config: Config, *, has_temperature: bool) -> Message:
-    """Return the retained document from which Home Assistant makes the device."""
+    """Return the retained discovery document of the device."""
     document = {
         "device": {
             "identifiers": [_device_id(config)],
@@ -72,11 +73,11 @@ def discovery(config: Config, *, has_temperature: bool) -> Message:
             "sw_version": __version__,
         },
         "origin": {"name": "hivewatch", "sw_version": __version__},
-        "availability": [_daemon_is_there(config)],
+        "availability": [_daemon_is_online(config)],
         "qos": 1,
         "components": _components(config, has_temperature=has_temperature),
     }
-    return Message(discovery_topic(config), compact(document).encode(), retained=True)
+    return Message(discovery_topic(config), to_json(document).encode(), retained=True)
 
 
 def _device_id(config: Config) -> str:
@@ -84,21 +85,21 @@ def _device_id(config: Config) -> str:
 
 
 def _components(config: Config, *, has_temperature: bool) -> dict[str, Entity]:
-    entities = _of_the_hive(config) | _of_the_machine(config)
+    entities = _hive_entities(config) | _machine_entities(config)
     if has_temperature:
-        entities |= _temperature(config)
+        entities |= _temperature_entity(config)
     if config.mqtt.commands:
-        entities |= _commands(config)
+        entities |= _command_entities(config)
     if config.homeassistant.version_topic:
-        entities |= _update(config)
+        entities |= _update_entity(config)
     for key, entity in entities.items():
         entity["unique_id"] = f"{_device_id(config)}_{key}"
-        # Without it the ids would be made of names, and dashboards and automations break when one changes.
+        # Otherwise Home Assistant derives entity ids from names, and a new name breaks automations.
         entity["default_entity_id"] = f"{entity['platform']}.{_slug(_device_id(config))}_{key}"
     return entities
 
 
-def _of_the_hive(config: Config) -> dict[str, Entity]:
+def _hive_entities(config: Config) -> dict[str, Entity]:
     return {
         "hornet": {
             "platform": "binary_sensor",
@@ -106,7 +107,7 @@ def _of_the_hive(config: Config) -> dict[str, Entity]:
             "icon": "mdi:bee",
             "device_class": "occupancy",
             "state_topic": _topic(config, HORNET_STATE),
-            **_only_while_it_can_see(config),
+            **_available_while_watching(config),
         },
         "visit": {
             "platform": "event",
@@ -150,7 +151,7 @@ def _of_the_hive(config: Config) -> dict[str, Entity]:
     }
 
 
-def _of_the_machine(config: Config) -> dict[str, Entity]:
+def _machine_entities(config: Config) -> dict[str, Entity]:
     return {
         "frame_age": {
             "platform": "sensor",
@@ -169,7 +170,7 @@ def _of_the_machine(config: Config) -> dict[str, Entity]:
     }
 
 
-def _temperature(config: Config) -> dict[str, Entity]:
+def _temperature_entity(config: Config) -> dict[str, Entity]:
     return {
         "cpu_temperature": {
             "platform": "sensor",
@@ -182,7 +183,7 @@ def _temperature(config: Config) -> dict[str, Entity]:
     }
 
 
-def _commands(config: Config) -> dict[str, Entity]:
+def _command_entities(config: Config) -> dict[str, Entity]:
     return {
         "detection": {
             "platform": "switch",
@@ -213,7 +214,7 @@ def _commands(config: Config) -> dict[str, Entity]:
     }
 
 
-def _update(config: Config) -> dict[str, Entity]:
+def _update_entity(config: Config) -> dict[str, Entity]:
     return {
         "update": {
             "platform": "update",
@@ -231,12 +232,12 @@ def _pressure(config: Config, field: str) -> Entity:
     return {
         "state_topic": _topic(config, PRESSURE),
         "value_template": f"{{{{ value_json.{field} }}}}",
-        "expire_after": _LONGEST_PRESSURE_SILENCE_S,
+        "expire_after": _PRESSURE_EXPIRY_S,
     }
 
 
 def _health(config: Config, field: str) -> Entity:
-    """Return a figure of the health document: one that is not renewed must not look alive."""
+    """Return the keys of a figure in the health document; it expires, so an old one never looks current."""
     return {
         "entity_category": "diagnostic",
         "state_class": "measurement",
@@ -246,25 +247,28 @@ def _health(config: Config, field: str) -> Entity:
     }
 
 
-def _daemon_is_there(config: Config) -> Entity:
-    return _available_by(_topic(config, AVAILABILITY), "online", "offline")
+def _daemon_is_online(config: Config) -> Entity:
+    return _condition(_topic(config, AVAILABILITY), "online", "offline")
 
 
-def _available_by(state_topic: str, yes: str, no: str) -> Entity:
-    """Return a condition, its payloads said: 2026.2.3 was seen to fail for want of the usual ones."""
-    return {"topic": state_topic, "payload_available": yes, "payload_not_available": no}
+def _condition(topic: str, available: str, unavailable: str) -> Entity:
+    """Return an availability condition; Home Assistant 2026.2.3 fails if the default payloads are omitted."""
+    return {"topic": topic, "payload_available": available, "payload_not_available": unavailable}
 
 
-def _only_while_it_can_see(config: Config) -> Entity:
-    """Return when "no hornet" means that there is none: not without a camera, not while paused."""
-    camera = _available_by(_topic(config, CAMERA_STATUS), "online", "offline")
+def _available_while_watching(config: Config) -> Entity:
+    """Return the availability of the hornet entity: unavailable without a camera and while paused.
+
+    Otherwise "no hornet" could mean that nothing was watched.
+    """
+    camera = _condition(_topic(config, CAMERA_STATUS), "online", "offline")
     camera["value_template"] = "{{ 'offline' if value_json.status == 'offline' else 'online' }}"
-    detection = _available_by(_topic(config, DETECTION_STATE), "ON", "OFF")
-    return {"availability": [_daemon_is_there(config), camera, detection], "availability_mode": "all"}
+    detection = _condition(_topic(config, DETECTION_STATE), "ON", "OFF")
+    return {"availability": [_daemon_is_online(config), camera, detection], "availability_mode": "all"}
 
 
 def _topic(config: Config, entry: Topic, name: str = "") -> str:
-    return topic(config.mqtt.base_topic, config.hive.id, entry.leaf.replace("<name>", name))
+    return HiveTopics.of(config).topic(entry.leaf.replace("<name>", name))
 
 
 def _slug(text: str) -> str:

@@ -1,6 +1,6 @@
-"""The documents that prove that somebody watches: health, renewed all the time, and a summary once a day.
+"""The reports that show that the daemon is working: health every minute, and a daily summary.
 
-The values below are the documents' parts, named as in the JSON.
+The classes below are the parts of the documents; their fields are named as in the JSON.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 
-from hivewatch.config.sections import HiveConfig
 from hivewatch.domain.sightings import ModelIdentity
 from hivewatch.domain.wire import Message
 from hivewatch.messages.contract import HEALTH, SUMMARY
-from hivewatch.messages.documents import head
+from hivewatch.messages.documents import header
+from hivewatch.messages.topics import HiveTopics
 from hivewatch.system.sensors import Throttling, Versions
 
 
 @dataclass(frozen=True, slots=True)
 class FrameFigures:
-    """What became of the frames since the start; rate and last age are those of now, the share the hour's."""
+    """Frame counts since the start, the current rate and age of the last frame, and the last hour's share."""
 
     seen: int
     classified: int
@@ -33,7 +33,7 @@ class FrameFigures:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Median and 95th percentile of a stage, over its last runs."""
+    """Median and 95th percentile of a stage's latest runs."""
 
     p50_ms: float
     p95_ms: float
@@ -41,7 +41,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class StoreFigures:
-    """What lies on disk and what waits for the broker; the ages and rooms of StoreStatus, as of now."""
+    """Disk use, and the messages waiting for the broker, at the time of the report."""
 
     sightings_today: int
     outbox_depth: int
@@ -53,7 +53,7 @@ class StoreFigures:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How the daemon is at one moment. ``scores_last_hour`` counts them by tenths of 0..1."""
+    """The daemon's state at one moment. ``scores_last_hour`` is a histogram with ten bins over 0..1."""
 
     at: datetime
     clock_trusted: bool
@@ -73,9 +73,9 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A local ``day`` in a few figures: since this time of the day before; frames since the start at most.
+    """The figures of a local ``day``, counted since the same time of the day before or since the start.
 
-    ``paused``: nobody watches just now, by command.
+    ``paused``: detection is paused by a command at the moment.
     """
 
     day: date
@@ -89,18 +89,18 @@ class Summary:
 
     @property
     def text(self) -> str:
-        """The summary as a person wants to read it."""
+        """The summary as a sentence."""
         count = f"{self.sightings} hornet sighting{'' if self.sightings == 1 else 's'} since yesterday"
         state = "paused by a command" if self.paused else "still watching"
         return f"{state}: {count}, {self.frames_seen} frames seen"
 
 
-def health_message(health: Health, hive: HiveConfig, base_topic: str) -> Message:
-    """Return the retained message that says how the daemon is."""
-    return HEALTH.message(base_topic, hive.id, {**head("health", hive), **asdict(health)})
+def health_message(health: Health, topics: HiveTopics) -> Message:
+    """Return the retained message of the daemon's health."""
+    return HEALTH.message(topics, {**header("health", topics), **asdict(health)})
 
 
-def summary_message(summary: Summary, hive: HiveConfig, base_topic: str) -> Message:
-    """Return the retained message of the day."""
-    document = {**head("summary", hive), **asdict(summary), "text": summary.text}
-    return SUMMARY.message(base_topic, hive.id, document)
+def summary_message(summary: Summary, topics: HiveTopics) -> Message:
+    """Return the retained message of the daily summary."""
+    document = {**header("summary", topics), **asdict(summary), "text": summary.text}
+    return SUMMARY.message(topics, document)

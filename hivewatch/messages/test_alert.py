@@ -1,4 +1,4 @@
-"""An alert that only tries the way to a person's phone, and says so wherever it can."""
+"""A test alert: a made-up sighting, marked as a test, that checks the path to a user's phone."""
 
 from __future__ import annotations
 
@@ -7,53 +7,69 @@ import uuid
 
 import numpy as np
 
-from hivewatch.config.sections import Config
 from hivewatch.domain.frames import WHOLE, Frame, Location, Point, Prediction
 from hivewatch.domain.sightings import ModelIdentity, Phase, Sighting, Stamp
 from hivewatch.domain.wire import Message
-from hivewatch.messages.alert import document_of, encode_jpeg
+from hivewatch.messages.alert import document_of
 from hivewatch.messages.annotate import captioned
 from hivewatch.messages.contract import EVENT, SIGHTING_SNAPSHOT, SNAPSHOT
+from hivewatch.messages.jpeg import encode_jpeg
+from hivewatch.messages.topics import HiveTopics
 
 
-def alert_for_test(
-    frame: Frame, config: Config, model: ModelIdentity, stamp: Stamp | None
+def test_alert_messages(
+    frame: Frame,
+    topics: HiveTopics,
+    model: ModelIdentity,
+    stamp: Stamp | None,
+    *,
+    jpeg_quality: int,
+    own_topic: bool,
 ) -> tuple[Message, ...]:
-    """Return start, picture and end of a visit that never was, each marked; nothing of it is retained.
+    """Return the start, the pictures and the end of a made-up sighting, each marked as a test.
 
-    ``stamp`` as for ``compose``. Raises StoreError where no JPEG can be made.
+    None of them is retained. ``stamp`` and ``own_topic`` are as for ``compose``. Raises StoreError if a JPEG
+    cannot be encoded.
     """
-    hive, base_topic = config.hive, config.mqtt.base_topic
-    caption = captioned(frame, "TEST, no hornet", dated=stamp is None)
-    jpeg = encode_jpeg(caption, config.store.jpeg_quality)
-    sighting = _visit(frame)
-    picture = SNAPSHOT.message(base_topic, hive.id, jpeg, sighting.id)
-    picture = dataclasses.replace(picture, retained=False)  # the last hornet's stays on the broker
+    sighting = made_up_sighting(frame, f"test-{uuid.uuid4().hex}")
+    jpeg = encode_jpeg(captioned(frame, "TEST, no hornet", dated=stamp is None), jpeg_quality)
+    picture = SNAPSHOT.message(topics, jpeg, sighting.id)
+    picture = dataclasses.replace(picture, retained=False)  # keep the last hornet's snapshot on the broker
     events = []
     for phase in (Phase.START, Phase.END):
-        document = document_of(dataclasses.replace(sighting, phase=phase), hive, model, picture)
+        document = document_of(dataclasses.replace(sighting, phase=phase), topics, model, picture)
         document["test"] = True
         if stamp is not None:
             document["clock"] = dataclasses.asdict(stamp)
-        events.append(EVENT.message(base_topic, hive.id, document, sighting.id))
+        events.append(EVENT.message(topics, document, sighting.id))
     pictures = [picture]
-    if config.mqtt.sighting_pictures:
-        pictures.append(SIGHTING_SNAPSHOT.message(base_topic, hive.id, jpeg, sighting.id))
+    if own_topic:
+        pictures.append(SIGHTING_SNAPSHOT.message(topics, jpeg, sighting.id))
     return events[0], *pictures, events[1]
 
 
-def _visit(frame: Frame) -> Sighting:
-    """Return a visit as sure as can be, for what reacts to sure ones only, and at no place."""
-    found = Prediction(1.0, np.zeros((1, 1), np.float32), WHOLE, Location(Point(0.5, 0.5), None))
+def made_up_sighting(
+    frame: Frame,
+    id: str,  # noqa: A002  named as the field is
+    prediction: Prediction | None = None,
+    phase: Phase = Phase.START,
+) -> Sighting:
+    """Return a sighting of no hornet, seen in ``frame`` alone.
+
+    Without a ``prediction`` its score is 1, which passes any filter of a subscriber, and it has no box.
+    """
+    if prediction is None:
+        location = Location(Point(0.5, 0.5), None)
+        prediction = Prediction(1.0, np.zeros((1, 1), np.float32), WHOLE, location)
     return Sighting(
-        id=f"test-{uuid.uuid4().hex}",
-        phase=Phase.START,
+        id=id,
+        phase=phase,
         at=frame.taken_at,
         started_at=frame.taken_at,
         last_seen_at=frame.taken_at,
         duration_s=0.0,
-        score=found.score,
-        best=found,
+        score=prediction.score,
+        best=prediction,
         best_frame=frame,
         votes_for=1,
         votes=1,

@@ -11,8 +11,9 @@ import numpy as np
 from hivewatch.camera.focus import BRIGHT, DARK, SHARP, light, sharpness
 from hivewatch.config.sections import Config
 from hivewatch.domain.frames import Frame, Pixels, Prediction, View
-from hivewatch.errors import CameraError
+from hivewatch.errors import CameraError, StoreError
 from hivewatch.messages.documents import iso
+from hivewatch.messages.jpeg import encode_jpeg
 from hivewatch.preview.board import Look
 from hivewatch.system.stopwatch import Stopwatch
 from hivewatch.vision.classifier import Classifier
@@ -116,12 +117,10 @@ def _jpeg(pixels: Pixels) -> bytes:
     if width > _WIDTH_PX:
         size = (_WIDTH_PX, max(1, round(height * _WIDTH_PX / width)))
         pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
-    done, encoded = cv2.imencode(
-        ".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
-    )
-    if not done:
-        raise CameraError(f"a picture of {width} x {height} pixels cannot be made into a JPEG")
-    return encoded.tobytes()
+    try:
+        return encode_jpeg(pixels, _QUALITY)
+    except StoreError as error:
+        raise CameraError(f"{error}") from error
 
 
 def _rounded(values: Iterable[float]) -> list[float]:

@@ -16,11 +16,12 @@ from support.fakes import NOON, make_frame
 
 from hivewatch.camera.checks import CameraChecks
 from hivewatch.camera.simulator.camera import SimulatorCamera
-from hivewatch.config.sections import CameraChecksConfig, CameraConfig, HiveConfig, SimulatorConfig
+from hivewatch.config.sections import CameraChecksConfig, CameraConfig, SimulatorConfig
 from hivewatch.domain.frames import Frame, Pixels
 from hivewatch.domain.status import CameraFault, CameraState
-from hivewatch.messages.camera_status import camera_message
 from hivewatch.messages.documents import schema
+from hivewatch.messages.states import camera_message
+from hivewatch.messages.topics import HiveTopics
 
 RATE_HZ = 2.0
 LEARNT_S = 90.0
@@ -288,6 +289,6 @@ def test_the_status_document_fulfils_its_schema(since: datetime | None) -> None:
     for change in (unchanged, black, same):
         spell.run(2 * RAISE_S, change)
         checks = spell.checks
-        message = camera_message(checks.status, checks.raised, since, HiveConfig(), "bees")
+        message = camera_message(checks.status, checks.raised, since, HiveTopics("hive1", "Hive", "bees"))
         Draft202012Validator(schema("camera_status")).validate(json.loads(message.payload))
         assert (message.topic, message.retained) == ("bees/hive1/camera/status", True)

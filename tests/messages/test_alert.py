@@ -1,4 +1,4 @@
-"""From a sighting to its messages: documents that fulfil the schema, pictures that show what was found."""
+"""Alerts: documents that satisfy the schema, and pictures that show the hornet."""
 
 from __future__ import annotations
 
@@ -17,51 +17,51 @@ from hypothesis import strategies as st
 from support.fakes import BOX, MODEL, NOON, make_cam, make_frame, make_pixels, make_prediction, make_sighting
 from support.schemas import closed
 
-from hivewatch.config.sections import HiveConfig
 from hivewatch.domain.frames import WHOLE, Box, Location, Pixels, Point, Prediction
 from hivewatch.domain.sightings import Phase, Sighting
 from hivewatch.domain.wire import Alert
 from hivewatch.errors import StoreError
-from hivewatch.messages.alert import availability, compose, interrupted_end, without_pictures
+from hivewatch.messages.alert import compose, interrupted_end, without_pictures
 from hivewatch.messages.annotate import annotate
 from hivewatch.messages.documents import schema
+from hivewatch.messages.states import availability_message
+from hivewatch.messages.topics import HiveTopics
 
-HIVE = HiveConfig(id="h1", name="Ruche de l'été")
+TOPICS = HiveTopics("h1", "Ruche de l'été", "bees/site")
 
 
 def alert_of(sighting: Sighting) -> Alert:
-    """Compose with the usual settings."""
-    return compose(sighting, HIVE, MODEL, "bees/site", 90)
+    """Return the alert of ``sighting`` with default settings."""
+    return compose(sighting, TOPICS, MODEL, 90)
 
 
 def document_of(sighting: Sighting) -> dict[str, Any]:
-    """Return the event's document, which must fulfil the schema and hold nothing the schema does not name."""
+    """Return the event's document, checked against the schema without unknown properties."""
     document: dict[str, Any] = json.loads(alert_of(sighting).event.payload)
     jsonschema.Draft202012Validator(closed(schema("sighting"))).validate(document)
     return document
 
 
 def decoded(jpeg: bytes) -> Pixels:
-    """Return the pixels of a JPEG, RGB."""
+    """Return the RGB pixels of a JPEG."""
     bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     return np.asarray(bgr, np.uint8)[..., ::-1]
 
 
-def test_schema_is_a_valid_schema() -> None:
-    """The shipped file is draft 2020-12."""
+def test_schema_is_valid_draft_2020_12() -> None:
     jsonschema.Draft202012Validator.check_schema(schema("sighting"))
 
 
 @pytest.mark.parametrize("phase", list(Phase))
-def test_document_of_every_phase_fulfils_the_schema(phase: Phase) -> None:
-    """Only an end says when the visit ended."""
+def test_document_of_every_phase_satisfies_the_schema(phase: Phase) -> None:
+    """Only an end has the time at which the sighting ended."""
     document = document_of(make_sighting(phase=phase))
     assert document["event_type"] == phase.value
     assert ("ended_at" in document) == (phase is Phase.END)
 
 
-def test_an_alert_without_pictures_says_so_in_a_valid_document() -> None:
-    """A full disk costs the pictures, not the event: whoever waits for one learns that none will come."""
+def test_document_of_an_alert_without_pictures_is_valid_and_says_so() -> None:
+    """A full disk drops the pictures, not the event: a subscriber must know that no picture will come."""
     whole = alert_of(make_sighting())
     bare = without_pictures(whole)
     assert (bare.snapshot, bare.clean_jpeg) == (None, None)
@@ -71,10 +71,10 @@ def test_an_alert_without_pictures_says_so_in_a_valid_document() -> None:
 
 
 @pytest.mark.parametrize("phase", [Phase.START, Phase.UPDATE])
-def test_end_of_an_interrupted_sighting_is_a_valid_end_when_it_was_last_told_of(phase: Phase) -> None:
-    """Nobody saw what came after; the word interrupted stands in no other document."""
+def test_end_of_an_interrupted_sighting_is_valid_and_has_the_time_of_its_last_event(phase: Phase) -> None:
+    """No other document has the property interrupted."""
     last = alert_of(make_sighting("v7", phase, at_s=2.25)).event
-    end = interrupted_end(last.payload.decode(), HIVE, "bees/site")
+    end = interrupted_end(last.payload.decode(), TOPICS)
     document = json.loads(end.payload)
     jsonschema.Draft202012Validator(closed(schema("sighting"))).validate(document)
     assert (end.topic, end.retained) == (last.topic, last.retained)
@@ -83,8 +83,8 @@ def test_end_of_an_interrupted_sighting_is_a_valid_end_when_it_was_last_told_of(
     assert "interrupted" not in document_of(make_sighting(phase=Phase.END))
 
 
-def test_document_states_what_the_sighting_holds() -> None:
-    """Times are UTC with milliseconds, places are given as shares and in pixels."""
+def test_document_holds_the_values_of_the_sighting() -> None:
+    """Times are UTC with milliseconds; positions are given as fractions and in pixels."""
     frame = make_frame(make_pixels(200, 100), at_s=1.5)
     document = document_of(make_sighting("v7", frame=frame, prediction=make_prediction(0.93), at_s=2.25))
     assert document["sighting_id"] == "v7"
@@ -99,8 +99,8 @@ def test_document_states_what_the_sighting_holds() -> None:
     assert document["model"] == {"name": "test", "version": "1.0", "sha256": "ab" * 32}
 
 
-def test_document_states_size_and_hash_of_the_snapshot() -> None:
-    """A subscriber can tell whether the picture it holds belongs to the event."""
+def test_document_holds_size_and_hash_of_the_snapshot() -> None:
+    """A subscriber can check whether its picture belongs to the event."""
     sighting = make_sighting()
     snapshot = alert_of(sighting).snapshot
     assert document_of(sighting)["snapshot"] == {
@@ -111,37 +111,35 @@ def test_document_states_size_and_hash_of_the_snapshot() -> None:
     }
 
 
-def test_times_of_another_zone_are_told_in_utc() -> None:
-    """The moment stays the same."""
+def test_times_of_another_zone_are_converted_to_utc() -> None:
     frame = make_frame()
     summer = timezone(timedelta(hours=2))
     moved = type(frame)(frame.pixels, NOON.astimezone(summer), 0.0, 0, "camera")
     assert document_of(make_sighting(frame=moved))["frame"]["taken_at"] == "2026-09-14T12:00:00.000Z"
 
 
-def test_sighting_without_a_box_says_null() -> None:
-    """Peak and picture are there all the same."""
+def test_box_is_null_for_a_sighting_without_one() -> None:
     document = document_of(make_sighting(prediction=make_prediction(box=None)))
     assert document["box"] is None
     assert document["box_px"] is None
 
 
-shares = st.floats(0, 1)
-spans = st.tuples(shares, shares).map(sorted)
+fractions = st.floats(0, 1)
+spans = st.tuples(fractions, fractions).map(sorted)
 boxes = st.builds(lambda across, down: Box(across[0], down[0], across[1], down[1]), spans, spans)
 
 
 @given(
-    peak=st.builds(Point, shares, shares),
+    peak=st.builds(Point, fractions, fractions),
     box=st.none() | boxes,
-    score=shares,
+    score=fractions,
     size=st.sampled_from([(1, 1), (3, 2), (64, 48)]),
     phase=st.sampled_from(list(Phase)),
 )
-def test_any_sighting_fulfils_the_schema_within_the_frame(
+def test_any_sighting_satisfies_the_schema_and_stays_within_the_frame(
     peak: Point, box: Box | None, score: float, size: tuple[int, int], phase: Phase
 ) -> None:
-    """Peak and box in pixels never leave the frame, whatever the place."""
+    """The peak in pixels is in the frame, even if it is on the border."""
     prediction = Prediction(score, make_cam(), WHOLE, Location(peak, box))
     document = document_of(
         make_sighting(phase=phase, frame=make_frame(make_pixels(*size)), prediction=prediction)
@@ -150,8 +148,8 @@ def test_any_sighting_fulfils_the_schema_within_the_frame(
     assert document["peak_px"]["y"] < size[1]
 
 
-def test_schema_lets_later_additions_pass_and_refuses_missing_parts() -> None:
-    """Consumers that validate are not broken by additions within a version."""
+def test_schema_accepts_additional_properties_and_rejects_missing_ones() -> None:
+    """Additions within a version do not break consumers that validate."""
     validator = jsonschema.Draft202012Validator(schema("sighting"))
     document = document_of(make_sighting(phase=Phase.END))
     validator.validate(document | {"new_in_a_later_release": 1})
@@ -162,23 +160,23 @@ def test_schema_lets_later_additions_pass_and_refuses_missing_parts() -> None:
 
 
 def test_event_is_not_retained_and_snapshot_is() -> None:
-    """A new subscriber gets the last picture and no old alarm."""
+    """A new subscriber gets the last picture, but no old alarm."""
     alert = alert_of(make_sighting())
     assert (alert.event.topic, alert.event.retained) == ("bees/site/h1/event", False)
     assert (alert.snapshot.topic, alert.snapshot.retained) == ("bees/site/h1/snapshot", True)
 
 
 def test_availability_is_retained() -> None:
-    """Whoever comes later learns whether the daemon is there."""
-    online, offline = (availability("hw", "h1", online=on) for on in (True, False))
+    """A new subscriber learns whether the daemon is connected."""
+    online, offline = (availability_message(TOPICS, online=on) for on in (True, False))
     assert (online.payload, offline.payload) == (b"online", b"offline")
-    assert online.topic == offline.topic == "hw/h1/availability"
+    assert online.topic == offline.topic == "bees/site/h1/availability"
     assert online.retained
     assert offline.retained
 
 
 def test_same_best_frame_gives_the_same_pictures_in_every_phase() -> None:
-    """The store tells by the hash that an end brings no new picture."""
+    """The store compares hashes to detect that an end has no new picture."""
     start, end = (
         alert_of(make_sighting(phase=phase, at_s=at)) for phase, at in ((Phase.START, 1), (Phase.END, 9))
     )
@@ -187,22 +185,21 @@ def test_same_best_frame_gives_the_same_pictures_in_every_phase() -> None:
 
 
 def test_clean_picture_is_the_frame() -> None:
-    """Nothing is drawn on it, and red stays red."""
+    """It has no annotations, and its colour channels are in order."""
     pixels = np.full((48, 64, 3), (200, 40, 30), np.uint8)
     clean = decoded(alert_of(make_sighting(frame=make_frame(pixels))).clean_jpeg)
     assert clean.shape == pixels.shape
     assert np.abs(clean.astype(int) - pixels).max() < 12
 
 
-def test_picture_that_no_jpeg_can_hold_is_a_store_error() -> None:
-    """The error names the size."""
+def test_picture_too_large_for_jpeg_is_a_store_error_with_its_size() -> None:
     frame = make_frame(np.zeros((1, 70_000, 3), np.uint8))
-    with pytest.raises(StoreError, match=r"a picture of 70000 x 1 pixels cannot be made into a JPEG"):
+    with pytest.raises(StoreError, match="cannot encode a picture of 70000 x 1 pixels as JPEG"):
         alert_of(make_sighting(frame=frame))
 
 
-def test_annotation_adds_a_footer_and_leaves_the_frame_as_it_was() -> None:
-    """Coordinates in the picture stay those of the frame, and the frame itself is not drawn on."""
+def test_annotation_adds_a_footer_and_does_not_change_the_frame() -> None:
+    """The footer is below the frame, so coordinates stay valid."""
     frame = make_frame(make_pixels(640, 360))
     before = frame.pixels.copy()
     picture = annotate(frame, make_prediction())
@@ -211,8 +208,7 @@ def test_annotation_adds_a_footer_and_leaves_the_frame_as_it_was() -> None:
     assert np.array_equal(frame.pixels, before)
 
 
-def test_annotation_changes_only_what_is_near_the_evidence() -> None:
-    """Far from heat, box and peak the picture is the frame's."""
+def test_annotation_changes_only_pixels_near_the_evidence() -> None:
     frame = make_frame(make_pixels(640, 360))
     changed = (annotate(frame, make_prediction())[:360] != frame.pixels).any(axis=2)
     rows, columns = np.nonzero(changed)
@@ -222,8 +218,8 @@ def test_annotation_changes_only_what_is_near_the_evidence() -> None:
     assert rows.max() < 0.7 * 360
 
 
-def test_heat_lies_over_the_extent_of_the_view() -> None:
-    """A map over the lower right quarter warms nothing outside that quarter."""
+def test_heat_map_covers_only_the_extent_of_the_view() -> None:
+    """A map of the lower right quarter changes no pixel outside that quarter."""
     frame = make_frame(np.full((200, 200, 3), 90, np.uint8))
     quarter = Box(0.5, 0.5, 1.0, 1.0)
     prediction = Prediction(0.9, np.full((4, 4), 3.0, np.float32), quarter, Location(Point(0.75, 0.75), None))
@@ -236,12 +232,11 @@ def test_heat_lies_over_the_extent_of_the_view() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (5, 300), (160, 120), (3000, 40)])
 @pytest.mark.parametrize("box", [BOX, None, WHOLE, Box(0.5, 0.5, 0.5, 0.5)])
 def test_annotation_fits_any_size(size: tuple[int, int], box: Box | None) -> None:
-    """Tiny and odd frames, boxes on the border and of no extent are drawn without error."""
+    """Tiny and narrow frames, boxes on the border and empty boxes are drawn without error."""
     frame = make_frame(make_pixels(*size))
     assert annotate(frame, Prediction(0.5, make_cam(), WHOLE, Location(Point(1, 1), box))).shape[1] == size[0]
 
 
-def test_schema_takes_times_as_we_write_them() -> None:
-    """The pattern of times fits what datetime reads back."""
+def test_times_can_be_parsed_by_datetime() -> None:
     text = document_of(make_sighting())["at"]
     assert datetime.fromisoformat(text) == NOON + timedelta(seconds=2)

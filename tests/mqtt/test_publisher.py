@@ -16,18 +16,20 @@ import pytest
 from support.brokers import Broker, Proxy, Subscriber, free_port, wait_until
 from support.fakes import MODEL, make_frame, make_pixels, make_prediction, make_sighting
 
-from hivewatch.config.sections import HiveConfig, MqttConfig
+from hivewatch.config.sections import MqttConfig
 from hivewatch.domain.sightings import Phase
 from hivewatch.domain.wire import Message, OutboxEntry
 from hivewatch.errors import ConfigError, DiskFullError, PublishError, StoreError
-from hivewatch.messages.alert import availability, compose
+from hivewatch.messages.alert import compose
+from hivewatch.messages.states import availability_message
+from hivewatch.messages.topics import HiveTopics
 from hivewatch.mqtt import monitor as monitor_module
 from hivewatch.mqtt import publisher as publisher_module
 from hivewatch.mqtt import session as session_module
 from hivewatch.mqtt.publisher import Publisher
 from hivewatch.store import Store
 
-HIVE = HiveConfig(id="h1", name="Ruche 1")
+TOPICS = HiveTopics("h1", "Ruche 1", "hw")
 STOP_S = 5.0
 
 MakePublisher = Callable[..., Publisher]
@@ -48,7 +50,7 @@ def make_publisher(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ma
 
     def make(port: int, **options: Any) -> Publisher:
         config = MqttConfig(host="127.0.0.1", port=port, **options)
-        online, offline = (availability("hw", HIVE.id, online=on) for on in (True, False))
+        online, offline = (availability_message(TOPICS, online=on) for on in (True, False))
         publisher = Publisher(config, store, "hivewatch-test", (online, offline))
         made.append(publisher)
         return publisher
@@ -62,7 +64,7 @@ def record(store: Store, id_: str, phase: Phase = Phase.START, seed: int = 0, sc
     """Record an event and return its picture."""
     frame = make_frame(make_pixels(seed=seed))
     sighting = make_sighting(id_, phase, frame, make_prediction(score))
-    alert = compose(sighting, HIVE, MODEL, "hw", 80)
+    alert = compose(sighting, TOPICS, MODEL, 80)
     store.record(sighting, alert)
     assert alert.snapshot is not None
     return alert.snapshot.payload
@@ -242,7 +244,7 @@ def test_log_says_why_the_broker_cannot_be_reached(
 ) -> None:
     """It also says that nothing is lost."""
     config = MqttConfig(host=host, port=free_port())
-    message = availability("hw", "h1", online=True)
+    message = availability_message(TOPICS, online=True)
     publisher = Publisher(config, store, "hivewatch-test", (message, message))
     publisher.start()
     wait_until(lambda: reason in caplog.text, reason)

@@ -23,7 +23,8 @@ from hivewatch.config.sections import MqttConfig, TlsConfig
 from hivewatch.domain.wire import Message
 from hivewatch.errors import ConfigError
 from hivewatch.messages import contract
-from hivewatch.messages.alert import availability
+from hivewatch.messages.states import availability_message
+from hivewatch.messages.topics import HiveTopics
 from hivewatch.mqtt import publisher as publisher_module
 from hivewatch.mqtt import refusals
 from hivewatch.mqtt.publisher import Publisher
@@ -53,9 +54,10 @@ def make_publisher(
 
     def make(port: int, host: str = "127.0.0.1", **options: Any) -> Publisher:
         config = MqttConfig(host=host, port=port, reconnect_longest_s=1, **options)
-        availability_messages = availability("hw", "h1", online=True), availability("hw", "h1", online=False)
-        envelope = partial(contract.envelope, base_topic="hw", hive_id="h1")
-        publisher = Publisher(config, store, "hivewatch-test", availability_messages, envelope)
+        topics = HiveTopics("h1", "Hive 1", "hw")
+        availability = availability_message(topics, online=True), availability_message(topics, online=False)
+        envelope = partial(contract.envelope, topics=topics)
+        publisher = Publisher(config, store, "hivewatch-test", availability, envelope)
         made.append(publisher)
         return publisher
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 from support.fakes import NOON
-from support.visits import HIVE, make_visit, record_visits
+from support.visits import TOPICS, make_visit, record_visits
 
 from hivewatch.config.sections import OutboxConfig, StoreConfig
 from hivewatch.domain.sightings import Phase
@@ -48,7 +48,7 @@ def trim(
     limits = OutboxConfig(largest_mb=largest_bytes / 1e6 if largest_bytes < 1e12 else 1e6, longest_days=days)
     dropped = store.keep_in_bounds(LOOSE, limits, now)
     if dropped is not None:
-        store.queue_backlog(dropped, backlog_message(dropped, HIVE, "hw"))
+        store.queue_backlog(dropped, backlog_message(dropped, TOPICS))
     return dropped
 
 

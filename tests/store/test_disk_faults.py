@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support.disks import card, fill, ordinary_user, small_disk, wear_out
 from support.fakes import MODEL, make_frame, make_pixels
-from support.visits import HIVE, make_visit, record_visits
+from support.visits import HIVE, TOPICS, make_visit, record_visits
 
 from hivewatch.config.sections import Config, MqttConfig, OutboxConfig, StoreConfig
 from hivewatch.daemon.recorder import Recorder
@@ -67,7 +67,7 @@ def test_if_nothing_was_sent_the_oldest_pictures_are_dropped_but_no_event(tmp_pa
         bare = [stored.id for stored in store.sightings(100) if stored.annotated_path is None]
         assert sorted(bare) == names(dropped.pictures)
         assert [stored.id for stored in store.sightings(5)] == names(40, 35)[::-1]
-        store.queue_backlog(dropped, backlog_message(dropped, HIVE, "hw"))
+        store.queue_backlog(dropped, backlog_message(dropped, TOPICS))
         assert store.pending(1)[0].message.topic == "hw/h1/backlog"
 
 
@@ -100,7 +100,7 @@ def test_room_is_made_for_messages_and_end_events_too(tmp_path: Path) -> None:
         (interrupted,) = store.interrupted()
         assert interrupted.document is not None
         store.queue(Message("hw/h1/summary", bytes(100_000), retained=True))
-        store.end(interrupted.id, interrupted_end(interrupted.document, HIVE, "hw"))
+        store.end(interrupted.id, interrupted_end(interrupted.document, TOPICS))
         assert store.interrupted() == []
         assert len(store.sightings(10)) < 6, "the oldest must be removed"
         assert store.outbox_depth() == 4

@@ -20,14 +20,15 @@ from support.disks import ordinary_user
 from support.fakes import MODEL, make_frame, make_pixels, make_prediction, make_sighting
 from support.paths import SUPPORT, python_path
 
-from hivewatch.config.sections import HiveConfig
 from hivewatch.domain.sightings import Phase, Sighting
 from hivewatch.domain.wire import Alert, Message
 from hivewatch.errors import DiskFullError, StoreError
 from hivewatch.messages.alert import compose
+from hivewatch.messages.topics import HiveTopics
 from hivewatch.store import Store
 
 JPEG_END = b"\xff\xd9"
+TOPICS = HiveTopics("hive1", "Hive 1", "hw")
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def make_event(id_: str = "v1", phase: Phase = Phase.START, seed: int = 0) -> tuple[Sighting, Alert]:
     """Return an event and its alert; ``seed`` chooses the picture."""
     sighting = make_sighting(id_, phase, make_frame(make_pixels(seed=seed)), make_prediction())
-    return sighting, compose(sighting, HiveConfig(), MODEL, "hw", 80)
+    return sighting, compose(sighting, TOPICS, MODEL, 80)
 
 
 def picture_of(alert: Alert) -> bytes:
@@ -175,7 +176,7 @@ def test_sightings_come_newest_first_and_limited(store: Store) -> None:
             **{name: getattr(sighting, name) for name in sighting.__slots__}
             | {"started_at": sighting.best_frame.taken_at}
         )
-        store.record(later, compose(later, HiveConfig(), MODEL, "hw", 80))
+        store.record(later, compose(later, TOPICS, MODEL, 80))
     assert [stored.id for stored in store.sightings(2)] == ["v2", "v1"]
 
 

@@ -14,16 +14,17 @@ import jsonschema
 import pytest
 from support.fakes import MODEL, make_frame, make_sighting
 
-from hivewatch.config.sections import HiveConfig
 from hivewatch.domain.sightings import Phase, Sighting, Stamp
-from hivewatch.messages.alert import compose, redated
+from hivewatch.messages.alert import compose, with_corrected_times
 from hivewatch.messages.annotate import annotate
 from hivewatch.messages.documents import schema
+from hivewatch.messages.topics import HiveTopics
 from hivewatch.store import Store
 
 IN_1970 = datetime(1970, 1, 1, 0, 5, tzinfo=UTC)
 NOON = datetime(2027, 5, 14, 12, 0, tzinfo=UTC)
 STAMP = Stamp("this boot", 300.0)
+TOPICS = HiveTopics("hive1", "Hive 1", "hivewatch")
 
 
 def in_1970(id_: str, phase: Phase = Phase.END) -> Sighting:
@@ -40,11 +41,11 @@ def in_1970(id_: str, phase: Phase = Phase.END) -> Sighting:
 
 
 def record(store: Store, sighting: Sighting, stamp: Stamp | None) -> None:
-    store.record(sighting, compose(sighting, HiveConfig(), MODEL, "hivewatch", 90, stamp))
+    store.record(sighting, compose(sighting, TOPICS, MODEL, 90, stamp))
 
 
 def corrected_to(moment: datetime | None) -> Callable[[str], str | None]:
-    return partial(redated, date=lambda _stamp: moment)
+    return partial(with_corrected_times, date_of=lambda _stamp: moment)
 
 
 def events(store: Store) -> list[dict[str, Any]]:

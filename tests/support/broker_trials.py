@@ -12,7 +12,8 @@ from pathlib import Path
 from hivewatch.config.sections import MqttConfig
 from hivewatch.domain.sightings import Phase
 from hivewatch.domain.wire import Alert, Message
-from hivewatch.messages.alert import availability
+from hivewatch.messages.states import availability_message
+from hivewatch.messages.topics import HiveTopics
 from hivewatch.mqtt import publisher as publisher_module
 from hivewatch.mqtt.publisher import Publisher
 from hivewatch.store import Store
@@ -100,8 +101,9 @@ def scene(directory: Path, *, password: str | None = None, **mqtt: object) -> It
         stack.callback(proxy.close)
         store = stack.enter_context(Store(directory / "store"))
         config = MqttConfig(host="127.0.0.1", port=proxy.port, reconnect_longest_s=1, **mqtt)  # type: ignore[arg-type]
-        availability_messages = availability("hw", "h1", online=True), availability("hw", "h1", online=False)
-        publisher = Publisher(config, store, "hivewatch-trial", availability_messages)
+        topics = HiveTopics("h1", "Hive 1", "hw")
+        availability = availability_message(topics, online=True), availability_message(topics, online=False)
+        publisher = Publisher(config, store, "hivewatch-trial", availability)
         made = Scene(directory, broker, proxy, store, publisher)
         stack.callback(made.unsubscribe)
         publisher.start()

@@ -6,11 +6,13 @@ import itertools
 import sys
 from pathlib import Path
 
-from hivewatch.config.sections import HiveConfig
 from hivewatch.domain.sightings import Phase
 from hivewatch.messages.alert import compose
+from hivewatch.messages.topics import HiveTopics
 from hivewatch.store import Store
 from support.fakes import MODEL, make_frame, make_pixels, make_prediction, make_sighting
+
+TOPICS = HiveTopics("hive1", "Hive 1", "hw")
 
 
 def main(directory: Path, prefix: str) -> None:
@@ -20,7 +22,7 @@ def main(directory: Path, prefix: str) -> None:
         for number in itertools.count():
             phase = Phase.UPDATE if number % 2 else Phase.START
             sighting = make_sighting(f"{prefix}{number // 2}", phase, frames[number % 4], make_prediction())
-            store.record(sighting, compose(sighting, HiveConfig(), MODEL, "hw", 80))
+            store.record(sighting, compose(sighting, TOPICS, MODEL, 80))
             print(sighting.id, phase, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Values for tests, made quickly: every argument has a plausible default."""
+"""Factories of domain values for tests: every argument has a plausible default."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MODEL = ModelIdentity("test", "1.0", "ab" * 32)
 
 
 def make_pixels(width_px: int = 64, height_px: int = 48, seed: int = 0) -> Pixels:
-    """Return a picture with smooth grain: it compresses about as well as a photograph."""
+    """Return a picture of smooth noise, which compresses about as well as a photograph."""
     grain = np.random.default_rng(seed).normal(128, 60, (height_px // 4 + 1, width_px // 4 + 1, 3))
     soft = cv2.resize(grain.astype(np.float32), (width_px, height_px), interpolation=cv2.INTER_CUBIC)
     return soft.clip(0, 255).astype(np.uint8)
@@ -36,7 +36,7 @@ def make_frame(
 
 
 def make_cam(box: Box | None = BOX, rows: int = 12, columns: int = 20) -> Map:
-    """Return a map of logits: a hill where ``box`` is, nothing above 0 without one."""
+    """Return a map of logits with a peak in ``box``, or all below 0 without a box."""
     cam = np.full((rows, columns), -2.0, np.float32)
     if box is None:
         return cam
@@ -51,7 +51,7 @@ def make_cam(box: Box | None = BOX, rows: int = 12, columns: int = 20) -> Map:
 def make_prediction(
     score: float = 0.9, box: Box | None = BOX, cam: Map | None = None, extent: Box = WHOLE
 ) -> Prediction:
-    """Return a prediction with its evidence in ``box``."""
+    """Return a prediction whose evidence is in ``box``."""
     peak = Point(0.5, 0.5) if box is None else Point((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)
     return Prediction(score, make_cam(box) if cam is None else cam, extent, Location(peak, box))
 
@@ -63,7 +63,7 @@ def make_sighting(
     prediction: Prediction | None = None,
     at_s: float = 2.0,
 ) -> Sighting:
-    """Return an event of the visit ``id`` that began at noon, ``at_s`` seconds later."""
+    """Return an event of the sighting ``id``, ``at_s`` seconds after it started at noon."""
     return Sighting(
         id=id,
         phase=phase,

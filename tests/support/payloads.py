@@ -1,4 +1,4 @@
-"""Payloads that anybody may send to a hive's command topics."""
+"""Payloads for fuzzing a hive's command topics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON Schemas as the tests hold documents to them."""
+"""Strict JSON Schemas for tests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def closed(schema: Any) -> Any:
-    """Return the schema with unknown properties forbidden: consumers let them pass, we never send any."""
+    """Return the schema with unknown properties forbidden: consumers accept them, but we never send any."""
     if isinstance(schema, dict):
         schema = {key: closed(value) for key, value in schema.items()}
         if schema.get("type") == "object":

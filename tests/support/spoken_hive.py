@@ -14,9 +14,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 from hivewatch.config.sections import Config
 from hivewatch.domain.sightings import Phase
 from hivewatch.domain.wire import Message
-from hivewatch.messages.alert import availability, compose
-from hivewatch.messages.documents import compact, head, topic
+from hivewatch.messages.alert import compose
+from hivewatch.messages.documents import header, to_json
 from hivewatch.messages.homeassistant import discovery
+from hivewatch.messages.states import availability_message
+from hivewatch.messages.topics import HiveTopics
 from support.brokers import wait_until
 from support.fakes import MODEL, make_frame, make_pixels, make_sighting
 
@@ -32,11 +34,12 @@ class SpokenHive:
                 **sections,
             }
         )
+        self._topics = HiveTopics.of(self.config)
         self._port = port
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
-        offline = availability(self.config.mqtt.base_topic, hive_id, online=False)
+        offline = availability_message(self._topics, online=False)
         self._client.will_set(offline.topic, offline.payload, 1, retain=True)
-        self._online = availability(self.config.mqtt.base_topic, hive_id, online=True)
+        self._online = availability_message(self._topics, online=True)
 
     def __enter__(self) -> Self:
         self._client.connect("127.0.0.1", self._port)
@@ -68,11 +71,9 @@ class SpokenHive:
 
     def retain(self, leaf: str, payload: str | bytes | dict[str, Any]) -> None:
         """Publish a retained message on a topic of the hive."""
-        content = compact(payload) if isinstance(payload, dict) else payload
+        content = to_json(payload) if isinstance(payload, dict) else payload
         content = content.encode() if isinstance(content, str) else content
-        self.say(
-            Message(topic(self.config.mqtt.base_topic, self.config.hive.id, leaf), content, retained=True)
-        )
+        self.say(Message(self._topics.topic(leaf), content, retained=True))
 
     def camera(self, status: str, *reasons: str) -> None:
         """Publish the camera's status."""
@@ -113,12 +114,12 @@ class SpokenHive:
         sighting = dataclasses.replace(
             make_sighting(sighting_id, phase, make_frame(pixels)), started_at=at, at=at, last_seen_at=at
         )
-        alert = compose(sighting, self.config.hive, MODEL, self.config.mqtt.base_topic, 90)
+        alert = compose(sighting, self._topics, MODEL, 90)
         assert alert.snapshot is not None
         return alert.event, alert.snapshot
 
     def _document(self, name: str, **content: object) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads(compact({**head(name, self.config.hive), **content}))
+        document: dict[str, Any] = json.loads(to_json({**header(name, self._topics), **content}))
         return document
 
     def _wait(self, sent: list[mqtt.MQTTMessageInfo]) -> None:

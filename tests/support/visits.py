@@ -10,10 +10,12 @@ from hivewatch.config.sections import HiveConfig
 from hivewatch.domain.sightings import Phase, Sighting
 from hivewatch.domain.wire import Alert
 from hivewatch.messages.alert import compose
+from hivewatch.messages.topics import HiveTopics
 from hivewatch.store import Store
 from support.fakes import MODEL, NOON, make_frame, make_pixels, make_prediction, make_sighting
 
 HIVE = HiveConfig(id="h1", name="Ruche 1")
+TOPICS = HiveTopics(HIVE.id, HIVE.name, "hw")
 
 
 def make_visit(
@@ -26,7 +28,7 @@ def make_visit(
         started_at=NOON + timedelta(minutes=number),
         last_seen_at=NOON + timedelta(minutes=number, seconds=2),
     )
-    return sighting, compose(sighting, HIVE, MODEL, "hw", 80)
+    return sighting, compose(sighting, TOPICS, MODEL, 80)
 
 
 def record_visits(store: Store, numbers: Sequence[int], *, sent: bool = False, width_px: int = 64) -> None:

@@ -13,11 +13,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from hivewatch.config.sections import Config, HiveConfig, MqttConfig
+from hivewatch.config.sections import Config, MqttConfig
 from hivewatch.daemon.maintenance import Upkeep
 from hivewatch.domain.sightings import Phase, Sighting
 from hivewatch.domain.wire import Alert
 from hivewatch.messages.alert import compose
+from hivewatch.messages.topics import HiveTopics
 from hivewatch.mqtt.publisher import Publisher
 from hivewatch.store import Store
 from support.fakes import MODEL, make_frame, make_pixels, make_prediction, make_sighting
@@ -56,7 +57,7 @@ def make_event(phase: Phase, seed: int) -> tuple[Sighting, Alert]:
     """Return an event and its alert with a full-size picture."""
     frame = make_frame(make_pixels(1280, 720, seed))
     sighting = make_sighting("any", phase, frame, make_prediction())
-    return sighting, compose(sighting, HiveConfig(), MODEL, "hw", 90)
+    return sighting, compose(sighting, HiveTopics("hive1", "Hive 1", "hw"), MODEL, 90)
 
 
 def record(store: Store, id_: str, events: dict[Phase, tuple[Sighting, Alert]], at: datetime) -> int:
