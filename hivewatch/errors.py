@@ -1,7 +1,7 @@
 """Errors that hivewatch raises on purpose: one class for each decision a caller can take.
 
-Every message says what is wrong, where, and what to do about it. ``exit_code`` is the exit code of the command
-line if nothing handles the error (README, "Commands and exit codes").
+Every message says what is wrong, where, and what to do about it. ``exit_code`` is that of the command line
+if nothing handles the error (README, "Commands and exit codes").
 """
 
 

@@ -20,8 +20,8 @@ _KEY = "threshold"
 class Configuration:
     """The one owner of configuration changes: every change ends in a call of ``apply``.
 
-    A commanded threshold survives restarts, in the store. While commands are disabled the file's threshold is
-    in force, since nobody could reset the other.
+    The store keeps a commanded threshold through restarts. While commands are disabled the file's threshold
+    is in force: no command could reset the other.
     """
 
     def __init__(self, path: Path, file: Config, store: Store, apply: Callable[[Config], None]) -> None:
@@ -50,7 +50,7 @@ class Configuration:
         return self.file.model_copy(update={"decision": decision})
 
     def set_threshold(self, value: float | None) -> None:
-        """Put a commanded threshold in force, or with None the file's; raises StoreError if it cannot be kept."""
+        """Put a commanded threshold in force, or with None the file's; raises StoreError like the store."""
         self._store.remember(_KEY, None if value is None else repr(value))
         self._commanded = value
         self._apply(self.current)

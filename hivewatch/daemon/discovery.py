@@ -11,7 +11,7 @@ from hivewatch.config.sections import Config
 from hivewatch.daemon.recorder import Recorder
 from hivewatch.daemon.service import Service
 from hivewatch.domain.wire import Message
-from hivewatch.messages.homeassistant import BORN, birth_topic, discovery_topic, messages
+from hivewatch.messages.homeassistant import BIRTH_PAYLOAD, birth_topic, discovery_topic, messages
 from hivewatch.store.disk import tolerate_full_disk
 from hivewatch.system.sensors import cpu_temperature_c
 
@@ -41,7 +41,7 @@ class DiscoveryService(Service):
     def _on_birth(self, message: Message) -> None:
         """Publish every state again when Home Assistant starts; runs in the publisher's thread."""
         is_current = self._config.homeassistant.enabled and message.topic == birth_topic(self._config)
-        if is_current and message.payload == BORN:
+        if is_current and message.payload == BIRTH_PAYLOAD:
             self._publisher.repeat_states()
 
     def _remember(self, topic: str) -> None:

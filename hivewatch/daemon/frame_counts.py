@@ -22,7 +22,7 @@ class _Minute:
 
 
 class FrameCounts(Service):
-    """Counts of the frames that have passed the loop. Times are monotonic, in seconds; memory is 60 minutes."""
+    """Counts of the frames that have passed the loop. Times are monotonic seconds; memory is 60 minutes."""
 
     def __init__(self, monotonic_s: Callable[[], float]) -> None:
         """Start at zero."""

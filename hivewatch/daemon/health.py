@@ -143,8 +143,8 @@ def config_sha256(config: Config) -> str:
 def _exclude(tree: IncEx, key: tuple[str, ...]) -> None:
     """Add ``key`` to a tree of names as pydantic's ``exclude`` takes it."""
     for name in key[:-1]:
-        tree = tree.setdefault(name, {})  # type: ignore[union-attr,assignment,arg-type]
-    tree[key[-1]] = True  # type: ignore[index,call-overload]
+        tree = tree.setdefault(name, {})  # type: ignore[union-attr]
+    tree[key[-1]] = True  # type: ignore[index]
 
 
 def _latencies(stopwatch: Stopwatch) -> Mapping[str, Latency]:

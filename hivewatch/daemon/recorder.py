@@ -139,16 +139,14 @@ def open_recorder(
     opened.callback(publisher.stop, _LAST_DELIVERY_S)
     model = classifier.model
     identity = ModelIdentity(model.name, model.version, model.sha256)
-    recorder = Recorder(
-        config, identity, store, publisher, stopwatch, clock=clock, on_recorded=on_recorded
-    )
+    recorder = Recorder(config, identity, store, publisher, stopwatch, clock=clock, on_recorded=on_recorded)
     recorder.end_interrupted()
     return recorder
 
 
 @dataclass(frozen=True, slots=True)
 class _HeldOutbox:
-    """An outbox that appears empty until the clock is trusted: a time that is corrected later must not be sent."""
+    """An outbox that appears empty until the clock is trusted: provisional times must not be sent."""
 
     store: Store
     clock: Clock
@@ -179,9 +177,7 @@ def daemon_publisher(config: Config, store: Store, clock: Clock, inbox: Inbox | 
 def guest_publisher(config: Config, store: Store) -> Publisher:
     """Return a publisher for a program that works beside the hive's daemon: no availability, another id."""
     topics = HiveTopics.of(config)
-    return Publisher(
-        config.mqtt, store, f"hivewatch-{topics.id}-{os.getpid()}", envelope=_envelopes(topics)
-    )
+    return Publisher(config.mqtt, store, f"hivewatch-{topics.id}-{os.getpid()}", envelope=_envelopes(topics))
 
 
 def _envelopes(topics: HiveTopics) -> Callable[[Message], Envelope]:

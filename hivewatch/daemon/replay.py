@@ -89,7 +89,7 @@ def replay(
 ) -> Iterator[Replayed]:
     """Yield every frame of ``sources``, each source through a loop of its own: no sighting spans two.
 
-    A source that cannot be read is logged and skipped; after the others have been replayed it raises CameraError.
+    A source that cannot be read is logged and skipped; CameraError is raised once the others are replayed.
     """
     failed = []
     never = threading.Event()
@@ -102,7 +102,9 @@ def replay(
             log.error("%s", error)  # noqa: TRY400  the sentence says it all
             failed.append(source.camera.name)
     if failed:
-        raise CameraError(f"{len(failed)} of {len(sources)} sources could not be replayed: {', '.join(failed)}")
+        raise CameraError(
+            f"{len(failed)} of {len(sources)} sources could not be replayed: {', '.join(failed)}"
+        )
 
 
 def deliver(recorder: Recorder, mqtt: MqttConfig) -> None:

@@ -82,7 +82,12 @@ class StatusService(Service):
         today = count_since_midnight(self._store, self._clock.now())
         fields = {"CAMERA": self._supervisor.camera.name, "CODE": "trouble" if faults else "all_well"}
         log.log(
-            level, "%s; %d frames seen, %d classified, %d sightings today", words, *figures, today, extra=fields
+            level,
+            "%s; %d frames seen, %d classified, %d sightings today",
+            words,
+            *figures,
+            today,
+            extra=fields,
         )
 
     def _faults(self) -> list[str]:

@@ -1,8 +1,8 @@
 """The table ``state``: short texts that survive a restart, each under a key.
 
 hivewatch 0.3 kept four such texts in files of their own. They are taken over when the store is opened, and
-the files stay, so that a failed upgrade can go back to 0.3 with nothing lost. A file is taken over again only if
-0.3 has changed it in the meantime. All functions let sqlite3.Error through.
+the files stay, so that a failed upgrade can go back to 0.3 with nothing lost. A file is taken over again only
+if 0.3 has changed it in the meantime. All functions let sqlite3.Error through.
 """
 
 from __future__ import annotations

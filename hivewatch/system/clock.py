@@ -45,8 +45,8 @@ def synchronised() -> bool:
 class Clock:
     """The wall clock, and whether it is trusted. Once trusted it stays so: later jumps are deliberate.
 
-    It is trusted when it is synchronised. Some machines have a good clock and no network, so ``config.wait_s``
-    after boot it is also trusted if it is later than the latest sighting in the store.
+    It is trusted when it is synchronised. Some machines have a good clock and no network, so it is also
+    trusted ``config.wait_s`` after boot if it is later than the latest sighting in the store.
     """
 
     def __init__(

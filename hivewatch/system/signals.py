@@ -16,7 +16,7 @@ from typing import NoReturn
 log = logging.getLogger(__name__)
 
 STOP_S = 4.5
-"""The process exits this long after the first stop signal at the latest. Whatever was recorded is on disk, the
+"""The process exits this long after the first stop signal at the latest. Everything recorded is on disk, the
 broker publishes "offline" (last will), and the next start ends a sighting that was open."""
 
 _STOP = {signal.SIGTERM, signal.SIGINT}

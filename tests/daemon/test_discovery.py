@@ -48,7 +48,9 @@ def test_the_hive_is_announced_at_start_and_again_when_home_assistant_starts(
         publish.single("homeassistant/status", "offline", hostname="127.0.0.1", port=broker.port)
         publish.single("homeassistant/status", "online", hostname="127.0.0.1", port=broker.port)
         for leaf, count in before.items():
-            wait_until(lambda leaf=leaf, n=count: len(subscriber.on(leaf)) > n, f"{leaf} is published again", 60)
+            wait_until(
+                lambda leaf=leaf, n=count: len(subscriber.on(leaf)) > n, f"{leaf} is published again", 60
+            )
         assert len(subscriber.on(TOPIC)) == 2
         assert daemon.stop() == 0
     # A stopped daemon stays announced: Home Assistant shows the hive as unavailable.

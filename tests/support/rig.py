@@ -1,4 +1,4 @@
-"""Everything a service of the daemon needs, with clocks that a test turns and a publisher that only records."""
+"""What a service of the daemon needs, with clocks that a test turns and a publisher that only records."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TypeVar, cast
-
-from support.fakes import MODEL, make_frame, make_prediction, make_sighting
-from support.machines import Machine
 
 from hivewatch.camera.base import CameraCounts
 from hivewatch.camera.supervisor import Supervisor
@@ -27,6 +24,8 @@ from hivewatch.mqtt.publishing import NoPublisher
 from hivewatch.store import Store
 from hivewatch.system.stopwatch import Stopwatch
 from hivewatch.vision.classifier import Classifier
+from support.fakes import MODEL, make_frame, make_prediction, make_sighting
+from support.machines import Machine
 
 S = TypeVar("S", bound=Service)
 
