@@ -25,7 +25,7 @@ class Configuration:
     """
 
     def __init__(self, path: Path, file: Config, store: Store, apply: Callable[[Config], None]) -> None:
-        """``file``: what was read from ``path``. Raises StoreError like the store. Does not call ``apply``."""
+        """``file`` was read from ``path``. Raises StoreError like the store; does not call ``apply``."""
         self.file = file
         """The options as the file sets them, restart-only changes excluded."""
         self._path = path

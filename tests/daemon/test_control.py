@@ -198,7 +198,7 @@ def test_with_commands_disabled_none_is_carried_out_and_the_yaml_is_in_force(
     disabled.store.close()
 
 
-def test_a_threshold_that_cannot_be_stored_is_refused(hive: Hive, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_threshold_that_cannot_be_stored_is_rejected(hive: Hive, monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise it would silently be gone after a restart."""
 
     def full(_key: str, _value: str | None) -> None:
@@ -233,12 +233,12 @@ def test_a_snapshot_shows_the_current_view(hive: Hive) -> None:
     assert np.abs(difference).mean() < 12  # colours suffer in a JPEG; another picture is 60 away
 
 
-def test_without_a_picture_snapshot_and_test_alert_are_refused(hive: Hive) -> None:
+def test_without_a_picture_snapshot_and_test_alert_are_rejected(hive: Hive) -> None:
     """While the camera is offline there is none, and no old one is presented as new."""
     hive.set_camera(CameraState.OFFLINE)
     for name in ("snapshot", "test_alert"):
         hive.inbox.put(Message(f"hivewatch/h1/command/{name}", b'{"id": "1"}', retained=False))
-    hive.control.look(None)
+    hive.tick()
     assert [(a["id"], a["accepted"]) for a in hive.answers()] == [("1", False)] * 2
     assert "the camera delivers no picture at the moment" in hive.answers()[0]["message"]
 

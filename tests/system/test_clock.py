@@ -1,4 +1,4 @@
-"""When the machine's clock is believed: told by clocks that a test can set, and by the real ones."""
+"""When the machine's clock is trusted: with clocks that a test sets, and with the real ones."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Machine:
         self.monotonic_s += seconds
         self.wall += timedelta(seconds=seconds)
 
-    def clock(self, wait_s: float = 600.0, newest: datetime | None = None) -> Clock:
+    def clock(self, wait_s: float = 600.0, latest: datetime | None = None) -> Clock:
         clock = Clock(
             ClockConfig(wait_s=wait_s),
             now=lambda: self.wall,
             monotonic_s=lambda: self.monotonic_s,
             synchronised=lambda: self.synchronised,
         )
-        clock.start(newest)
+        clock.start(latest)
         return clock
 
 
@@ -41,16 +41,16 @@ def test_a_synchronised_clock_is_trusted_at_once() -> None:
     clock = Machine(NOON, synchronised=True).clock()
     assert clock.trusted
     assert clock.stamp() is None
-    assert clock.holds_messages, "until what was noted before is dated"
+    assert clock.holds_messages, "until recorded times are corrected"
     clock.release_messages()
     assert not clock.holds_messages
 
 
-def test_nothing_is_sent_before_the_clock_has_been_looked_at() -> None:
-    assert Clock(ClockConfig(wait_s=0)).holds
+def test_messages_are_held_before_the_first_check() -> None:
+    assert Clock(ClockConfig(wait_s=0)).holds_messages
 
 
-def test_a_clock_that_nobody_set_is_trusted_after_the_wait_only() -> None:
+def test_an_unsynchronised_clock_is_trusted_only_after_the_wait() -> None:
     machine = Machine(NOON)
     clock = machine.clock(wait_s=60)
     machine.pass_time(49)
@@ -65,14 +65,14 @@ def test_a_clock_that_nobody_set_is_trusted_after_the_wait_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wall", "newest"),
+    ("wall", "latest"),
     [(YEAR_1970, None), (EARLIEST - timedelta(days=1), None), (NOON, NOON + timedelta(hours=1))],
 )
-def test_a_clock_that_is_behind_what_has_happened_is_never_trusted_but_holds_nothing_for_ever(
-    wall: datetime, newest: datetime | None, caplog: pytest.LogCaptureFixture
+def test_a_clock_behind_the_latest_sighting_is_never_trusted_but_releases_messages_after_the_wait(
+    wall: datetime, latest: datetime | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     machine = Machine(wall)
-    clock = machine.clock(wait_s=60, newest=newest)
+    clock = machine.clock(wait_s=60, latest=latest)
     for _ in range(100):
         machine.pass_time(1)
         clock.tick()
@@ -83,27 +83,27 @@ def test_a_clock_that_is_behind_what_has_happened_is_never_trusted_but_holds_not
     assert len(warnings) == 1
 
 
-def test_a_clock_that_says_1970_is_not_trusted_though_it_calls_itself_synchronised() -> None:
+def test_a_clock_in_1970_is_not_trusted_even_if_synchronised() -> None:
     assert not Machine(YEAR_1970, synchronised=True).clock().trusted
 
 
-def test_a_clock_set_while_watching_is_trusted_once_frames_on_their_way_are_through() -> None:
+def test_a_clock_set_while_watching_is_trusted_once_earlier_frames_are_processed() -> None:
     machine = Machine(YEAR_1970)
     clock = machine.clock()
     machine.pass_time(1)
     machine.wall, machine.synchronised = NOON, True
     assert not clock.tick()
-    assert not clock.tick(), "looked twice within a second"
+    assert not clock.tick(), "a second check within one second"
     machine.pass_time(1)
     assert clock.tick()
     machine.pass_time(1)
-    assert not clock.tick(), "told once"
+    assert not clock.tick(), "reported once"
 
 
 @pytest.mark.parametrize("jump", [timedelta(days=365), timedelta(hours=-2)])
 def test_a_trusted_clock_stays_trusted_when_it_jumps(jump: timedelta) -> None:
     machine = Machine(NOON, synchronised=True)
-    clock = machine.clock(newest=NOON - timedelta(seconds=1))
+    clock = machine.clock(latest=NOON - timedelta(seconds=1))
     machine.synchronised = False
     machine.wall += jump
     machine.pass_time(5)
@@ -111,12 +111,12 @@ def test_a_trusted_clock_stays_trusted_when_it_jumps(jump: timedelta) -> None:
     assert clock.trusted
 
 
-def test_ages_are_judged_by_a_trusted_clock_only() -> None:
+def test_ages_need_a_trusted_clock() -> None:
     assert Machine(YEAR_1970).clock().now_for_ages() is None
     assert Machine(NOON, synchronised=True).clock().now_for_ages() == NOON
 
 
-def test_after_a_jump_ages_are_not_judged_for_a_day(caplog: pytest.LogCaptureFixture) -> None:
+def test_after_a_jump_there_are_no_ages_for_a_day(caplog: pytest.LogCaptureFixture) -> None:
     machine = Machine(NOON, synchronised=True)
     clock = machine.clock()
     machine.wall += timedelta(days=365)
@@ -132,7 +132,7 @@ def test_after_a_jump_ages_are_not_judged_for_a_day(caplog: pytest.LogCaptureFix
     assert clock.now_for_ages() == machine.wall
 
 
-def test_small_corrections_of_the_clock_are_no_jump() -> None:
+def test_small_corrections_are_not_a_jump() -> None:
     machine = Machine(NOON, synchronised=True)
     clock = machine.clock()
     for correction_s in (-90, 60, 300):
@@ -142,7 +142,7 @@ def test_small_corrections_of_the_clock_are_no_jump() -> None:
     assert clock.now_for_ages() == machine.wall
 
 
-def test_what_was_noted_in_1970_is_dated_by_the_time_that_has_passed_since() -> None:
+def test_a_stamp_of_1970_is_dated_by_the_time_elapsed_since() -> None:
     machine = Machine(YEAR_1970)
     clock = machine.clock()
     stamp = clock.stamp()
@@ -152,15 +152,15 @@ def test_what_was_noted_in_1970_is_dated_by_the_time_that_has_passed_since() -> 
     assert clock.date_of(stamp) == NOON - timedelta(seconds=90)
 
 
-def test_what_was_noted_before_the_last_boot_cannot_be_dated() -> None:
+def test_a_stamp_of_an_earlier_boot_cannot_be_dated() -> None:
     clock = Machine(YEAR_1970).clock()
     stamp = clock.stamp()
     assert stamp is not None
     assert clock.date_of(type(stamp)("another boot", stamp.monotonic_s)) is None
 
 
-def test_the_real_clocks_answer() -> None:
-    """Whatever this machine says, it is an answer and no error."""
+def test_the_real_clocks_work() -> None:
+    """Whatever the state of this machine, the result is a value and no error."""
     assert synchronised() in (True, False)
     clock = Clock(ClockConfig(wait_s=0))
     clock.start(None)

@@ -1,4 +1,4 @@
-"""Sensors that are there, sensors that are not."""
+"""Sensors, present and missing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_real_sensor_reads_a_temperature_or_none() -> None:
     assert temperature_c is None or -40 < temperature_c < 130
 
 
-def test_throttling_is_told_in_words_now_and_since_boot(tmp_path: Path) -> None:
+def test_throttling_is_named_now_and_since_boot(tmp_path: Path) -> None:
     program = make_program(tmp_path, "echo throttled=0x50005")
     both = ("under-voltage", "throttled")
     assert throttling(program) == Throttling(now=both, since_boot=both)
@@ -47,7 +47,7 @@ def test_a_vcgencmd_that_fails_or_hangs_reads_none(tmp_path: Path, script: str) 
     assert throttling(make_program(tmp_path, f"exec {script}" if "sleep" in script else script)) is None
 
 
-def test_where_vcgencmd_may_not_ask_the_kernel_is_asked(tmp_path: Path) -> None:
+def test_if_vcgencmd_fails_the_kernel_is_asked(tmp_path: Path) -> None:
     firmware = tmp_path / "devices/platform/soc/soc:firmware"
     firmware.mkdir(parents=True)
     (firmware / "get_throttled").write_text("50005\n")
@@ -56,7 +56,7 @@ def test_where_vcgencmd_may_not_ask_the_kernel_is_asked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("alarm", "since_boot"), [("1", ("under-voltage",)), ("0", ())])
-def test_a_kernel_that_knows_the_voltage_alone_tells_that(
+def test_a_kernel_that_knows_only_the_voltage_reports_that(
     tmp_path: Path, alarm: str, since_boot: tuple[str, ...]
 ) -> None:
     for number, name in enumerate(("cpu_thermal", "rpi_volt")):
@@ -70,7 +70,7 @@ def test_without_vcgencmd_throttling_reads_none() -> None:
     assert throttling("there-is-no-such-program") is None
 
 
-def test_versions_name_what_is_at_work() -> None:
-    told = versions("2.9.1")
-    assert told.torch == "2.9.1"
-    assert all((told.hivewatch, told.python, told.opencv))
+def test_versions_are_those_of_this_process() -> None:
+    found = versions("2.9.1")
+    assert found.torch == "2.9.1"
+    assert all((found.hivewatch, found.python, found.opencv))

@@ -37,7 +37,7 @@ def assert_stops(daemon: Daemon) -> None:
 
 
 def takes_signals(daemon: Daemon) -> bool:
-    """Tell whether the daemon has got as far as to wait for signals."""
+    """Return whether the daemon already waits for signals."""
     status = Path(f"/proc/{daemon.process.pid}/status").read_text()
     (blocked,) = [line.split()[1] for line in status.splitlines() if line.startswith("SigBlk")]
     return bool(int(blocked, 16) >> (signal.SIGTERM - 1) & 1)
@@ -45,7 +45,7 @@ def takes_signals(daemon: Daemon) -> bool:
 
 @contextmanager
 def silent_server() -> Iterator[int]:
-    """A port that accepts connections and never says a word."""
+    """A port that accepts connections and never answers."""
     taken: list[socket.socket] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -62,10 +62,10 @@ def silent_server() -> Iterator[int]:
 
 
 class SlowGraph(nn.Module):
-    """Takes a frame and gives a score and a map, after minutes; a moment for the frame it is tried out on."""
+    """Returns a score and a map after minutes, but at once for the frame it is checked with."""
 
     def forward(self, frame: Tensor) -> tuple[Tensor, Tensor]:
-        """Multiply until the time is gone."""
+        """Multiply for minutes."""
         x = torch.full((64, 64), 0.01)
         if frame.shape[0] > 64:
             for _ in range(100_000_000):
@@ -85,7 +85,7 @@ def slow_model(path: Path, like: Path) -> Path:
     return path
 
 
-def test_a_broker_that_accepts_and_says_nothing_does_not_delay_a_stop(
+def test_a_broker_that_accepts_and_never_answers_does_not_delay_a_stop(
     tmp_path: Path, tiny_model_path: Path
 ) -> None:
     with silent_server() as port, Daemon(tmp_path, tiny_model_path, mqtt=mqtt(port)) as daemon:
@@ -117,13 +117,13 @@ def test_a_forward_pass_that_takes_minutes_does_not_delay_a_stop(
 ) -> None:
     model = slow_model(tmp_path / "slow.pt", tiny_model_path)
     with Daemon(tmp_path, model) as daemon:
-        wait_until(lambda: cpu_s(daemon.process.pid) > 4, "it computes", 60)
+        wait_until(lambda: cpu_s(daemon.process.pid) > 4, "the forward pass runs", 60)
         assert_stops(daemon)
-    assert "ending as it is" in daemon.log
+    assert "exiting now" in daemon.log
 
 
 def cpu_s(pid: int) -> float:
-    """Return the processor time that the process has had."""
+    """Return the processor time of the process in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -143,14 +143,14 @@ def test_a_read_that_hangs_does_not_delay_a_stop_and_the_sighting_stays(
         assert len(store.sightings(10)) == 1
 
 
-def test_a_stop_during_start_up_is_taken(tmp_path: Path, tiny_model_path: Path) -> None:
+def test_a_stop_during_start_up_is_obeyed(tmp_path: Path, tiny_model_path: Path) -> None:
     with Daemon(tmp_path, tiny_model_path) as daemon:
         wait_until(lambda: takes_signals(daemon), "it waits for signals")
         assert_stops(daemon)
     assert "start, best score" not in daemon.log
 
 
-def test_a_stop_during_a_reload_is_taken(tmp_path: Path, tiny_model_path: Path) -> None:
+def test_a_stop_during_a_reload_is_obeyed(tmp_path: Path, tiny_model_path: Path) -> None:
     with Daemon(tmp_path, tiny_model_path) as daemon:
         daemon.wait_for_log("start, best score")
         for _ in range(20):

@@ -1,4 +1,4 @@
-"""What systemd hears, on a real notification socket."""
+"""Notifications to systemd, on a real notification socket."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ def notifications(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[s
         yield listener
 
 
-def heard(listener: socket.socket) -> dict[str, str]:
+def received(listener: socket.socket) -> dict[str, str]:
     return dict(line.split("=", 1) for line in listener.recv(4096).decode().splitlines())
 
 
 def test_ready_carries_the_status(notifications: socket.socket) -> None:
     systemd.ready("watching")
-    assert heard(notifications) == {"READY": "1", "STATUS": "watching"}
+    assert received(notifications) == {"READY": "1", "STATUS": "watching"}
 
 
-def test_a_beat_feeds_the_watchdog(notifications: socket.socket) -> None:
-    systemd.alive("watching")
-    assert heard(notifications)["WATCHDOG"] == "1"
+def test_the_watchdog_is_fed(notifications: socket.socket) -> None:
+    systemd.feed_watchdog("watching")
+    assert received(notifications)["WATCHDOG"] == "1"
 
 
 def test_a_reload_carries_its_time_in_microseconds(notifications: socket.socket) -> None:
     systemd.reloading()
-    message = heard(notifications)
+    message = received(notifications)
     assert message["RELOADING"] == "1"
     assert int(message["MONOTONIC_USEC"]) > 0
 
 
-def test_stopping_is_told(notifications: socket.socket) -> None:
+def test_stopping_is_reported(notifications: socket.socket) -> None:
     systemd.stopping()
-    assert heard(notifications) == {"STOPPING": "1"}
+    assert received(notifications) == {"STOPPING": "1"}
 
 
 def test_outside_systemd_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,8 +52,8 @@ def test_outside_systemd_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> Non
     systemd.ready("watching")
 
 
-def test_without_a_journal_on_stderr_there_is_no_handler_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_journal_on_stderr_there_is_no_handler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
     assert systemd.journal_handler() is None
-    monkeypatch.setenv("JOURNAL_STREAM", "1:2")  # inherited from a parent whose stderr it was
+    monkeypatch.setenv("JOURNAL_STREAM", "1:2")  # inherited from a parent with another stderr
     assert systemd.journal_handler() is None
