@@ -1,4 +1,4 @@
-"""The daemon as a whole: a process with a camera, a store and a real broker, told what to do by signals."""
+"""The whole daemon: a process with a camera, a store and a real broker, controlled by signals."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def test_a_sighting_reaches_a_subscriber_and_the_disk(
         wait_until(lambda: bool(subscriber.on("snapshot")), "a snapshot arrives", 60)
         assert daemon.stop() == 0
         wait_until(lambda: subscriber.on("availability")[-1] == b"offline", "offline arrives")
-    told = events(subscriber)
-    for event in told:
+    published = events(subscriber)
+    for event in published:
         Draft202012Validator(schema("sighting")).validate(event)
-    assert [event["event_type"] for event in told][:: len(told) - 1] == ["start", "end"]
+    assert [event["event_type"] for event in published][:: len(published) - 1] == ["start", "end"]
     assert subscriber.on("availability") == [b"online", b"offline"]
     with Store(daemon.store) as store:
         (sighting,) = store.sightings(10)
@@ -52,7 +52,7 @@ def test_a_sighting_reaches_a_subscriber_and_the_disk(
     assert cv2.imread(str(sighting.annotated_path)) is not None
 
 
-def test_without_a_broker_the_daemon_keeps_alerts_and_sends_them_when_there_is_one(
+def test_without_a_broker_the_daemon_keeps_alerts_and_sends_them_later(
     tmp_path: Path, tiny_model_path: Path
 ) -> None:
     (tmp_path / "broker").mkdir()
@@ -79,7 +79,7 @@ def test_sigterm_ends_an_open_sighting_within_five_seconds_even_without_a_broker
         assert store.outbox_depth() > 0
 
 
-def test_a_sighting_broken_off_by_a_kill_is_ended_at_the_next_start(
+def test_a_sighting_interrupted_by_a_kill_is_ended_at_the_next_start(
     tmp_path: Path, tiny_model_path: Path, broker: Broker
 ) -> None:
     with Daemon(tmp_path, tiny_model_path, mqtt=mqtt(broker.port)) as daemon:
@@ -92,11 +92,11 @@ def test_a_sighting_broken_off_by_a_kill_is_ended_at_the_next_start(
     ):
         wait_until(lambda: any(e.get("interrupted") for e in events(subscriber)), "the end arrives", 60)
         assert daemon.stop() == 0
-    broken_off = next(event for event in events(subscriber) if event.get("interrupted"))
-    Draft202012Validator(schema("sighting")).validate(broken_off)
+    interrupted = next(event for event in events(subscriber) if event.get("interrupted"))
+    Draft202012Validator(schema("sighting")).validate(interrupted)
     with Store(daemon.store) as store:
         stored = {sighting.id: sighting for sighting in store.sightings(10)}
-    assert stored[str(broken_off["sighting_id"])].phase == "end"
+    assert stored[str(interrupted["sighting_id"])].phase == "end"
 
 
 def test_sigterm_during_start_up_ends_the_daemon(tmp_path: Path, tiny_model_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_sigterm_during_start_up_ends_the_daemon(tmp_path: Path, tiny_model_path
         assert daemon.stop() in (0, -signal.SIGTERM)
 
 
-def test_a_reload_takes_over_new_thresholds_and_keeps_watching(tmp_path: Path, tiny_model_path: Path) -> None:
+def test_a_reload_applies_new_thresholds_and_keeps_watching(tmp_path: Path, tiny_model_path: Path) -> None:
     with Daemon(tmp_path, tiny_model_path, decision={"threshold": 1.0}) as daemon:
         daemon.wait_for_log("watching simulator")
         daemon.configure(decision=ALWAYS_A_HORNET)
@@ -118,7 +118,7 @@ def test_a_reload_takes_over_new_thresholds_and_keeps_watching(tmp_path: Path, t
         assert daemon.stop() == 0
 
 
-def test_a_bad_file_at_reload_is_refused_and_the_old_one_stays_in_force(
+def test_a_bad_file_at_reload_is_rejected_and_the_old_one_stays_in_force(
     tmp_path: Path, tiny_model_path: Path
 ) -> None:
     with Daemon(tmp_path, tiny_model_path, decision={"threshold": 1.0}) as daemon:
@@ -143,7 +143,7 @@ def test_a_bad_file_at_reload_is_refused_and_the_old_one_stays_in_force(
         ({"mqtt": {"prot": 1}}, 3, "did you mean port?"),
     ],
 )
-def test_what_makes_watching_impossible_is_told_with_its_own_exit_code(
+def test_each_reason_that_makes_watching_impossible_has_its_own_exit_code(
     tmp_path: Path, tiny_model_path: Path, sections: dict[str, object], code: int, words: str
 ) -> None:
     (tmp_path / "not-a-picture.jpg").write_bytes(b"nothing")
@@ -153,7 +153,7 @@ def test_what_makes_watching_impossible_is_told_with_its_own_exit_code(
     assert "Traceback" not in daemon.log
 
 
-def test_a_second_daemon_on_the_same_store_is_refused(tmp_path: Path, tiny_model_path: Path) -> None:
+def test_a_second_daemon_on_the_same_store_is_rejected(tmp_path: Path, tiny_model_path: Path) -> None:
     with Daemon(tmp_path, tiny_model_path) as daemon:
         daemon.wait_for_log("watching simulator")
         command = [*daemon.process.args]  # type: ignore[misc]
@@ -162,15 +162,15 @@ def test_a_second_daemon_on_the_same_store_is_refused(tmp_path: Path, tiny_model
     assert "another" in second.stderr
 
 
-def test_a_film_that_ends_ends_the_daemon_and_its_sighting(tmp_path: Path, tiny_model_path: Path) -> None:
-    film = SMALL_SIMULATOR | {"simulator": {"duration_s": 1.0}}
-    with Daemon(tmp_path, tiny_model_path, camera=film) as daemon:
+def test_the_end_of_a_video_ends_the_daemon_and_its_sighting(tmp_path: Path, tiny_model_path: Path) -> None:
+    video = SMALL_SIMULATOR | {"simulator": {"duration_s": 1.0}}
+    with Daemon(tmp_path, tiny_model_path, camera=video) as daemon:
         assert daemon.process.wait(60) == 0
-    assert "at its end" in daemon.log
+    assert "simulator has ended" in daemon.log
     assert "end, best score" in daemon.log
 
 
-def test_systemd_hears_ready_only_when_watching_then_a_beat_a_frame_and_the_stop(
+def test_systemd_gets_ready_when_watching_then_a_watchdog_beat_per_frame_then_stopping(
     tmp_path: Path, tiny_model_path: Path
 ) -> None:
     pytest.importorskip("systemd.daemon", reason="systemd-python is not installed")
@@ -179,11 +179,11 @@ def test_systemd_hears_ready_only_when_watching_then_a_beat_a_frame_and_the_stop
         listener.settimeout(60)
         environment = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
         with Daemon(tmp_path, tiny_model_path, environment) as daemon:
-            heard = [listener.recv(4096).decode() for _ in range(4)]
-            while not STATUS.search(heard[-1]):
-                heard.append(listener.recv(4096).decode())
+            notifications = [listener.recv(4096).decode() for _ in range(4)]
+            while not STATUS.search(notifications[-1]):
+                notifications.append(listener.recv(4096).decode())
             assert daemon.stop() == 0
-            while not heard[-1].startswith("STOPPING"):
-                heard.append(listener.recv(4096).decode())
-    assert heard[0] == "READY=1\nSTATUS=watching"
-    assert all(message.startswith("WATCHDOG=1\nSTATUS=") for message in heard[1:-1])
+            while not notifications[-1].startswith("STOPPING"):
+                notifications.append(listener.recv(4096).decode())
+    assert notifications[0] == "READY=1\nSTATUS=watching"
+    assert all(message.startswith("WATCHDOG=1\nSTATUS=") for message in notifications[1:-1])

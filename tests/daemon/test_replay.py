@@ -98,7 +98,7 @@ def test_a_frame_the_gate_holds_back_has_no_score(tmp_path: Path, tiny_model_pat
     assert all(line["score"] is line["peak"] is line["box"] is None for line in held_back)
 
 
-def test_each_source_has_sightings_of_its_own_which_are_kept(tmp_path: Path, tiny_model_path: Path) -> None:
+def test_each_source_has_sightings_of_its_own_which_are_stored(tmp_path: Path, tiny_model_path: Path) -> None:
     clips = [write_clip(tmp_path / name) for name in ("one.avi", "two.avi")]
     replay = Replay(tiny_model_path, "--json", *clips)
     assert [
@@ -132,20 +132,20 @@ def test_publish_without_a_broker_ends_with_code_7_and_keeps_the_alerts(
         assert store.outbox_depth() >= 2
 
 
-def test_out_keeps_the_sightings_elsewhere(tmp_path: Path, tiny_model_path: Path) -> None:
+def test_out_stores_the_sightings_elsewhere(tmp_path: Path, tiny_model_path: Path) -> None:
     replay = Replay(tiny_model_path, "--json", "--out", tmp_path / "out", write_clip(tmp_path / "c.avi"))
     with Store(tmp_path / "out") as store:
         assert len(store.sightings(10)) == 1
     assert not replay.store.exists()
 
 
-def test_without_json_the_sightings_are_told_in_words(tmp_path: Path, tiny_model_path: Path) -> None:
+def test_without_json_the_sightings_are_printed_for_people(tmp_path: Path, tiny_model_path: Path) -> None:
     replay = Replay(tiny_model_path, write_clip(tmp_path / "c.avi"))
     assert "start" in replay.stdout
     assert "12 frames replayed" in replay.stdout
 
 
-def test_bad_files_among_good_ones_are_named_and_cost_nothing_else(
+def test_bad_files_among_good_ones_are_named_and_skipped(
     tmp_path: Path, tiny_model_path: Path
 ) -> None:
     write_picture(tmp_path / "1-good.jpg")
@@ -163,7 +163,7 @@ def test_bad_files_among_good_ones_are_named_and_cost_nothing_else(
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("missing", "does not exist"), ("notes.txt", "neither"), ("", "holds no")]
+    ("name", "words"), [("missing", "does not exist"), ("notes.txt", "neither"), ("", "contains no")]
 )
 def test_a_path_with_nothing_to_replay_is_a_clear_error(tmp_path: Path, name: str, words: str) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
@@ -171,7 +171,7 @@ def test_a_path_with_nothing_to_replay_is_a_clear_error(tmp_path: Path, name: st
         find_sources([tmp_path / name], 5.0)
 
 
-def test_hidden_files_are_passed_over(tmp_path: Path) -> None:
+def test_hidden_files_are_skipped(tmp_path: Path) -> None:
     write_picture(tmp_path / ".thumbnails" / "1.jpg")
     write_picture(tmp_path / "2.jpg")
     (source,) = find_sources([tmp_path], 5.0)

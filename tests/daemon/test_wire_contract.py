@@ -1,4 +1,4 @@
-"""The real daemon on a real broker: every message keeps the contract, and commands do what they say."""
+"""The real daemon on a real broker: every message keeps the contract, and commands take effect."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def answers(subscriber: Subscriber) -> list[dict[str, Any]]:
     return [json.loads(payload) for payload in subscriber.on("command/answer")]
 
 
-def order(subscriber: Subscriber, leaf: str, payload: bytes = b"") -> dict[str, Any]:
+def command(subscriber: Subscriber, leaf: str, payload: bytes = b"") -> dict[str, Any]:
     """Send a command and return its answer."""
     before = len(answers(subscriber))
     send(subscriber, leaf, payload)
@@ -47,12 +47,12 @@ def last(subscriber: Subscriber, leaf: str) -> dict[str, Any]:
     return document
 
 
-def said(subscriber: Subscriber, leaf: str) -> Callable[[bytes], bool]:
+def is_latest(subscriber: Subscriber, leaf: str) -> Callable[[bytes], bool]:
     return lambda payload: subscriber.on(leaf)[-1:] == [payload]
 
 
 def assert_keeps_the_contract(subscriber: Subscriber, sent: set[str]) -> set[str]:
-    """Check all that came but what was ``sent`` to the hive; return which entries of the contract came."""
+    """Check every message except those ``sent`` to the hive; return the entries of the contract seen."""
     seen = set()
     for message in subscriber.received:
         assert message.topic.startswith(BASE)
@@ -76,7 +76,7 @@ def assert_keeps_the_contract(subscriber: Subscriber, sent: set[str]) -> set[str
 def test_every_message_of_a_watch_with_commands_keeps_the_contract(
     tmp_path: Path, tiny_model_path: Path, broker: Broker, version: Any
 ) -> None:
-    """From the start to a clean stop, with all commands: topics, schemas, and what stays retained."""
+    """From start to clean stop, with all commands: topics, schemas, and what stays retained."""
     commands = {
         "command/snapshot": b'{"id": "s"}',
         "command/test_alert": b"",
@@ -85,17 +85,17 @@ def test_every_message_of_a_watch_with_commands_keeps_the_contract(
         "command/resume": b"",
         "command/reboot": b"",
     }
-    summed_up = {"health": {"summary_at": "00:00"}}
+    at_midnight = {"health": {"summary_at": "00:00"}}
     with (
         Subscriber(broker.port) as subscriber,
-        Daemon(tmp_path, tiny_model_path, **sections(broker, version=version), **summed_up) as daemon,
+        Daemon(tmp_path, tiny_model_path, **sections(broker, version=version), **at_midnight) as daemon,
     ):
-        wait_until(lambda: said(subscriber, "hornet/state")(b"ON"), "a hornet is there", LONG_S)
+        wait_until(lambda: is_latest(subscriber, "hornet/state")(b"ON"), "a hornet is present", LONG_S)
         wait_until(lambda: bool(subscriber.on("snapshot")), "its picture", LONG_S)
-        accepted = {leaf: order(subscriber, leaf, payload)["accepted"] for leaf, payload in commands.items()}
+        accepted = {leaf: command(subscriber, leaf, payload)["accepted"] for leaf, payload in commands.items()}
         wait_until(lambda: bool(subscriber.on("summary")), "the summary", LONG_S)
         assert daemon.stop() == 0
-        wait_until(lambda: said(subscriber, "availability")(b"offline"), "offline")
+        wait_until(lambda: is_latest(subscriber, "availability")(b"offline"), "offline")
     assert accepted == dict.fromkeys(commands, True) | {"command/reboot": False}
     seen = assert_keeps_the_contract(subscriber, set(commands))
     outgoing = {entry.leaf for entry in contract.TOPICS if not entry.incoming}
@@ -104,7 +104,7 @@ def test_every_message_of_a_watch_with_commands_keeps_the_contract(
     assert subscriber.on("hornet/state")[-1] == b"OFF"
     with Subscriber(broker.port) as late:
         late.wait_for("availability", b"offline")
-        wait_until(lambda: len(late.received) >= len(retained_topics()), "all that is retained")
+        wait_until(lambda: len(late.received) >= len(retained_topics()), "all retained messages")
     assert {message.topic.removeprefix(BASE) for message in late.received} == retained_topics()
 
 
@@ -112,70 +112,70 @@ def retained_topics() -> set[str]:
     return {entry.leaf for entry in contract.TOPICS if entry.retained}
 
 
-def test_a_pause_ends_the_visit_is_seen_in_health_and_does_not_outlast_a_restart(
+def test_a_pause_ends_the_visit_shows_in_health_and_does_not_survive_a_restart(
     tmp_path: Path, tiny_model_path: Path, broker: Broker
 ) -> None:
-    """The switch shows OFF, no further event comes; a new start watches again and says so."""
+    """The switch shows OFF and no further event arrives; after a restart the daemon watches again."""
     daemon = Daemon(tmp_path, tiny_model_path, **sections(broker))
     with Subscriber(broker.port) as subscriber:
         with daemon:
-            wait_until(lambda: said(subscriber, "hornet/state")(b"ON"), "a hornet is there", LONG_S)
-            answer = order(subscriber, "detection/set", b"OFF")
+            wait_until(lambda: is_latest(subscriber, "hornet/state")(b"ON"), "a hornet is present", LONG_S)
+            answer = command(subscriber, "detection/set", b"OFF")
             assert (answer["command"], answer["accepted"]) == ("detection", True)
-            wait_until(lambda: said(subscriber, "hornet/state")(b"OFF"), "the visit is over")
-            wait_until(lambda: said(subscriber, "detection/state")(b"OFF"), "the switch shows it")
-            wait_until(lambda: last(subscriber, "health")["paused"], "health says so", LONG_S)
+            wait_until(lambda: is_latest(subscriber, "hornet/state")(b"OFF"), "the visit is over")
+            wait_until(lambda: is_latest(subscriber, "detection/state")(b"OFF"), "the switch shows it")
+            wait_until(lambda: last(subscriber, "health")["paused"], "health shows it", LONG_S)
             assert last(subscriber, "event")["event_type"] == "end"
             count = len(subscriber.on("event"))
-            order(subscriber, "command/snapshot")
-            order(subscriber, "command/snapshot")
+            command(subscriber, "command/snapshot")
+            command(subscriber, "command/snapshot")
             first, second = subscriber.on("camera/snapshot")
-            assert first != second  # frames still come
+            assert first != second  # frames still arrive
             assert len(subscriber.on("event")) == count
             assert daemon.stop() == 0
         with daemon:
-            wait_until(lambda: said(subscriber, "detection/state")(b"ON"), "it watches again", LONG_S)
-            wait_until(lambda: said(subscriber, "hornet/state")(b"ON"), "and sees", LONG_S)
+            wait_until(lambda: is_latest(subscriber, "detection/state")(b"ON"), "it watches again", LONG_S)
+            wait_until(lambda: is_latest(subscriber, "hornet/state")(b"ON"), "and finds a hornet", LONG_S)
             assert daemon.stop() == 0
 
 
-def test_a_threshold_set_by_command_outlasts_a_restart_until_it_is_reset(
+def test_a_commanded_threshold_survives_a_restart_until_it_is_reset(
     tmp_path: Path, tiny_model_path: Path, broker: Broker
 ) -> None:
-    """Shown beside the YAML's, by which nothing would be a hornet."""
+    """The settings show it beside the YAML's, at which nothing would be a hornet."""
     strict = {"decision": ALWAYS_A_HORNET | {"threshold": 1.0}}
     daemon = Daemon(tmp_path, tiny_model_path, **sections(broker), **strict)
     with Subscriber(broker.port) as subscriber:
         with daemon:
             wait_until(lambda: bool(subscriber.on("settings")), "settings", LONG_S)
-            assert order(subscriber, "threshold/set", b"2")["accepted"] is False
+            assert command(subscriber, "threshold/set", b"2")["accepted"] is False
             assert subscriber.on("event") == []
-            order(subscriber, "threshold/set", b"0.0")
-            wait_until(lambda: bool(subscriber.on("event")), "now all is a hornet", LONG_S)
+            command(subscriber, "threshold/set", b"0.0")
+            wait_until(lambda: bool(subscriber.on("event")), "now every frame is a hornet", LONG_S)
             assert daemon.stop() == 0
         begun = len(subscriber.on("settings"))
         with daemon:
             wait_until(lambda: len(subscriber.on("settings")) > begun, "settings again", LONG_S)
             shown = last(subscriber, "settings")
             assert (shown["threshold"], shown["threshold_yaml"]) == (0.0, 1.0)
-            order(subscriber, "command/threshold", b'{"reset": true}')
-            wait_until(lambda: said(subscriber, "threshold/state")(b"1"), "the YAML's is in force")
+            command(subscriber, "command/threshold", b'{"reset": true}')
+            wait_until(lambda: is_latest(subscriber, "threshold/state")(b"1"), "the YAML's is in force")
             assert daemon.stop() == 0
 
 
-def test_without_commands_the_daemon_listens_to_nothing(
+def test_with_commands_disabled_the_daemon_ignores_them(
     tmp_path: Path, tiny_model_path: Path, broker: Broker
 ) -> None:
-    """That is the default; its settings say so."""
+    """That is the default; the settings show it."""
     with (
         Subscriber(broker.port) as subscriber,
         Daemon(tmp_path, tiny_model_path, **sections(broker, commands=False)) as daemon,
     ):
-        wait_until(lambda: said(subscriber, "hornet/state")(b"ON"), "a hornet is there", LONG_S)
+        wait_until(lambda: is_latest(subscriber, "hornet/state")(b"ON"), "a hornet is present", LONG_S)
         send(subscriber, "command/pause")
         send(subscriber, "detection/set", b"OFF")
         assert daemon.stop() == 0
-        wait_until(lambda: said(subscriber, "availability")(b"offline"), "offline")
+        wait_until(lambda: is_latest(subscriber, "availability")(b"offline"), "offline")
     assert answers(subscriber) == []
     assert set(subscriber.on("detection/state")) == {b"ON"}
     assert not last(subscriber, "settings")["commands_enabled"]
@@ -188,8 +188,8 @@ def test_retained_huge_malformed_and_very_many_commands_change_nothing(
     with Subscriber(broker.port) as subscriber:
         send(subscriber, "command/pause", b"{}", retain=True)
         with Daemon(tmp_path, tiny_model_path, **sections(broker)) as daemon:
-            wait_until(lambda: said(subscriber, "hornet/state")(b"ON"), "a hornet is there", LONG_S)
-            huge = order(subscriber, "command/threshold", b'{"value": 0.5}' + b" " * 1_000_000)
+            wait_until(lambda: is_latest(subscriber, "hornet/state")(b"ON"), "a hornet is present", LONG_S)
+            huge = command(subscriber, "command/threshold", b'{"value": 0.5}' + b" " * 1_000_000)
             assert huge["message"].startswith("longer than 4096 bytes")
             for number in range(1, 201):
                 subscriber._client.publish(f"{BASE}command/pause", b"\xff" * number, 1)
@@ -206,10 +206,10 @@ def test_retained_huge_malformed_and_very_many_commands_change_nothing(
         send(subscriber, "command/pause", retain=True)
 
 
-def test_each_picture_comes_on_the_topic_of_its_own_visit_too(
+def test_each_picture_is_also_on_the_topic_of_its_own_visit(
     tmp_path: Path, tiny_model_path: Path, broker: Broker
 ) -> None:
-    """The same bytes, and the event names that topic; without the option there is none."""
+    """The same bytes, and the event names that topic."""
     with (
         Subscriber(broker.port) as subscriber,
         Daemon(tmp_path, tiny_model_path, **sections(broker)) as daemon,
