@@ -29,7 +29,7 @@ def preview(directory: Path, **sections: object) -> Iterator[str]:
     command = [sys.executable, "-m", "hivewatch", "preview", "--config", str(file)]
     with subprocess.Popen([*command, "--address", url[7:-1]], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == f"Look at {url}\n"
+        assert process.stdout.readline() == f"Open {url}\n"
         yield url
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
