@@ -1,8 +1,8 @@
-"""What a frame costs: multiply-accumulates and milliseconds of the network, beside YOLOv5s in the same run.
+"""Measure the cost of a frame: multiply-accumulates and milliseconds, compared with YOLOv5s in the same run.
 
-Weights are random: they change neither. YOLOv5s is a cost model written from the published layer table of
-version 6 (depth 0.33, width 0.5, 80 classes), checked against its number of parameters.
-Each network runs as it would on a hive: batch norms folded in, channels last, float32, through TorchScript.
+Weights are random, since they affect neither. YOLOv5s is a cost model built from the published layer table of
+version 6 (depth 0.33, width 0.5, 80 classes) and verified against its number of parameters.
+Each network runs as on a hive: batch norms folded, channels last, float32, TorchScript.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hivewatch.training.model.network import HornetNet
 
 WIDTHS_PX = (448, 512, 640, 896)
 YOLO_PARAMETERS = 7_235_389
-"""Of YOLOv5s 6.x with its 80 classes, before fusing, as its own summary says."""
+"""Parameters of YOLOv5s 6.x with 80 classes, before fusing, from its own summary."""
 
 
 class ConvBlock(nn.Module):
@@ -38,12 +38,12 @@ class ConvBlock(nn.Module):
         self.act = nn.SiLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the three in turn."""
+        """Apply the three in order."""
         return self.act(self.bn(self.conv(x)))
 
 
 class Bottleneck(nn.Module):
-    """Two convolutions, with the input added where ``shortcut``."""
+    """Two convolutions; the input is added if ``shortcut``."""
 
     def __init__(self, width: int, shortcut: bool):
         super().__init__()
@@ -67,12 +67,12 @@ class C3(nn.Module):
         self.out = ConvBlock(outputs, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Join the deep and the plain half."""
+        """Concatenate the deep and the plain half."""
         return self.out(torch.cat((self.blocks(self.main(x)), self.side(x)), 1))
 
 
 class SPPF(nn.Module):
-    """Three poolings in a row, joined."""
+    """Three successive poolings, concatenated."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -80,7 +80,7 @@ class SPPF(nn.Module):
         self.pool = nn.MaxPool2d(5, 1, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Join the input with its three poolings."""
+        """Concatenate the input with its three poolings."""
         x = self.one(x)
         a = self.pool(x)
         b = self.pool(a)
@@ -88,7 +88,7 @@ class SPPF(nn.Module):
 
 
 class YoloV5s(nn.Module):
-    """Backbone, neck and head; boxes are not decoded, which costs next to nothing."""
+    """Backbone, neck and head; without box decoding, whose cost is negligible."""
 
     def __init__(self, classes: int = 80):
         super().__init__()
@@ -106,7 +106,7 @@ class YoloV5s(nn.Module):
         self.heads = nn.ModuleList(nn.Conv2d(width, 3 * (5 + classes), 1) for width in (128, 256, 512))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Return the three maps of predictions."""
+        """Return the three prediction maps."""
         p3 = self.p3(x)
         p4 = self.p4(p3)
         lateral5 = self.lateral5(self.p5(p4))
@@ -119,7 +119,7 @@ class YoloV5s(nn.Module):
 
 @dataclass(frozen=True)
 class Case:
-    """A network and the frame it is given."""
+    """A network and its input frame."""
 
     name: str
     net: nn.Module
@@ -127,7 +127,7 @@ class Case:
 
 
 def cases() -> list[Case]:
-    """Whole frames of 16:9 through the network, and YOLOv5s at its usual size and at that of such a frame."""
+    """Return the network on whole 16:9 frames, and YOLOv5s on 640 x 384 and on its usual 640 x 640."""
     found = []
     for stride in (1, 2):
         graph = FrameGraph(fold(HornetNet("topk", stride))).eval().to(memory_format=torch.channels_last)
@@ -138,7 +138,7 @@ def cases() -> list[Case]:
     yolo = YoloV5s().eval()
     parameters = sum(p.numel() for p in yolo.parameters())
     if parameters != YOLO_PARAMETERS:
-        raise SystemExit(f"the cost model has {parameters} parameters, YOLOv5s {YOLO_PARAMETERS}")
+        raise SystemExit(f"the cost model has {parameters} parameters, but YOLOv5s has {YOLO_PARAMETERS}")
     for block in yolo.modules():
         if isinstance(block, ConvBlock):
             block.conv, block.bn = fuse_conv_bn_eval(block.conv, block.bn), nn.Identity()
@@ -150,7 +150,7 @@ def cases() -> list[Case]:
 
 
 def gmac(case: Case) -> float:
-    """Multiply-accumulates of all convolutions, in thousand millions."""
+    """Return the multiply-accumulates of all convolutions, in billions."""
     total = 0
 
     def count(conv: nn.Conv2d, _inputs: object, output: Tensor) -> None:
@@ -167,7 +167,7 @@ def gmac(case: Case) -> float:
 
 
 def milliseconds(case: Case, graph: torch.jit.ScriptModule, threads: int, runs: int) -> float:
-    """The median time of a forward pass after three to warm up."""
+    """Return the median time of a forward pass in milliseconds, after three warm-up passes."""
     torch.set_num_threads(threads)
     times_s = []
     with torch.inference_mode():
@@ -180,11 +180,11 @@ def milliseconds(case: Case, graph: torch.jit.ScriptModule, threads: int, runs: 
 
 
 def main() -> None:
-    """Measure and print the table; the last columns say how many times cheaper than YOLOv5s at 640 x 640."""
+    """Measure and print the table; its last columns are ratios to YOLOv5s at 640 x 640."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--runs", type=int, default=15, help="passes to time for each (default: %(default)s)")
+    parser.add_argument("--runs", type=int, default=15, help="passes per network (default: %(default)s)")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated")
     torch.manual_seed(0)
@@ -194,7 +194,7 @@ def main() -> None:
         times = [milliseconds(case, graph, threads, arguments.runs) for threads in (1, 2)]
         rows.append((case.name, gmac(case), *times))
     base = rows[-1]
-    print(f"torch {torch.__version__}, median of {arguments.runs}; cheaper: times, against {base[0]}")
+    print(f"torch {torch.__version__}, median of {arguments.runs}; cheaper: factor compared with {base[0]}")
     heads = f"{'':40}{'GMAC':>8}{'ms, 1 thread':>14}{'ms, 2 threads':>15}"
     print(f"{heads}{'cheaper: GMAC':>15}{'1 thr.':>8}{'2 thr.':>8}")
     for name, macs, one, two in rows:

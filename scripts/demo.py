@@ -1,7 +1,7 @@
-"""Show hivewatch at work: the real daemon, a broker, and what a subscriber sees as it comes.
+"""Show hivewatch at work: the real daemon, a broker, and the messages as a subscriber receives them.
 
-`scripts/demo` prepares the environment and runs this. Exit codes: 0 shown to the end, 1 it did not work
-(a sentence says why), 2 wrong command line, 130 interrupted; otherwise the exit code of hivewatch.
+`scripts/demo` sets up the environment and runs this. Exit codes: 0 success, 1 failure (a message says why),
+2 wrong command line, 130 interrupted; otherwise the exit code of hivewatch.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ from hivewatch.messages.contract import TOPICS
 
 HIVE = "demo"
 SHOWN = ("availability", "hornet/state", "event", "snapshot")
-ANSWER_S = 10.0
-STOP_S = 15.0
-STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+BROKER_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 15.0
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class DemoError(Exception):
-    """The demo cannot go on; the message is for the person in front of it."""
+    """The demo cannot continue; the message says why."""
 
 
 class Viewer:
-    """A subscriber that prints what the demo's hive publishes and checks pictures against their events."""
+    """A subscriber that prints the demo hive's messages and checks pictures against their events."""
 
     def __init__(self, host: str, port: int) -> None:
-        """Subscribe; raises DemoError where there is no broker."""
+        """Subscribe; raises DemoError if the broker does not answer."""
         self.ended: list[dict[str, Any]] = []
         self.pictures: set[str] = set()
         self._announced: set[str] = set()
@@ -63,28 +63,28 @@ class Viewer:
         except (OSError, UnicodeError) as error:
             raise DemoError(f"no broker answers on {host}:{port}: {error}") from error
         self._client.loop_start()
-        if not subscribed.wait(ANSWER_S):
-            raise DemoError(f"the broker on {host}:{port} does not let the demo in")
+        if not subscribed.wait(BROKER_TIMEOUT_S):
+            raise DemoError(f"the broker on {host}:{port} rejects the demo")
 
     def show_next(self) -> None:
-        """Print the next message, if one comes soon; raises DemoError for a picture of no event."""
+        """Print the next message, if one arrives soon; raises DemoError for a picture without an event."""
         with contextlib.suppress(queue.Empty):
             self._show(self._inbox.get(timeout=0.2))
 
     def show_rest(self) -> None:
-        """Print all that the broker has taken so far: what it takes now comes after that."""
+        """Print everything the broker has received so far, up to a last message sent here."""
         last = f"{self._topics}/demo"
-        self._client.publish(last, b"over", 1)
+        self._client.publish(last, b"end", 1)
         with contextlib.suppress(queue.Empty):
-            while (message := self._inbox.get(timeout=ANSWER_S)).topic != last:
+            while (message := self._inbox.get(timeout=BROKER_TIMEOUT_S)).topic != last:
                 self._show(message)
 
     def close(self) -> None:
-        """Leave nothing retained on what may be somebody's broker, and go."""
+        """Delete the retained messages, since the broker may be the user's own, and disconnect."""
         for entry in TOPICS:
             if entry.retained:
                 empty = self._client.publish(f"{self._topics}/{entry.leaf}", b"", 1, retain=True)
-                empty.wait_for_publish(ANSWER_S)
+                empty.wait_for_publish(BROKER_TIMEOUT_S)
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -92,16 +92,16 @@ class Viewer:
         payload = bytes(message.payload)
         leaf = message.topic.removeprefix(f"{self._topics}/")
         if leaf not in SHOWN:
-            return  # how the hive's watch is; here it is about hornets
+            return  # the demo shows only hornets, not health
         if message.retain:
-            text = f"{len(payload)} bytes, kept by the broker from before"
+            text = f"{len(payload)} bytes, retained from an earlier run"
         elif leaf == "event":
             text = self._event(json.loads(payload))
         elif leaf == "snapshot":
             text = self._picture(payload)
         else:
             text = payload.decode()
-        clear = "\r\x1b[K" if sys.stdout.isatty() else ""  # a progress bar may stand in this line
+        clear = "\r\x1b[K" if sys.stdout.isatty() else ""  # there may be a progress bar in this line
         print(f"{clear}{message.topic:27}  {text}", flush=True)
 
     def _event(self, event: dict[str, Any]) -> str:
@@ -109,13 +109,13 @@ class Viewer:
         if event["event_type"] == "end":
             self.ended.append(event)
         box = event["box"]
-        place = "no box" if box is None else "box x {x0:.2f}-{x1:.2f} y {y0:.2f}-{y1:.2f}".format(**box)
-        at, began = (
+        box_text = "no box" if box is None else "box x {x0:.2f}-{x1:.2f} y {y0:.2f}-{y1:.2f}".format(**box)
+        at, started_at = (
             f"{datetime.fromisoformat(event[name]).astimezone():%H:%M:%S}" for name in ("at", "started_at")
         )
         return (
-            f"{event['event_type']:6}  score {event['score']:.2f} (best {event['best_score']:.2f}), {place},"
-            f" {event['votes_for']} of {event['votes']} frames, at {at}, began {began}"
+            f"{event['event_type']:6}  score {event['score']:.2f} (best {event['best_score']:.2f}),"
+            f" {box_text}, {event['votes_for']} of {event['votes']} frames, at {at}, started {started_at}"
         )
 
     def _picture(self, payload: bytes) -> str:
@@ -129,8 +129,8 @@ class Viewer:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo and return its exit code."""
     chosen = _parser().parse_args(arguments)
-    # SIGINT too: a shell starts what it puts in the background with SIGINT ignored.
-    for number in STOPPING_SIGNALS:
+    # SIGINT too, since a shell ignores it in the processes it starts in the background.
+    for number in STOP_SIGNALS:
         signal.signal(number, lambda *_: sys.exit(130))
     try:
         with contextlib.ExitStack() as opened:
@@ -145,9 +145,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "path", nargs="?", type=Path, metavar="PATH", help="your own clip, picture or folder of them"
     )
-    parser.add_argument("--broker", type=_address, metavar="HOST[:PORT]", help="use this broker, not its own")
     parser.add_argument(
-        "--limit", type=float, default=120.0, metavar="SECONDS", help="wait so long for a hornet (120)"
+        "--broker", type=_address, metavar="HOST[:PORT]", help="use this broker instead of a private one"
+    )
+    parser.add_argument(
+        "--limit",
+        type=float,
+        default=120.0,
+        metavar="SECONDS",
+        help="how long to wait for a hornet (default: %(default)g)",
     )
     return parser
 
@@ -167,12 +173,14 @@ def _demo(chosen: argparse.Namespace, opened: contextlib.ExitStack) -> int:
     config = folder / "hivewatch.yaml"
     config.write_text(yaml.safe_dump(_config(chosen.path, host, port), sort_keys=False))
     viewer = opened.enter_context(contextlib.closing(Viewer(host, port)))
-    print(f"Watching {chosen.path or 'a drawn hive'}; alerts go to the broker on {host}:{port}.", flush=True)
+    print(
+        f"Watching {chosen.path or 'a simulated hive'}; alerts go to the broker on {host}:{port}.", flush=True
+    )
     if chosen.path:
         code = _replay(chosen.path, config, viewer, opened)
     else:
         code = _watch(config, chosen.limit, viewer, opened)
-    _tell_pictures(viewer, folder)
+    _print_pictures(viewer, folder)
     if code == 0 and not viewer.ended:
         print("No hornet was seen.")
     return code
@@ -183,12 +191,14 @@ def _make_folder() -> Path:
     try:
         folder.mkdir(parents=True)
     except OSError as error:
-        raise DemoError(f"cannot make {folder.absolute()}: {error.strerror}; go to another folder") from error
+        raise DemoError(
+            f"cannot create {folder.absolute()}: {error.strerror}; run the demo in another folder"
+        ) from error
     return folder
 
 
 def _config(path: Path | None, host: str, port: int) -> dict[str, Any]:
-    """Return the daemon's configuration; what is not named here is at its default."""
+    """Return the daemon's configuration; everything else is at its default."""
     if path is None:
         simulator = {"hornet_every_s": 20.0, "hornet_stay_s": 8.0}
         chosen: dict[str, Any] = {
@@ -197,7 +207,7 @@ def _config(path: Path | None, host: str, port: int) -> dict[str, Any]:
         }
     elif _has_clips(path):
         chosen = {}
-    else:  # pictures do not tell when they were taken: a minute apart, say, so that each counts alone
+    else:  # pictures have no times: a minute apart, each is judged on its own
         chosen = {
             "camera": {"rate_hz": 1 / 60},
             "gate": {"motion": {"enabled": False}},
@@ -208,7 +218,7 @@ def _config(path: Path | None, host: str, port: int) -> dict[str, Any]:
         **chosen,
         "store": {"directory": "store"},
         "mqtt": {"host": host, "port": port},
-        "clock": {"wait_s": 0},  # the demo waits for no time server
+        "clock": {"wait_s": 0},  # do not wait for a time server
         "log": {"level": "warning"},
     }
 
@@ -218,23 +228,23 @@ def _has_clips(path: Path) -> bool:
 
 
 def _watch(config: Path, limit_s: float, viewer: Viewer, opened: contextlib.ExitStack) -> int:
-    """Run the daemon until its first sighting has ended, and stop it."""
+    """Run the daemon until its first sighting has ended, then stop it."""
     daemon = opened.enter_context(_hivewatch(["run", "--config", str(config)]))
     deadline_s = time.monotonic() + limit_s
     while not viewer.ended:
         viewer.show_next()
         if daemon.poll() is not None:
-            raise DemoError(f"the daemon ended with exit code {daemon.returncode}; its reason stands above")
+            raise DemoError(f"the daemon ended with exit code {daemon.returncode}; see its message above")
         if time.monotonic() > deadline_s:
-            raise DemoError(f"no sighting has begun and ended within {limit_s:g} s")
+            raise DemoError(f"no complete sighting within {limit_s:g} s")
     daemon.terminate()
-    daemon.wait(STOP_S)
+    daemon.wait(STOP_TIMEOUT_S)
     viewer.show_rest()
     return daemon.returncode
 
 
 def _replay(path: Path, config: Path, viewer: Viewer, opened: contextlib.ExitStack) -> int:
-    """Send the files through the daemon's loop, to their end."""
+    """Run the files through the daemon's loop, to their end."""
     summary = config.with_name("replay.txt")
     with summary.open("w") as output:
         replay = opened.enter_context(
@@ -250,12 +260,12 @@ def _replay(path: Path, config: Path, viewer: Viewer, opened: contextlib.ExitSta
 
 @contextlib.contextmanager
 def _hivewatch(arguments: list[str], output: IO[str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """Run hivewatch in a process group of its own, so that a Ctrl-C reaches us alone; end it afterwards."""
-    # -P: else a checkout named hivewatch in the current folder would be taken for the package.
+    """Run hivewatch in its own process group, so that Ctrl-C reaches only the demo; end it afterwards."""
+    # -P: otherwise a checkout named hivewatch in the current folder would be imported as the package.
     command = [sys.executable, "-P", "-m", "hivewatch", *arguments]
     process = None
     try:
-        with _signals_wait():
+        with _stop_deferred():
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, process_group=0)
         yield process
     finally:
@@ -264,41 +274,41 @@ def _hivewatch(arguments: list[str], output: IO[str] | None = None) -> Iterator[
 
 
 @contextlib.contextmanager
-def _signals_wait() -> Iterator[None]:
-    """Let a signal that says stop take effect after the block: a child just started would be left behind."""
-    came: list[int] = []
-    handlers = {number: signal.signal(number, lambda n, _: came.append(n)) for number in STOPPING_SIGNALS}
+def _stop_deferred() -> Iterator[None]:
+    """Defer stop signals until after the block, or a child that was just started would be left behind."""
+    received: list[int] = []
+    handlers = {number: signal.signal(number, lambda n, _: received.append(n)) for number in STOP_SIGNALS}
     try:
         yield
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-    if came:
+    if received:
         sys.exit(130)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
-        process.wait(STOP_S)
+        process.wait(STOP_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
 
 
-def _tell_pictures(viewer: Viewer, folder: Path) -> None:
-    """Print where the annotated snapshots lie; raises DemoError where one is not what its event says."""
+def _print_pictures(viewer: Viewer, folder: Path) -> None:
+    """Print the paths of the annotated snapshots; raises DemoError if one does not match its event."""
     files = {hashlib.sha256(file.read_bytes()).hexdigest(): file for file in folder.rglob("*.jpg")}
     for event in viewer.ended:
         sha256 = event["snapshot"]["sha256"]
         if sha256 not in files or sha256 not in viewer.pictures:
-            raise DemoError(f"the picture of sighting {event['sighting_id']} was not sent, or not kept")
+            raise DemoError(f"the picture of sighting {event['sighting_id']} was not sent or not stored")
         print(f"Annotated snapshot: {files[sha256].absolute()}")
 
 
 @contextlib.contextmanager
 def own_broker() -> Iterator[tuple[str, int]]:
-    """Run an MQTT broker inside this process; yields its address."""
+    """Run an MQTT broker in this process; yield its address."""
     from amqtt.broker import Broker
 
     for name in ("amqtt", "transitions"):
@@ -318,13 +328,13 @@ def own_broker() -> Iterator[tuple[str, int]]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    broker = asyncio.run_coroutine_threadsafe(start(), loop).result(ANSWER_S)
+    broker = asyncio.run_coroutine_threadsafe(start(), loop).result(BROKER_TIMEOUT_S)
     try:
         yield host, port
     finally:
-        asyncio.run_coroutine_threadsafe(broker.shutdown(), loop).result(ANSWER_S)
+        asyncio.run_coroutine_threadsafe(broker.shutdown(), loop).result(BROKER_TIMEOUT_S)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(ANSWER_S)
+        thread.join(BROKER_TIMEOUT_S)
         loop.close()
 
 

@@ -1,4 +1,4 @@
-"""Tries the faults a hive camera meets, for longer than the tests do, and prints what was lost."""
+"""Inject the faults that a hive camera meets, for longer than the tests do, and print what was lost."""
 
 from __future__ import annotations
 
@@ -43,24 +43,24 @@ SIGHTINGS_A_DAY = (0, 10, 600)
 def main() -> int:
     """Run the trials; return 1 if anything was lost."""
     arguments = _arguments()
-    logging.getLogger("hivewatch").setLevel(logging.CRITICAL)  # faults are what is wanted here
+    logging.getLogger("hivewatch").setLevel(logging.CRITICAL)  # errors are expected here
     outcomes = []
-    with tempfile.TemporaryDirectory(prefix="hivewatch-faults-") as name:
-        model = make_untrained_model(Path(name) / "untrained.pt")
-        for number, (what, trial) in enumerate(_trials(model, quick=arguments.quick).items()):
-            if re.search(arguments.only, what):
-                print(f"{what} ...", file=sys.stderr, flush=True)
-                outcomes.append(_tried(what, trial, Path(name) / f"{number:02}"))
+    with tempfile.TemporaryDirectory(prefix="hivewatch-faults-") as directory:
+        model = make_untrained_model(Path(directory) / "untrained.pt")
+        for number, (name, trial) in enumerate(_trials(model, quick=arguments.quick).items()):
+            if re.search(arguments.only, name):
+                print(f"{name} ...", file=sys.stderr, flush=True)
+                outcomes.append(_outcome(name, trial, Path(directory) / f"{number:02}"))
         print(table(outcomes))
         if re.search(arguments.only, "writes"):
-            print(_writes_table(Path(name), (0, 10) if arguments.quick else SIGHTINGS_A_DAY))
+            print(_writes_table(Path(directory), (0, 10) if arguments.quick else SIGHTINGS_A_DAY))
     return 0 if all(outcome.survived for outcome in outcomes) else 1
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/faults", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a short pass of a few minutes")
-    parser.add_argument("--only", default="", metavar="REGEX", help="the faults whose names match")
+    parser.add_argument("--quick", action="store_true", help="a short run of a few minutes")
+    parser.add_argument("--only", default="", metavar="REGEX", help="only faults whose names match")
     return parser.parse_args()
 
 
@@ -93,7 +93,7 @@ def _trials(model: Path, *, quick: bool) -> dict[str, Trial]:
         "clock in 1970": partial(clock_trials.boot_in_1970, model=model, visits=times(8, 2), wait_s=30),
         "clock ahead": partial(clock_trials.jump_during_a_sighting, model=model, jump_s=clock_trials.YEAR_S),
         "clock back": partial(clock_trials.jump_during_a_sighting, model=model, jump_s=-7200),
-        # A day at either number of frames.
+        # Both are a day: the rate follows from the number of frames.
         "soak": partial(
             soak_trials.soak, model=model, frames=times(200_000, 8640), rate_hz=times(200_000, 8640) / 86_400
         ),
@@ -104,14 +104,14 @@ def _trials(model: Path, *, quick: bool) -> dict[str, Trial]:
     }
 
 
-def _tried(what: str, trial: Trial, directory: Path) -> Outcome:
-    """Return the outcome of ``trial``; one that breaks off is an outcome too."""
+def _outcome(name: str, trial: Trial, directory: Path) -> Outcome:
+    """Return the outcome of ``trial``; an exception becomes an outcome too."""
     try:
         return trial(directory)
     except disks.NoDiskError as error:
-        return Outcome(what, note=f"not tried: {error}")
-    except Exception as error:  # noqa: BLE001  the others are to be tried all the same
-        return Outcome(what, problems=[f"broke off: {error!r}"])
+        return Outcome(name, note=f"skipped: {error}")
+    except Exception as error:  # noqa: BLE001  the other trials must still run
+        return Outcome(name, problems=[f"raised {error!r}"])
 
 
 def _broker_out_of_disk(directory: Path, visits: int) -> Outcome:
@@ -121,8 +121,8 @@ def _broker_out_of_disk(directory: Path, visits: int) -> Outcome:
 
 
 def _writes_table(directory: Path, days: tuple[int, ...]) -> str:
-    """Return what a day with so many sightings writes to the disk."""
-    head = f"{'sightings a day':>15} {'written an hour':>16} {'of that pictures':>17} {'syncs an hour':>14}"
+    """Return a table of what days with so many sightings write to disk."""
+    head = f"{'sightings/day':>15} {'written/hour':>16} {'of that pictures':>17} {'syncs/hour':>14}"
     lines = ["", head, "-" * len(head)]
     for sightings in days:
         write_bytes, picture_bytes, syncs = _write_day(directory / f"day-{sightings}", sightings)

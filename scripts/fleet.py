@@ -1,8 +1,8 @@
-"""Many hives at one broker: plays what their daemons would send, and measures what a subscriber gets of it.
+"""Load test of a broker: simulate the traffic of many hives, and measure its delivery to a subscriber.
 
-Hives, broker and subscriber run on this machine, over loopback only. Every hive has a connection of its own,
-with last will, and sends the daemon's own messages: state at the start, health once a minute, and visits
-of hornets, each a start, an update and an end with their pictures.
+Hives, broker and subscriber run on this machine, over loopback only. Each hive has its own connection with a
+last will, and sends the daemon's real messages: states at the start, health once a minute, and hornet visits
+as a start, an update and an end with their pictures.
 """
 
 from __future__ import annotations
@@ -52,15 +52,15 @@ BASE = "hivewatch"
 HEALTH_EVERY_S = 60.0
 UPDATE_AFTER_S, END_AFTER_S = 5.0, 10.0
 CONNECTING_AT_ONCE = 50
-LAST_WAIT_S = 20.0
-# What a picture carries behind its end: when it was sent (monotonic), and its number. Viewers pass over it.
+DRAIN_S = 20.0
+# Appended to each picture: when it was sent (monotonic), and its number. Image viewers ignore it.
 TRAILER = struct.Struct("<QQ")
 KINDS = ("event", "snapshot", "health")
 
 
 @dataclass(frozen=True, slots=True)
 class Templates:
-    """The daemon's own messages, made once: events and pictures by phase, a health document."""
+    """The daemon's real messages, composed once: events and pictures by phase, a health document."""
 
     events: dict[Phase, dict[str, Any]]
     pictures: dict[Phase, bytes]
@@ -69,7 +69,7 @@ class Templates:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """What the subscriber counts of a kind of message: how many different ones, repeats, latencies."""
+    """What the subscriber received of one kind of message: distinct ones, duplicates, latencies."""
 
     received: int
     repeated: int
@@ -82,7 +82,7 @@ def topics_of(hive_id: str) -> HiveTopics:
 
 
 def make_templates() -> Templates:
-    """Compose the messages of a visit in a frame of the simulator."""
+    """Compose the messages of a visit, from a frame of the simulator."""
     camera = SimulatorCamera(SimulatorConfig(), 1280, 720, 5.0, paced=False)
     frame = next(camera.frames(threading.Event()))
     prediction = Prediction(
@@ -98,16 +98,16 @@ def make_templates() -> Templates:
         events[phase] = json.loads(alert.event.payload)
         (snapshot,) = alert.snapshots
         pictures[phase] = snapshot.payload
-    # As long as a real one, which holds latencies of eight stages and the hour's scores.
+    # As long as a real one, which contains latencies of eight stages and the hour's scores.
     health = {"at": "", "frames": {"last_age_s": 0.2}, "store": {"outbox_depth": 0}, "latencies": "x" * 1200}
     return Templates(events, pictures, health)
 
 
 class Hives:
-    """All hives, in one process. ``sent`` counts what the broker has acknowledged, by kind."""
+    """All hives, in one process; ``sent`` counts the acknowledged messages by kind."""
 
     def __init__(self, port: int, count: int, seconds: float, visits_an_hour: float) -> None:
-        """Nothing is connected yet."""
+        """Connect nothing yet."""
         self.sent = dict.fromkeys(KINDS, 0)
         self.lost_connections = 0
         self._port = port
@@ -118,10 +118,10 @@ class Hives:
         self._connecting = asyncio.Semaphore(CONNECTING_AT_ONCE)
         self._connected = asyncio.Barrier(count)
         self._numbers = iter(range(10**9))
-        self.began_at = 0.0
+        self.connected_s = 0.0
 
     async def run(self) -> None:
-        """Connect all, then let each play its part; raises the first trouble of any."""
+        """Connect all hives, then run them; raises the first error of any."""
         async with asyncio.TaskGroup() as hives:
             for number in range(self._count):
                 hives.create_task(self._hive(f"hive{number:05}"))
@@ -135,19 +135,21 @@ class Hives:
         async with self._connecting:
             await client.__aenter__()
         try:
-            await self._say(client, availability_message(topics_of(hive_id), online=True))
+            await self._publish(client, availability_message(topics_of(hive_id), online=True))
             for leaf, text in (
                 ("hornet/state", "OFF"),
                 ("detection/state", "ON"),
                 ("threshold/state", "0.8"),
             ):
-                await self._say(client, Message(topics_of(hive_id).topic(leaf), text.encode(), retained=True))
+                await self._publish(
+                    client, Message(topics_of(hive_id).topic(leaf), text.encode(), retained=True)
+                )
             await self._connected.wait()
-            self.began_at = self.began_at or time.monotonic()
-            async with asyncio.TaskGroup() as doings:
-                doings.create_task(self._healths(client, hive_id))
+            self.connected_s = self.connected_s or time.monotonic()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._send_health(client, hive_id))
                 for start_s in self._visits():
-                    doings.create_task(self._visit(client, hive_id, start_s))
+                    tasks.create_task(self._visit(client, hive_id, start_s))
         except aiomqtt.MqttError:
             self.lost_connections += 1
             raise
@@ -156,56 +158,60 @@ class Hives:
                 await client.__aexit__(None, None, None)
 
     def _visits(self) -> Iterator[float]:
-        """Yield when a hornet comes, seconds from now: at random, so many an hour on average."""
+        """Yield the start of each visit in seconds from now: a Poisson process of so many per hour."""
         rate_hz = self._visits_an_hour / 3600
         at_s = random.expovariate(rate_hz)
         while at_s < self._seconds - END_AFTER_S:
             yield at_s
             at_s += random.expovariate(rate_hz)
 
-    async def _healths(self, client: aiomqtt.Client, hive_id: str) -> None:
+    async def _send_health(self, client: aiomqtt.Client, hive_id: str) -> None:
         at_s = random.uniform(0, HEALTH_EVERY_S)
         while at_s < self._seconds:
-            await self._until(at_s)
+            await self._wait_until(at_s)
             content = header("health", topics_of(hive_id)) | self._templates.health
-            await self._tell(client, hive_id, "health", content)
+            await self._publish_document(client, hive_id, "health", content)
             at_s += HEALTH_EVERY_S
-        await self._until(self._seconds)
+        await self._wait_until(self._seconds)
 
     async def _visit(self, client: aiomqtt.Client, hive_id: str, start_s: float) -> None:
         sighting_id = f"{hive_id}-{start_s:.3f}"
         for phase, after_s in zip(Phase, (0.0, UPDATE_AFTER_S, END_AFTER_S), strict=True):
-            await self._until(start_s + after_s)
+            await self._wait_until(start_s + after_s)
             state = b"OFF" if phase is Phase.END else b"ON"
-            await self._say(client, Message(topics_of(hive_id).topic("hornet/state"), state, retained=True))
+            await self._publish(
+                client, Message(topics_of(hive_id).topic("hornet/state"), state, retained=True)
+            )
             event = self._templates.events[phase] | {
                 "sighting_id": sighting_id,
                 "hive": {"id": hive_id, "name": hive_id},
             }
-            await self._tell(client, hive_id, "event", event)
-            await self._show(client, hive_id, self._templates.pictures[phase])
+            await self._publish_document(client, hive_id, "event", event)
+            await self._publish_picture(client, hive_id, self._templates.pictures[phase])
 
-    async def _until(self, at_s: float) -> None:
-        await asyncio.sleep(max(0.0, self.began_at + at_s - time.monotonic()))
+    async def _wait_until(self, at_s: float) -> None:
+        await asyncio.sleep(max(0.0, self.connected_s + at_s - time.monotonic()))
 
-    async def _tell(self, client: aiomqtt.Client, hive_id: str, leaf: str, content: dict[str, Any]) -> None:
+    async def _publish_document(
+        self, client: aiomqtt.Client, hive_id: str, leaf: str, content: dict[str, Any]
+    ) -> None:
         stamped = content | {"number": next(self._numbers), "sent_ns": time.monotonic_ns()}
-        await self._say(
+        await self._publish(
             client, Message(topics_of(hive_id).topic(leaf), to_json(stamped).encode(), leaf == "health")
         )
         self.sent[leaf] += 1
 
-    async def _show(self, client: aiomqtt.Client, hive_id: str, picture: bytes) -> None:
+    async def _publish_picture(self, client: aiomqtt.Client, hive_id: str, picture: bytes) -> None:
         stamped = picture + TRAILER.pack(time.monotonic_ns(), next(self._numbers))
-        await self._say(client, Message(topics_of(hive_id).topic("snapshot"), stamped, retained=True))
+        await self._publish(client, Message(topics_of(hive_id).topic("snapshot"), stamped, retained=True))
         self.sent["snapshot"] += 1
 
-    async def _say(self, client: aiomqtt.Client, message: Message) -> None:
+    async def _publish(self, client: aiomqtt.Client, message: Message) -> None:
         await client.publish(message.topic, message.payload, 1, message.retained, timeout=60)
 
 
 def subscribe(port: int, ready: Event, done: Event, results: Queue[dict[str, Arrival]]) -> None:
-    """Take everything in until ``done``; in a process of its own, as a real subscriber is."""
+    """Receive everything until ``done``; runs in a process of its own, like a real subscriber."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     numbers: dict[str, set[int]] = {kind: set() for kind in KINDS}
     arrivals: dict[str, list[float]] = {kind: [] for kind in KINDS}
@@ -228,7 +234,7 @@ def subscribe(port: int, ready: Event, done: Event, results: Queue[dict[str, Arr
     client.subscribe([(f"{BASE}/+/{kind}", 1) for kind in KINDS])
     client.loop_start()
     total, quiet_since_s = -1, time.monotonic()
-    while not done.is_set() or time.monotonic() - quiet_since_s < LAST_WAIT_S / 4:
+    while not done.is_set() or time.monotonic() - quiet_since_s < DRAIN_S / 4:
         time.sleep(0.1)
         if (count := sum(map(len, arrivals.values()))) != total:
             total, quiet_since_s = count, time.monotonic()
@@ -243,7 +249,7 @@ def subscribe(port: int, ready: Event, done: Event, results: Queue[dict[str, Arr
 
 @contextmanager
 def mosquitto(folder: Path) -> Iterator[tuple[int, psutil.Process]]:
-    """Run a broker with the limits of deploy/broker/mosquitto.conf on a free port: port and process."""
+    """Run a broker with the limits of deploy/broker/mosquitto.conf; yield its port and process."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
     lines = [
@@ -273,11 +279,11 @@ def mosquitto(folder: Path) -> Iterator[tuple[int, psutil.Process]]:
 
 
 def measure(hives: int, seconds: float, visits_an_hour: float) -> dict[str, Any]:
-    """Play it all once; return the figures."""
+    """Run the load test once; return the figures."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if hard < hives + 200:
-        sys.exit(f"{hives} hives need as many open files; the limit here is {hard} (ulimit -Hn)")
+        sys.exit(f"{hives} hives need {hives + 200} open files; the limit is {hard} (ulimit -Hn)")
     spawn = multiprocessing.get_context("spawn")
     ready, done, results = spawn.Event(), spawn.Event(), spawn.Queue()
     with (
@@ -294,14 +300,14 @@ def measure(hives: int, seconds: float, visits_an_hour: float) -> dict[str, Any]
         rss_bytes = broker.memory_info().rss
         done.set()
         try:
-            arrivals = results.get(timeout=LAST_WAIT_S + 60)
+            arrivals = results.get(timeout=DRAIN_S + 60)
         except queue.Empty:
             sys.exit("the subscriber did not end")
-    duration_s = ended_s - fleet.began_at
+    duration_s = ended_s - fleet.connected_s
     return {
         "hives": hives,
         "seconds": round(duration_s, 1),
-        "connecting_s": round(fleet.began_at - started_s, 1),
+        "connecting_s": round(fleet.connected_s - started_s, 1),
         "visits_an_hour": visits_an_hour,
         "lost_connections": fleet.lost_connections,
         "broker_cpu_percent": round(100 * cpu_s / duration_s, 1),
@@ -313,10 +319,10 @@ def measure(hives: int, seconds: float, visits_an_hour: float) -> dict[str, Any]
 async def _play(
     port: int, hives: int, seconds: float, visits_an_hour: float, broker: psutil.Process
 ) -> tuple[Hives, float]:
-    """Run the hives; return them, and the broker's processor time in seconds from when all were connected."""
+    """Run the hives; return them, and the broker's CPU time in seconds since all were connected."""
     fleet = Hives(port, hives, seconds, visits_an_hour)
     running = asyncio.create_task(fleet.run())
-    while not fleet.began_at and not running.done():
+    while not fleet.connected_s and not running.done():
         await asyncio.sleep(0.02)
     before = broker.cpu_times()
     await running
@@ -340,9 +346,9 @@ def _figures(sent: int, arrival: Arrival) -> dict[str, Any]:
 
 
 def table(report: dict[str, Any]) -> str:
-    """Return the figures for people."""
+    """Return the figures as a table of text."""
     lines = [
-        f"{report['hives']} hives, {report['visits_an_hour']:g} visits an hour each, {report['seconds']} s"
+        f"{report['hives']} hives, {report['visits_an_hour']:g} visits per hour each, {report['seconds']} s"
         f" (all connected after {report['connecting_s']} s)",
         f"broker: {report['broker_cpu_percent']} % of one core, {report['broker_rss_mb']} MB;"
         f" connections lost: {report['lost_connections']}",
@@ -358,9 +364,9 @@ def table(report: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    """Measure and print; 1 where anything was lost."""
+    """Measure and print; return 1 if anything was lost."""
     parser = argparse.ArgumentParser(
-        prog="scripts/fleet", description="Play many hives against a mosquitto on loopback."
+        prog="scripts/fleet", description="Simulate the MQTT traffic of many hives against a local mosquitto."
     )
     parser.add_argument("--hives", type=int, default=1000, metavar="N", help="default: %(default)s")
     parser.add_argument("--seconds", type=float, default=60.0, metavar="S", help="default: %(default)s")
@@ -369,7 +375,7 @@ def main() -> int:
         type=float,
         default=20.0,
         metavar="N",
-        help="of each hive; the default, %(default)s, is a hive under heavy attack at noon in September",
+        help="per hive; the default, %(default)s, is a hive under heavy attack at noon in September",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     arguments = parser.parse_args()

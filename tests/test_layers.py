@@ -76,7 +76,7 @@ def test_the_runtime_imports_a_library_in_one_place(library: str, home: str) -> 
 
 def test_help_imports_nothing_expensive() -> None:
     code = (
-        "import sys; from hivewatch.cli.main import _parser; _parser().format_help();"
+        "import sys; from hivewatch.cli.parser import make_parser; make_parser().format_help();"
         "print(*{'torch', 'cv2', 'numpy', 'pydantic', 'paho', 'yaml'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

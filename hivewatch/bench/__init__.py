@@ -1,1 +1,1 @@
-"""Measurements of every stage on this machine."""
+"""Benchmarks of every stage on this machine."""

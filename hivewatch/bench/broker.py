@@ -1,4 +1,4 @@
-"""The bench's own broker, and how long what is sent of a frame takes over it to a subscriber."""
+"""A private broker for the bench, and the time from a frame until a subscriber has its messages."""
 
 from __future__ import annotations
 
@@ -23,80 +23,80 @@ from hivewatch.messages.contract import EVENT, SNAPSHOT
 from hivewatch.messages.topics import HiveTopics
 from hivewatch.mqtt.follower import follow
 
-# From the moment a frame is there to the moment a subscriber on this machine has what was sent of it.
+# The intervals measured, from a frame's arrival in the loop to a message's arrival at a local subscriber.
 DELIVERIES = {"frame to event": EVENT.leaf, "frame to picture": SNAPSHOT.leaf}
 
-_PATIENCE_S = 10.0
+_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryTime:
-    """Median and 99th percentile of a way to a subscriber, and how often it was measured."""
+    """Median and 99th percentile of a delivery, and the number of measurements."""
 
     p50_ms: float
     p99_ms: float
     count: int
 
 
-class _Arrivals:
-    """A subscriber in a thread of its own that notes when something comes; ``with`` it, it does."""
+class _Subscriber:
+    """Records when messages arrive, in a thread that runs while the context is open."""
 
     def __init__(self, config: MqttConfig, topics: Iterable[str]) -> None:
-        self._at_s: dict[str, queue.Queue[float]] = {topic: queue.Queue() for topic in topics}
-        self._begun, self._over = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._follow, args=(config,), name="subscriber", daemon=True)
+        self._arrived_s: dict[str, queue.Queue[float]] = {topic: queue.Queue() for topic in topics}
+        self._subscribed, self._stop = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(config,), name="subscriber", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
-        if not self._begun.wait(_PATIENCE_S):
-            raise PublishError(f"the bench's own broker took no subscriber for {_PATIENCE_S:g} s")
+        if not self._subscribed.wait(_TIMEOUT_S):
+            raise PublishError(f"the bench's broker accepted no subscriber within {_TIMEOUT_S:g} s")
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._over.set()
+        self._stop.set()
         self._thread.join()
 
-    def next_at_s(self, topic: str) -> float:
-        """Wait for the next message on ``topic``; return when it came, by ``time.perf_counter``."""
+    def next_arrival_s(self, topic: str) -> float:
+        """Wait for the next message on ``topic``; return when it arrived, by ``time.perf_counter``."""
         try:
-            return self._at_s[topic].get(timeout=_PATIENCE_S)
+            return self._arrived_s[topic].get(timeout=_TIMEOUT_S)
         except queue.Empty as error:
-            raise PublishError(f"nothing came on {topic} within {_PATIENCE_S:g} s") from error
+            raise PublishError(f"no message arrived on {topic} within {_TIMEOUT_S:g} s") from error
 
-    def _follow(self, config: MqttConfig) -> None:
-        for _ in follow(config, self._at_s, self._note):
-            self._begun.set()
-            if self._over.is_set():
+    def _run(self, config: MqttConfig) -> None:
+        for _ in follow(config, self._arrived_s, self._on_message):
+            self._subscribed.set()
+            if self._stop.is_set():
                 return
 
-    def _note(self, message: Message) -> None:
-        self._at_s[message.topic].put(time.perf_counter())
+    def _on_message(self, message: Message) -> None:
+        self._arrived_s[message.topic].put(time.perf_counter())
 
 
-class Post:
-    """Measures how long what is sent takes to a subscriber; nothing where there is no broker."""
+class DeliveryTimer:
+    """Measures how long messages take to reach a subscriber; measures nothing without a broker."""
 
     def __init__(self, config: Config, port: int | None, opened: contextlib.ExitStack) -> None:
-        """Subscribe to what is sent of a frame; ``opened`` gets what must be closed again."""
+        """Subscribe to the messages of a sighting; ``opened`` closes the subscriber."""
         self._durations_s: dict[str, list[float]] = {name: [] for name in DELIVERIES}
         topics = HiveTopics.of(config)
         self._topics = {name: topics.topic(leaf) for name, leaf in DELIVERIES.items()}
-        self._arrivals = port and opened.enter_context(_Arrivals(config.mqtt, self._topics.values()))
+        self._subscriber = port and opened.enter_context(_Subscriber(config.mqtt, self._topics.values()))
 
-    def await_delivery(self, began_s: float) -> None:
-        """Wait for event and picture of a frame that was there at ``began_s``."""
-        if self._arrivals:
-            for name, leaf in self._topics.items():
-                self._durations_s[name].append(self._arrivals.next_at_s(leaf) - began_s)
+    def await_delivery(self, start_s: float) -> None:
+        """Wait for the event and the picture of the frame that arrived at ``start_s``."""
+        if self._subscriber:
+            for name, topic in self._topics.items():
+                self._durations_s[name].append(self._subscriber.next_arrival_s(topic) - start_s)
 
     def times(self) -> dict[str, DeliveryTime | None]:
-        """Return what was measured; None for what could not be."""
+        """Return the measured times by name, None without measurements."""
         return {name: _delivery_time(durations_s) for name, durations_s in self._durations_s.items()}
 
 
 @contextlib.contextmanager
 def mosquitto(folder: Path) -> Iterator[int | None]:
-    """Run a broker of our own and give its port; None where mosquitto is not installed."""
+    """Run a private broker and yield its port, or None if mosquitto is not installed."""
     program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
     if program is None:
         yield None
@@ -112,11 +112,11 @@ def mosquitto(folder: Path) -> Iterator[int | None]:
             process.terminate()
 
 
-def in_words(measured: DeliveryTime | None) -> str:
-    """Return a way's times for people."""
-    if measured is None:
-        return "not measured: there is no mosquitto here"
-    return f"p50 {measured.p50_ms:.1f} ms, p99 {measured.p99_ms:.1f} ms, of {measured.count}"
+def delivery_text(time: DeliveryTime | None) -> str:
+    """Return a delivery's times as text for the table."""
+    if time is None:
+        return "not measured: mosquitto is not installed"
+    return f"p50 {time.p50_ms:.1f} ms, p99 {time.p99_ms:.1f} ms, of {time.count}"
 
 
 def _delivery_time(durations_s: Sequence[float]) -> DeliveryTime | None:

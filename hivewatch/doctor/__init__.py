@@ -1,4 +1,4 @@
-"""Examines whether hivewatch can work on this machine: ``examine`` yields what it finds, thing by thing."""
+"""Checks whether hivewatch can work on this machine; ``examine`` yields one finding after the other."""
 
 from hivewatch.doctor.examine import examine
 from hivewatch.doctor.finding import Finding, Verdict, document, exit_code

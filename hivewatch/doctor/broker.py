@@ -1,4 +1,4 @@
-"""The broker: can it be reached, does it let us in, and may we publish?"""
+"""The broker: is it reachable, does it accept the login, and may the hive publish?"""
 
 from __future__ import annotations
 
@@ -10,47 +10,46 @@ from hivewatch.errors import ConfigError
 from hivewatch.messages.topics import HiveTopics
 from hivewatch.mqtt.probe import Outcome, ProbeResult, probe
 
-# Under the hive's own topics, so that it may go wherever alerts go, and nobody takes it for one.
+# Below the hive's own topics, so that the ACL treats it like an alert, but no subscriber takes it for one.
 _LEAF = "doctor"
 
 
-def broker(config: Config) -> Finding:
-    """Publish a probe under the hive's topics and read it back."""
+def check_broker(config: Config) -> Finding:
+    """Publish a probe message under the hive's topics and read it back."""
     mqtt, hive = config.mqtt, config.hive
     if not mqtt.enabled:
-        return warn("broker", "mqtt.enabled is false: nobody is told of a hornet", "set it to true")
-    where = HiveTopics.of(config).topic(_LEAF)
+        return warn("broker", "mqtt.enabled is false: no alerts are sent", "set it to true")
+    probe_topic = HiveTopics.of(config).topic(_LEAF)
     try:
-        probed = probe(mqtt, f"hivewatch-{hive.id}-doctor-{os.getpid()}", where)
+        probed = probe(mqtt, f"hivewatch-{hive.id}-doctor-{os.getpid()}", probe_topic)
     except ConfigError as error:
-        return fail("broker", str(error), "see `permissions`; or examine as root: `sudo hivewatch doctor`")
-    return _in_words(probed, config, where)
+        return fail("broker", str(error), "see `permissions`, or run as root: `sudo hivewatch doctor`")
+    return _finding(probed, config, probe_topic)
 
 
-def _in_words(probed: ProbeResult, config: Config, where: str) -> Finding:
+def _finding(probed: ProbeResult, config: Config, probe_topic: str) -> Finding:
     mqtt = config.mqtt
-    broker, user = f"{mqtt.host}:{mqtt.port}", mqtt.username or "a client without a name"
+    broker, user = f"{mqtt.host}:{mqtt.port}", mqtt.username or "a client without a user name"
     own = HiveTopics.of(config).topic("#")
     match probed.outcome:
         case Outcome.NO_ROUTE:
-            found, advice = f"no way to {broker}", "check mqtt.host, the network, and a firewall between"
+            found, advice = f"{broker} cannot be reached", "check mqtt.host, the network and any firewall"
         case Outcome.REFUSED:
-            found, advice = (
-                f"{broker} refuses",
-                "start the broker, check mqtt.port; does it listen beyond localhost?",
-            )
+            found = f"{broker} refuses the connection"
+            advice = "start the broker, check mqtt.port, and make sure the broker listens beyond localhost"
         case Outcome.NO_BROKER:
-            found, advice = f"{broker} is no MQTT broker that works", "check mqtt.host and mqtt.port"
+            found, advice = f"{broker} is not a working MQTT broker", "check mqtt.host and mqtt.port"
         case Outcome.BAD_CREDENTIALS:
-            found, advice = f"{broker} does not let {user} in", "check mqtt.username and mqtt.password_file"
+            found, advice = f"{broker} rejects {user}", "check mqtt.username and mqtt.password_file"
         case Outcome.NOT_AUTHORISED:
-            found = f"{broker} lets {user} in, but not publish to {where}"
-            advice = f"let this user write and read {own} in the broker's access list"
+            found = f"{broker} accepts {user}, but forbids publishing to {probe_topic}"
+            advice = f"allow {user} to write and read {own} in the broker's access list"
         case Outcome.UNREADABLE:
             found = (
-                f"{broker} took a message to {where} and did not give it back: nobody knows if alerts arrive"
+                f"{broker} accepted a message to {probe_topic} but did not deliver it back:"
+                " alerts may not arrive"
             )
-            return warn("broker", found, f"let {user} read and write {own} in the broker's access list")
+            return warn("broker", found, f"allow {user} to read and write {own} in the broker's access list")
         case Outcome.WORKS:
-            return ok("broker", f"{broker} takes messages to {where} from {user} and gives them back")
-    return fail("broker", f"{found} ({probed.detail})", f"{advice}; until then alerts wait on disk")
+            return ok("broker", f"{broker} accepts messages to {probe_topic} from {user} and delivers them")
+    return fail("broker", f"{found} ({probed.detail})", f"{advice}; until then, alerts wait on disk")

@@ -1,4 +1,4 @@
-"""What the doctor says of one thing, and what the findings amount to."""
+"""The result of one check, and what all of them amount to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HEAD_WIDTH, _WIDTH = 18, 90
 
 
 class Verdict(StrEnum):
-    """How things stand: as they should, worth a look, or so that hivewatch cannot do its work."""
+    """OK: works. WARN: works, but needs attention. FAIL: hivewatch cannot work like this."""
 
     OK = "ok"
     WARN = "warn"
@@ -23,7 +23,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was ``found`` of one thing, in a sentence, and what to do about it where it is not ok."""
+    """What one check ``found``, in a sentence, and the ``advice`` if it is not ok."""
 
     check: str
     verdict: Verdict
@@ -31,7 +31,7 @@ class Finding:
     advice: str = ""
 
     def __str__(self) -> str:
-        """Return the lines for people, the advice on lines of its own."""
+        """Return the lines to print, the advice on lines of its own."""
         lines = wrap(self.found, _WIDTH) + wrap(
             self.advice, _WIDTH, initial_indent="-> ", subsequent_indent="   "
         )
@@ -40,27 +40,27 @@ class Finding:
 
 
 def ok(check: str, found: str) -> Finding:
-    """Return a finding that asks for nothing."""
+    """Return a finding that needs no action."""
     return Finding(check, Verdict.OK, found)
 
 
 def warn(check: str, found: str, advice: str) -> Finding:
-    """Return a finding that is worth a look."""
+    """Return a finding that needs attention."""
     return Finding(check, Verdict.WARN, found, advice)
 
 
 def fail(check: str, found: str, advice: str) -> Finding:
-    """Return a finding with which hivewatch cannot do its work."""
+    """Return a finding that keeps hivewatch from working."""
     return Finding(check, Verdict.FAIL, found, advice)
 
 
 def failures(findings: Sequence[Finding]) -> int:
-    """Return how many of the findings are failures."""
+    """Return the number of failures among the findings."""
     return sum(finding.verdict is Verdict.FAIL for finding in findings)
 
 
 def exit_code(findings: Sequence[Finding]) -> int:
-    """Return 0 without a failure, else 100 and the number of failures."""
+    """Return 0 if there is no failure, else 100 plus the number of failures."""
     count = failures(findings)
     return _EXIT_CODE_BASE + count if count else 0
 

@@ -1,4 +1,4 @@
-"""May the user that hivewatch runs as read, write and open what it must?"""
+"""Permissions: may the service's user read, write and open what hivewatch needs?"""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from pathlib import Path
 from hivewatch.camera.devices import camera_devices
 from hivewatch.config.sections import Config
 from hivewatch.doctor.finding import Finding, fail, ok, warn
-from hivewatch.doctor.host import nearest
+from hivewatch.doctor.host import existing_parent
 
 _READ, _WRITE = os.R_OK, os.W_OK | os.R_OK
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Whose rights are looked at."""
+    """The user whose permissions are checked."""
 
     name: str
     uid: int
     gid: int
 
-    def may(self, wishes: Sequence[tuple[Path, int]]) -> list[bool]:
-        """Tell for each path whether access in that mode (os.access) would be granted."""
+    def may(self, requests: Sequence[tuple[Path, int]]) -> list[bool]:
+        """Return for each path whether access in that mode (os.access) is granted."""
         with self._acting():
-            return [os.access(path, mode, effective_ids=True) for path, mode in wishes]
+            return [os.access(path, mode, effective_ids=True) for path, mode in requests]
 
     @contextmanager
     def _acting(self) -> Iterator[None]:
-        """Let the kernel judge as for this user: bits say nothing of groups, ACLs and read-only disks."""
+        """Act as this user: the kernel also checks groups, ACLs and read-only mounts, unlike mode bits."""
         uid, gid = os.geteuid(), os.getegid()
         if self.uid == uid:
             yield
@@ -49,8 +49,8 @@ class User:
             os.setgroups(groups)
 
 
-def who_runs_it(config: Config) -> User:
-    """Return whom the store belongs to, for whom root asks; everybody else can only ask for themselves."""
+def service_user(config: Config) -> User:
+    """Return the owner of the store if called as root, else the current user."""
     directory = config.store.directory
     if os.geteuid() == 0 and directory.exists():
         owner = directory.stat()
@@ -58,23 +58,24 @@ def who_runs_it(config: Config) -> User:
     return User(_name(os.geteuid()), os.geteuid(), os.getegid())
 
 
-def permissions(path: Path, config: Config, user: User) -> Iterator[Finding]:
-    """Look at the store, the files that are read, and the camera's devices."""
+def check_permissions(path: Path, config: Config, user: User) -> Iterator[Finding]:
+    """Check the store, the files to read, and the camera's devices."""
     yield _store(config.store.directory, user)
     yield from _files(path, config, user)
     yield from _devices(config, user)
 
 
 def _store(directory: Path, user: User) -> Finding:
-    place = nearest(directory)
-    (granted,) = user.may([(place, _WRITE | os.X_OK)])
+    existing = existing_parent(directory)
+    (granted,) = user.may([(existing, _WRITE | os.X_OK)])
     if granted:
-        where = f"{directory}" if place == directory else f"{directory}, which is made at the first start,"
-        return ok("permissions", f"{user.name} may write to {where}")
+        later = "" if existing == directory else ", which will be created at the first start"
+        return ok("permissions", f"{user.name} may write to {directory}{later}")
     return fail(
         "permissions",
-        f"{user.name} may not write to {place}: no sighting can be kept",
-        f"`sudo chown -R USER {directory}` with the user hivewatch runs as; is the file system read-only?",
+        f"{user.name} may not write to {existing}: sightings cannot be stored",
+        f"run `sudo chown -R USER {directory}`, where USER is the service's user,"
+        " or check whether the file system is read-only",
     )
 
 
@@ -83,10 +84,13 @@ def _files(path: Path, config: Config, user: User) -> Iterator[Finding]:
     files = [file for file in (path, config.classifier.model, secret) if file is not None]
     for file, granted in zip(files, user.may([(file, _READ) for file in files]), strict=True):
         if not granted:
-            advice = f"`sudo chgrp GROUP {file}` and `sudo chmod 640 {file}`"
+            advice = (
+                f"run `sudo chgrp GROUP {file}`, where GROUP is a group of {user.name},"
+                f" and `sudo chmod 640 {file}`"
+            )
             yield fail("permissions", f"{user.name} may not read {file}", advice)
     if secret is not None and secret.stat().st_mode & 0o007:
-        yield warn("permissions", f"everybody may read the password in {secret}", f"`chmod o= {secret}`")
+        yield warn("permissions", f"every user may read the password in {secret}", f"run `chmod o= {secret}`")
 
 
 def _devices(config: Config, user: User) -> Iterator[Finding]:
@@ -97,12 +101,13 @@ def _devices(config: Config, user: User) -> Iterator[Finding]:
         if not granted
     ]
     if denied:
-        # As root it is not certain: the unit may grant a group that the user himself is not in.
+        # As root, this is not certain: the unit may add a group that the user is not a member of.
         verdict = fail if user.uid == os.geteuid() else warn
         yield verdict(
             "permissions",
             f"{user.name} may not open {', '.join(map(str, denied))}",
-            f"`sudo usermod -aG video {user.name}` and start hivewatch afresh; the unit may grant it too",
+            f"run `sudo usermod -aG video {user.name}` and restart hivewatch,"
+            " unless its unit already adds the group",
         )
 
 

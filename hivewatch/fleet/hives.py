@@ -1,7 +1,7 @@
-"""What many hives say of themselves over MQTT, put together to one line a hive.
+"""The state of many hives, collected from their MQTT messages and shown as one row per hive.
 
-Everything here comes from a broker that others write to as well: what cannot be read is shown as a fault of
-that hive, and nothing that comes reaches a terminal unfiltered.
+All input comes from a broker that others can write to. Messages that cannot be parsed are shown as a fault of
+that hive, and text is made printable before it reaches a terminal.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from hivewatch.domain.wire import Message
 from hivewatch.messages import contract
 
-_MOST_HIVES = 10_000
+_MAX_HIVES = 10_000
 _UNKNOWN = "?"
-_NAME_COLUMNS = 24
+_MAX_COLUMNS = 24
 
 
 class Row(NamedTuple):
-    """A hive in words, a column each."""
+    """A hive as text, one field per column."""
 
     hive: str
     name: str
@@ -37,10 +38,10 @@ HEADER = Row("HIVE", "NAME", "DAEMON", "CAMERA", "FRAME", "HORNET", "TODAY", "PR
 
 @dataclass(frozen=True, slots=True)
 class Hive:
-    """What one hive has said last. None: it has said nothing of it yet.
+    """The last known state of a hive; None where nothing was received yet.
 
-    The last frame was ``last_age_s`` old when the hive told of it, at ``health_at``. ``fault`` names what
-    came from it that cannot be read.
+    ``last_age_s`` is the age of the last frame at ``health_at``. ``fault`` names the last message if it could
+    not be parsed.
     """
 
     id: str
@@ -56,7 +57,7 @@ class Hive:
     fault: str | None = None
 
     def row(self, now: datetime) -> Row:
-        """Return the hive as it is ``now``. What a hive that is gone said last is not passed off as true."""
+        """Return the hive's row at ``now``; an offline hive shows no outdated state."""
         if self.daemon != "online":
             return Row(self.id, self.name, self.daemon or _UNKNOWN, *("-",) * 5)._replace(
                 today=self._today(), camera=self.fault or "-"
@@ -85,7 +86,7 @@ class Hive:
     def _frame_age(self, now: datetime) -> str:
         if self.health_at is None or self.last_age_s is None:
             return _UNKNOWN
-        # Two machines' clocks never agree quite.
+        # The hive's clock may be ahead of ours.
         return duration(self.last_age_s + max(0.0, (now - self.health_at).total_seconds()))
 
 
@@ -93,41 +94,41 @@ class Fleet:
     """All hives under a base topic."""
 
     def __init__(self, base_topic: str) -> None:
-        """Know of no hive yet."""
+        """Start without hives."""
         self._prefix = f"{base_topic}/"
         self.hives: dict[str, Hive] = {}
 
     @property
     def topics(self) -> list[str]:
-        """What to subscribe to."""
+        """The topics to subscribe to."""
         return [f"{self._prefix}+/{leaf}" for leaf in LEAVES]
 
-    def hear(self, topic: str, payload: bytes) -> None:
-        """Take in a message; of topics that are none of ``topics`` nothing is taken."""
-        hive_id, _, leaf = topic.removeprefix(self._prefix).partition("/")
+    def on_message(self, message: Message) -> None:
+        """Update a hive from ``message``; ignore those on other topics than ``topics``."""
+        hive_id, _, leaf = message.topic.removeprefix(self._prefix).partition("/")
         read = _READERS.get(leaf)
-        if read is None or not topic.startswith(self._prefix):
+        if read is None or not message.topic.startswith(self._prefix):
             return
         hive_id = printable(hive_id)
         hive = self.hives.get(hive_id) or Hive(hive_id)
-        if hive_id not in self.hives and len(self.hives) >= _MOST_HIVES:
+        if hive_id not in self.hives and len(self.hives) >= _MAX_HIVES:
             return
         try:
-            self.hives[hive_id] = replace(read(hive, payload), fault=None)
+            self.hives[hive_id] = replace(read(hive, message.payload), fault=None)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             self.hives[hive_id] = replace(hive, fault=f"{leaf} unreadable")
 
-    def forget(self) -> None:
-        """Know nothing any more: without a broker nobody knows who is online."""
+    def clear(self) -> None:
+        """Remove all hives: without a broker connection, their state is unknown."""
         self.hives.clear()
 
     def rows(self, now: datetime) -> list[Row]:
-        """Return a row for each hive, in the order of their ids."""
+        """Return a row for each hive, ordered by id."""
         return [self.hives[hive_id].row(now) for hive_id in sorted(self.hives)]
 
 
 def table(rows: Sequence[Row], width: int) -> list[str]:
-    """Return the rows under their header, in columns, no line longer than ``width``."""
+    """Return the header and the rows in columns, as lines of at most ``width`` characters."""
     lines = [HEADER, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADER))]
     return [
@@ -136,14 +137,14 @@ def table(rows: Sequence[Row], width: int) -> list[str]:
     ]
 
 
-def sentence(row: Row) -> str:
-    """Return a row as one line for a log: what changes by itself (the frame's age) is left out."""
+def log_line(row: Row) -> str:
+    """Return a row as one line for a log, without the frame's age, which changes all the time."""
     parts = [f"daemon {row.daemon}", f"camera {row.camera}", f"hornet {row.hornet}", f"today {row.today}"]
     return ", ".join([f"{row.hive} {row.name!r}: {parts[0]}", *parts[1:], f"pressure {row.pressure}"])
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time as people say it, in its two largest units at most."""
+    """Return a duration as text, in its two largest units at most."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     for size_s, unit, next_size_s, next_unit in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min")):
@@ -153,11 +154,11 @@ def duration(seconds: float) -> str:
 
 
 def printable(text: str) -> str:
-    """Return ``text`` without what could steer a terminal, and not too long for a column."""
+    """Return ``text`` without terminal control characters, and short enough for a column."""
     clean = "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
     )
-    return clean if len(clean) <= _NAME_COLUMNS else f"{clean[: _NAME_COLUMNS - 1]}…"
+    return clean if len(clean) <= _MAX_COLUMNS else f"{clean[: _MAX_COLUMNS - 1]}…"
 
 
 def _availability(hive: Hive, payload: bytes) -> Hive:
@@ -193,7 +194,7 @@ def _health(hive: Hive, payload: bytes) -> Hive:
     age_s = document["frames"]["last_age_s"]
     at = datetime.fromisoformat(document["at"])
     if at.tzinfo is None:
-        raise ValueError("a time without a zone")
+        raise ValueError("a time without a time zone")
     return replace(_named(hive, document), health_at=at, last_age_s=None if age_s is None else float(age_s))
 
 
@@ -215,12 +216,12 @@ def _named(hive: Hive, document: dict[str, Any]) -> Hive:
 def _document(payload: bytes) -> dict[str, Any]:
     document = json.loads(payload)
     if not isinstance(document, dict):
-        raise TypeError("no JSON object")
+        raise TypeError("not a JSON object")
     return document
 
 
 def _one_of(payload: bytes, *known: str) -> str:
     text = payload.decode()
     if text not in known:
-        raise ValueError(f"neither of {known}")
+        raise ValueError(f"not one of {known}")
     return text

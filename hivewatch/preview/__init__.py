@@ -1,1 +1,1 @@
-"""The live picture on a web page, for aiming and focusing a camera."""
+"""The live picture on a web page, to aim and focus a camera."""

@@ -1,4 +1,4 @@
-"""The live picture on a page, with what hivewatch makes of it: where to point the camera, and is it sharp?"""
+"""Runs the preview: the camera's frames and what hivewatch detects in them, on a page that aids setup."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from hivewatch.config.reader import load
 from hivewatch.config.sections import Config
 from hivewatch.daemon.app import make_classifier, set_log_level
 from hivewatch.errors import CameraError
-from hivewatch.preview.board import Board
-from hivewatch.preview.look import Looker
+from hivewatch.preview.latest import LatestFrames
+from hivewatch.preview.previewer import Previewer
 from hivewatch.preview.server import serve
 from hivewatch.store.disk import is_locked
 from hivewatch.system.stopwatch import Stopwatch
 
 __all__ = ["run"]
 
-# A hand that turns a lens follows no more pictures a second, and a Raspberry Pi has other things to do.
-_MOST_HZ = 4.0
+# Fast enough to focus a lens by hand, and it leaves a Raspberry Pi some time for other work.
+_MAX_RATE_HZ = 4.0
 
 
 def run(
@@ -29,36 +29,37 @@ def run(
     stop: threading.Event,
     address: tuple[str, int],
     token: str | None,
-    tell: Callable[[str], None],
+    on_url: Callable[[str], None],
 ) -> None:
-    """Serve the page until ``stop`` is set or a film ends; ``tell`` is given its URL.
+    """Serve the page until ``stop`` is set or a clip ends; ``on_url`` is called with its URL.
 
-    Nothing is kept and nobody is alerted. Raises ConfigError, also where the address cannot be listened on,
+    Stores nothing and sends no alerts. Raises ConfigError, also if the address cannot be listened on,
     CameraError and ModelError.
     """
     config = load(path)
     set_log_level(config)
-    _refuse_a_camera_in_use(config)
+    _require_free_camera(config)
     stopwatch = Stopwatch()
-    looker = Looker(config, make_classifier(config, stopwatch), stopwatch)
-    board = Board()
-    with serve(board, address, token) as url:
-        tell(url)
-        _watch(config, stop, looker, board)
+    previewer = Previewer(config, make_classifier(config, stopwatch), stopwatch)
+    latest = LatestFrames()
+    with serve(latest, address, token) as url:
+        on_url(url)
+        _preview(config, stop, previewer, latest)
 
 
-def _watch(config: Config, stop: threading.Event, looker: Looker, board: Board) -> None:
+def _preview(config: Config, stop: threading.Event, previewer: Previewer, latest: LatestFrames) -> None:
     supervisor = Supervisor(config.camera)
-    supervisor.tell = board.tell
+    supervisor.tell = latest.set_camera_status
     shown_s = float("-inf")
     for frame in supervisor.frames(stop):
-        if board.is_watched() and frame.monotonic_s - shown_s >= 1 / _MOST_HZ:
+        if latest.has_viewers() and frame.monotonic_s - shown_s >= 1 / _MAX_RATE_HZ:
             shown_s = frame.monotonic_s
-            board.show(looker.look(frame, board.pictures))
+            latest.add(previewer.inspect(frame, latest.count))
 
 
-def _refuse_a_camera_in_use(config: Config) -> None:
+def _require_free_camera(config: Config) -> None:
     if camera_devices(config.camera) and is_locked(config.store.directory):
         raise CameraError(
-            "hivewatch runs and has the camera: `sudo systemctl stop hivewatch` first, and `start` afterwards"
+            "the running hivewatch is using the camera: `sudo systemctl stop hivewatch` first,"
+            " and `sudo systemctl start hivewatch` afterwards"
         )

@@ -1,4 +1,4 @@
-"""Serves the page, its state and its pictures to a few people at a time."""
+"""Serves the page, its state and its pictures over HTTP, to a few viewers at a time."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from importlib.resources import files
 from urllib.parse import parse_qs, urlsplit
 
 from hivewatch.errors import ConfigError
-from hivewatch.preview.board import Board
+from hivewatch.preview.latest import LatestFrames
 
 log = logging.getLogger(__name__)
 
-# A browser has one or two requests under way; more than these are turned away, each costs a thread.
-_MOST_REQUESTS = 12
-# How long a request for the state waits for a new picture, and how long a client may be silent.
-_WAIT_S, _CLIENT_S = 5.0, 10.0
+# Each open page has one or two requests at a time, and each request takes a thread; more are rejected.
+_MAX_REQUESTS = 12
+# How long a request for the state waits for a new frame, and how long a client may stay silent.
+_STATE_TIMEOUT_S, _CLIENT_TIMEOUT_S = 5.0, 10.0
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; img-src 'self'; connect-src 'self';"
@@ -37,17 +37,17 @@ _HEADERS = {
 
 
 @contextmanager
-def serve(board: Board, address: tuple[str, int], token: str | None) -> Iterator[str]:
-    """Serve ``board`` from threads of its own, and give the URL for a browser; port 0 takes any free one.
+def serve(latest: LatestFrames, address: tuple[str, int], token: str | None) -> Iterator[str]:
+    """Serve ``latest`` from background threads and yield the URL for a browser; port 0 picks a free one.
 
-    Beyond this machine's own loopback a token is needed: without one a new one is made. Raises ConfigError
-    where the address cannot be listened on.
+    Beyond loopback a token is required: if ``token`` is None, one is generated. Raises ConfigError if the
+    address cannot be listened on.
     """
     host, _ = address
     if token is None and not _is_loopback(host):
         token = secrets.token_urlsafe(12)
     try:
-        server = _Server(board, address, token)
+        server = _Server(latest, address, token)
     except OSError as error:
         raise ConfigError(
             [f"cannot serve on {host} port {address[1]}: {error}; choose another --address"]
@@ -65,20 +65,20 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, board: Board, address: tuple[str, int], token: str | None) -> None:
+    def __init__(self, latest: LatestFrames, address: tuple[str, int], token: str | None) -> None:
         host, _ = address
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__(address, _Handler)
-        self.board = board
+        self.latest = latest
         self.token = token
         self.page = files("hivewatch.preview").joinpath("page.html").read_bytes()
         name = socket.gethostname().lower()
         self._names = {"localhost", name, f"{name}.local", host.lower()}
-        self._slots = threading.BoundedSemaphore(_MOST_REQUESTS)
+        self._slots = threading.BoundedSemaphore(_MAX_REQUESTS)
 
     @property
     def url(self) -> str:
-        """Where the page is: for a browser on this machine, or anywhere where it is served everywhere."""
+        """The page's URL; it uses this machine's .local name if all addresses are listened on."""
         host = str(self.server_address[0])
         if ipaddress.ip_address(host).is_unspecified:
             host = f"{socket.gethostname()}.local"
@@ -86,10 +86,10 @@ class _Server(ThreadingHTTPServer):
         return f"http://{f'[{host}]' if ':' in host else host}:{self.server_address[1]}/{query}"
 
     def is_ours(self, host: str) -> bool:
-        """Tell whether a request's Host is a name of this machine.
+        """Return whether a request's Host header names this machine.
 
-        A page from elsewhere that has its own name point here (DNS rebinding) must not read along; it cannot
-        do so with an address.
+        This stops DNS rebinding, where a foreign page makes its own name resolve to this machine. IP
+        addresses are accepted, since rebinding needs a name.
         """
         try:
             name = urlsplit(f"//{host}").hostname or ""
@@ -98,34 +98,34 @@ class _Server(ThreadingHTTPServer):
         return name in self._names or _is_address(name)
 
     def admits(self, token: str) -> bool:
-        """Tell whether a request with ``token`` may see anything."""
+        """Return whether a request with ``token`` is allowed."""
         return self.token is None or hmac.compare_digest(token.encode(), self.token.encode())
 
     def process_request(
         self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
     ) -> None:
-        """Take a thread for a request, if one is left."""
+        """Handle a request in a thread of its own, or reject it if there are too many."""
         if self._slots.acquire(blocking=False):
             super().process_request(request, client_address)
             return
-        log.debug("turned %s away: %d requests are under way", client_address, _MOST_REQUESTS)
+        log.debug("rejected %s: %d requests are already running", client_address, _MAX_REQUESTS)
         self.shutdown_request(request)
 
     def process_request_thread(self, request: object, client_address: object) -> None:
-        """Answer, and give the thread back."""
+        """Answer the request, then release its slot."""
         try:
             super().process_request_thread(request, client_address)  # type: ignore[arg-type]
         finally:
             self._slots.release()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A browser that has gone away is no news."""
-        log.debug("the request of %s broke off", client_address, exc_info=True)
+        """Log at debug level only: browsers often drop a connection."""
+        log.debug("the request from %s failed", client_address, exc_info=True)
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
-    timeout = _CLIENT_S
+    timeout = _CLIENT_TIMEOUT_S
     server_version, sys_version = "hivewatch", ""
 
     def do_GET(self) -> None:
@@ -133,18 +133,18 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         query = {name: values[-1] for name, values in parse_qs(url.query).items()}
         if not self.server.is_ours(self.headers.get("Host", "")):
-            self._answer(HTTPStatus.FORBIDDEN, "text/plain", b"this is not the name of this machine\n")
+            self._answer(HTTPStatus.FORBIDDEN, "text/plain", b"the Host header does not name this machine\n")
         elif not self.server.admits(query.get("token", "")):
             self._answer(HTTPStatus.FORBIDDEN, "text/plain", b"the token is missing or wrong\n")
         elif url.path == "/":
             self._answer(HTTPStatus.OK, "text/html; charset=utf-8", self.server.page)
         elif url.path == "/state":
-            state = self.server.board.state(_number(query.get("after", "-1")), _WAIT_S)
+            state = self.server.latest.state(_number(query.get("after", "-1")), _STATE_TIMEOUT_S)
             self._answer(HTTPStatus.OK, "application/json", json.dumps(state).encode())
-        elif url.path == "/picture" and (jpeg := self.server.board.jpeg(_number(query.get("number", "")))):
+        elif url.path == "/picture" and (jpeg := self.server.latest.jpeg(_number(query.get("number", "")))):
             self._answer(HTTPStatus.OK, "image/jpeg", jpeg)
         else:
-            self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"there is nothing here\n")
+            self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"not found\n")
 
     def _answer(self, status: HTTPStatus, content_type: str, content: bytes) -> None:
         self.send_response(status)
@@ -155,8 +155,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  as the base calls it
-        """Say nothing: a line for each picture would fill the log. Nor may the token be in it."""
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  named as in the base class
+        """Log nothing: a line per picture would fill the log, and would contain the token."""
 
 
 def _number(text: str) -> int:

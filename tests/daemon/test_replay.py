@@ -145,9 +145,7 @@ def test_without_json_the_sightings_are_printed_for_people(tmp_path: Path, tiny_
     assert "12 frames replayed" in replay.stdout
 
 
-def test_bad_files_among_good_ones_are_named_and_skipped(
-    tmp_path: Path, tiny_model_path: Path
-) -> None:
+def test_bad_files_among_good_ones_are_named_and_skipped(tmp_path: Path, tiny_model_path: Path) -> None:
     write_picture(tmp_path / "1-good.jpg")
     whole = (tmp_path / "1-good.jpg").read_bytes()
     (tmp_path / "2-cut-off.jpg").write_bytes(whole[: len(whole) // 2])

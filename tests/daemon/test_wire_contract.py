@@ -92,7 +92,9 @@ def test_every_message_of_a_watch_with_commands_keeps_the_contract(
     ):
         wait_until(lambda: is_latest(subscriber, "hornet/state")(b"ON"), "a hornet is present", LONG_S)
         wait_until(lambda: bool(subscriber.on("snapshot")), "its picture", LONG_S)
-        accepted = {leaf: command(subscriber, leaf, payload)["accepted"] for leaf, payload in commands.items()}
+        accepted = {
+            leaf: command(subscriber, leaf, payload)["accepted"] for leaf, payload in commands.items()
+        }
         wait_until(lambda: bool(subscriber.on("summary")), "the summary", LONG_S)
         assert daemon.stop() == 0
         wait_until(lambda: is_latest(subscriber, "availability")(b"offline"), "offline")

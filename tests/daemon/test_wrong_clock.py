@@ -17,7 +17,9 @@ def test_sightings_of_1970_wait_for_the_clock_and_are_sent_with_the_right_time(
     assert outcome.survived, outcome
 
 
-def test_with_a_clock_that_stays_wrong_sightings_are_sent_marked(tmp_path: Path, tiny_model_path: Path) -> None:
+def test_with_a_clock_that_stays_wrong_sightings_are_sent_marked(
+    tmp_path: Path, tiny_model_path: Path
+) -> None:
     clock = WrongClock(tmp_path, 600 - time.time())
     with watching(tmp_path, tiny_model_path, clock) as (subscriber, daemon):
         wait_until(lambda: bool(events(subscriber)), "an event arrives", 60)

@@ -1,4 +1,4 @@
-"""`hivewatch watch`: a fleet in the terminal, beside a real broker."""
+"""`hivewatch watch`: a fleet in the terminal, with a real broker."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from support.brokers import Broker, free_port, wait_until
 from support.spoken_hive import SpokenHive
 
 from hivewatch.domain.sightings import Phase
+from hivewatch.domain.wire import Message
 from hivewatch.fleet.hives import Fleet
 from hivewatch.fleet.view import Lines, Screen
 
@@ -29,18 +30,18 @@ def command(port: int, *options: str) -> list[str]:
     return [sys.executable, "-m", "hivewatch", "watch", "127.0.0.1", "--port", str(port), *options]
 
 
-def let_ctrl_c_work() -> None:
-    """Undo what a shell does to what it starts in the background: tests may be started so."""
+def enable_sigint() -> None:
+    """Restore SIGINT's default: a shell ignores it in what it runs in the background, such as these tests."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @contextmanager
 def watching(tmp_path: Path, port: int, *options: str) -> Iterator[Path]:
-    """Run the command with its output in a file: the file."""
+    """Run the command with its output in a file; yield the file."""
     output = tmp_path / "output"
     with output.open("w") as file:
         process = subprocess.Popen(
-            command(port, *options), stdout=file, stderr=file, preexec_fn=let_ctrl_c_work
+            command(port, *options), stdout=file, stderr=file, preexec_fn=enable_sigint
         )
     try:
         yield output
@@ -77,16 +78,16 @@ def test_a_pipe_gets_a_line_for_each_change_of_each_hive(tmp_path: Path, broker:
         assert not any(one.split(" ", 1)[1] == two.split(" ", 1)[1] for one, two in pairwise(lines))
 
 
-def test_a_broker_that_goes_away_leaves_no_hive_that_looks_online(tmp_path: Path, broker: Broker) -> None:
+def test_a_lost_broker_leaves_no_hive_online(tmp_path: Path, broker: Broker) -> None:
     with SpokenHive(broker.port, "a"), watching(tmp_path, broker.port) as output:
         wait_for_line(output, "daemon online")
         broker.kill()
         wait_for_line(output, r"Z no connection: ")
         broker.start()
-        wait_for_line(output, r"Z connected again$")
+        wait_for_line(output, r"Z reconnected$")
 
 
-def test_a_terminal_gets_a_table_that_is_drawn_anew(broker: Broker) -> None:
+def test_a_terminal_gets_a_table_that_is_redrawn(broker: Broker) -> None:
     with SpokenHive(broker.port, "a"):
         ours, theirs = pty.openpty()
         process = subprocess.Popen(command(broker.port), stdout=theirs, stderr=theirs)
@@ -103,13 +104,13 @@ def test_a_terminal_gets_a_table_that_is_drawn_anew(broker: Broker) -> None:
             os.close(ours)
 
 
-def test_a_broker_that_is_not_there_is_told_at_once() -> None:
+def test_a_missing_broker_is_reported_at_once() -> None:
     done = subprocess.run(command(free_port()), capture_output=True, text=True, timeout=SLOW_S, check=False)
     assert done.returncode == 7
     assert "nothing listens on that port" in done.stderr
 
 
-def test_a_wrong_password_is_told_at_once(tmp_path: Path) -> None:
+def test_a_wrong_password_is_reported_at_once(tmp_path: Path) -> None:
     broker = Broker(tmp_path, password="honey").start()
     (tmp_path / "word").write_text("vinegar\n")
     options = ("--username", "hive", "--password-file", str(tmp_path / "word"))
@@ -121,7 +122,7 @@ def test_a_wrong_password_is_told_at_once(tmp_path: Path) -> None:
     assert "refuses the connection" in done.stderr
 
 
-def test_options_that_cannot_be_are_told_by_their_names() -> None:
+def test_invalid_options_are_reported_by_their_names() -> None:
     done = subprocess.run(
         command(70_000, "--base-topic", "a/#"), capture_output=True, text=True, timeout=SLOW_S, check=False
     )
@@ -133,39 +134,39 @@ def test_options_that_cannot_be_are_told_by_their_names() -> None:
 def online_fleet(*hives: str) -> Fleet:
     fleet = Fleet("hivewatch")
     for hive in hives:
-        fleet.hear(f"hivewatch/{hive}/availability", b"online")
+        fleet.on_message(Message(f"hivewatch/{hive}/availability", b"online", retained=True))
     return fleet
 
 
-def test_a_screen_is_not_drawn_more_often_than_anybody_can_read() -> None:
+def test_a_screen_is_redrawn_at_most_twice_a_second() -> None:
     screen = Screen(online_fleet("a"), "broker:1883")
     assert screen.text("", NOW, 80, 24)
     assert screen.text("", NOW + timedelta(milliseconds=100), 80, 24) == ""
     assert screen.text("", NOW + timedelta(seconds=1), 80, 24)
 
 
-def test_a_fleet_larger_than_the_screen_says_how_much_of_it_is_hidden() -> None:
+def test_a_fleet_larger_than_the_screen_says_how_many_hives_are_hidden() -> None:
     screen = Screen(online_fleet(*(f"hive{number:03}" for number in range(100))), "broker:1883")
     lines = screen.text("", NOW, 80, 24).splitlines()
     assert len(lines) == 23
-    assert "... and 80 hives more" in lines[-1]
+    assert "... and 80 more hives" in lines[-1]
     shown = [line for line in lines if line.startswith("hive")]
     assert len(shown) + 80 == 100
 
 
-def test_a_hive_with_a_hornet_stands_out_on_the_screen() -> None:
+def test_a_hive_with_a_hornet_is_highlighted() -> None:
     fleet = online_fleet("a", "b")
-    fleet.hear("hivewatch/b/hornet/state", b"ON")
-    loud = [
+    fleet.on_message(Message("hivewatch/b/hornet/state", b"ON", retained=True))
+    highlighted = [
         line
         for line in Screen(fleet, "broker:1883").text("", NOW, 80, 24).splitlines()
         if "\x1b[1;7m" in line
     ]
-    assert len(loud) == 1
-    assert "b " in loud[0]
+    assert len(highlighted) == 1
+    assert "b " in highlighted[0]
 
 
-def test_a_frame_that_only_grows_older_is_no_line() -> None:
+def test_the_age_of_the_last_frame_alone_makes_no_line() -> None:
     fleet = online_fleet("a")
     lines = Lines(fleet)
     assert lines.text("", NOW)

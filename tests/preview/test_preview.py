@@ -1,4 +1,4 @@
-"""The preview: who gets to see it, what it says of a frame, and that it works only while somebody looks."""
+"""The preview: access control, what it reports of a frame, and that it works only while a page is open."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from hivewatch.domain.status import CameraFault, CameraState, CameraStatus
 from hivewatch.errors import CameraError, ConfigError
 from hivewatch.preview import app as preview
 from hivewatch.preview import server as server_module
-from hivewatch.preview.board import Board, Look
-from hivewatch.preview.look import Looker
+from hivewatch.preview.latest import LatestFrames, PreviewFrame
+from hivewatch.preview.previewer import Previewer
 from hivewatch.preview.server import serve
 from hivewatch.system.stopwatch import Stopwatch
 from hivewatch.vision.classifier import load_classifier
@@ -31,7 +31,7 @@ LOCAL = ("127.0.0.1", 0)
 
 
 class Answer(NamedTuple):
-    """What came back."""
+    """The server's answer."""
 
     status: int
     content: bytes
@@ -39,7 +39,7 @@ class Answer(NamedTuple):
 
 
 def ask(url: str, path: str, host: str | None = None) -> Answer:
-    """Ask the server at ``url`` for ``path`` under the name ``host``."""
+    """Request ``path`` from the server at ``url``, with ``host`` as the Host header."""
     address = url.removeprefix("http://").partition("/")[0]
     connection = http.client.HTTPConnection(address, timeout=20)
     connection.request("GET", path, headers={} if host is None else {"Host": host})
@@ -48,17 +48,17 @@ def ask(url: str, path: str, host: str | None = None) -> Answer:
 
 
 @pytest.fixture
-def board() -> Board:
-    """A board with one picture."""
-    board = Board()
-    board.show(Look(0, b"jpeg 0", {"number": 0}))
-    return board
+def latest() -> LatestFrames:
+    """One frame."""
+    latest = LatestFrames()
+    latest.add(PreviewFrame(0, b"jpeg 0", {"number": 0}))
+    return latest
 
 
 @pytest.fixture
-def url(board: Board) -> Iterator[str]:
-    """A server on loopback that asks for no token."""
-    with serve(board, LOCAL, None) as url:
+def url(latest: LatestFrames) -> Iterator[str]:
+    """A server on loopback without a token."""
+    with serve(latest, LOCAL, None) as url:
         yield url
 
 
@@ -69,19 +69,19 @@ def test_the_page_its_state_and_its_picture_are_served(url: str) -> None:
     assert page.headers["Cache-Control"] == "no-store"
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
     state = json.loads(ask(url, "/state?after=-1").content)
-    assert state == {"camera": {"state": "offline", "reasons": []}, "look": {"number": 0}}
+    assert state == {"camera": {"state": "offline", "reasons": []}, "frame": {"number": 0}}
     assert ask(url, "/picture?number=0").content == b"jpeg 0"
 
 
 @pytest.mark.parametrize(
     "path", ["/nothing", "/picture", "/picture?number=7", "/picture?number=x", "/../etc/passwd"]
 )
-def test_what_is_not_there_is_not_found(url: str, path: str) -> None:
+def test_unknown_paths_and_pictures_are_not_found(url: str, path: str) -> None:
     assert ask(url, path).status == 404
 
 
-def test_without_the_right_token_nothing_is_seen(board: Board) -> None:
-    with serve(board, LOCAL, "right-token") as url:
+def test_without_the_right_token_everything_is_forbidden(latest: LatestFrames) -> None:
+    with serve(latest, LOCAL, "right-token") as url:
         assert url.endswith("/?token=right-token")
         for path in ("/", "/state", "/picture?number=0"):
             assert ask(url, path).status == 403
@@ -90,14 +90,14 @@ def test_without_the_right_token_nothing_is_seen(board: Board) -> None:
         assert ask(url, "/picture?number=0&token=right-token").content == b"jpeg 0"
 
 
-def test_beyond_loopback_a_token_is_made_where_none_is_given(board: Board) -> None:
-    with serve(board, ("0.0.0.0", 0), None) as url:  # noqa: S104  that is what is tried
+def test_beyond_loopback_a_token_is_generated_if_none_is_given(latest: LatestFrames) -> None:
+    with serve(latest, ("0.0.0.0", 0), None) as url:  # noqa: S104  this is what is tested
         local = f"http://127.0.0.1:{url.split(':')[2].partition('/')[0]}/"
         assert ask(local, "/").status == 403
         token = url.partition("?")[2]
         assert len(token) > len("token=") + 12
         assert ask(local, f"/?{token}").status == 200
-    with serve(board, LOCAL, None) as url:
+    with serve(latest, LOCAL, None) as url:
         assert "token" not in url
 
 
@@ -115,15 +115,15 @@ def test_beyond_loopback_a_token_is_made_where_none_is_given(board: Board) -> No
         ("", 403),
     ],
 )
-def test_a_page_that_points_its_own_name_here_is_refused(url: str, host: str, status: int) -> None:
+def test_a_foreign_host_name_is_refused(url: str, host: str, status: int) -> None:
     assert ask(url, "/", host).status == status
 
 
-def test_more_requests_than_there_are_threads_for_are_turned_away(
-    board: Board, monkeypatch: pytest.MonkeyPatch
+def test_too_many_simultaneous_requests_are_rejected(
+    latest: LatestFrames, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "_MOST_REQUESTS", 2)
-    with serve(board, LOCAL, None) as url:
+    monkeypatch.setattr(server_module, "_MAX_REQUESTS", 2)
+    with serve(latest, LOCAL, None) as url:
         port = int(url.rsplit(":", 1)[1].rstrip("/"))
         idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(2)]
         with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
@@ -137,73 +137,72 @@ def test_more_requests_than_there_are_threads_for_are_turned_away(
             except (http.client.RemoteDisconnected, ConnectionResetError):
                 threading.Event().wait(0.1)
         else:
-            pytest.fail("a place that was left is not given to another")
+            pytest.fail("the slot of a closed connection is not reused")
 
 
-def test_an_address_in_use_is_told_in_a_sentence(board: Board) -> None:
+def test_an_address_in_use_is_reported_in_a_sentence(latest: LatestFrames) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = taken.getsockname()
         with pytest.raises(ConfigError, match=f"cannot serve on 127.0.0.1 port {address[1]}"):
-            serve(board, address, None).__enter__()
+            serve(latest, address, None).__enter__()
 
 
-def test_the_state_waits_for_a_newer_picture_and_no_longer_than_it_may(board: Board) -> None:
-    threading.Timer(0.2, board.show, [Look(1, b"jpeg 1", {"number": 1})]).start()
-    assert board.state(0, 20.0)["look"] == {"number": 1}
-    assert board.state(1, 0.01)["look"] is None
+def test_the_state_waits_for_a_newer_frame_until_its_timeout(latest: LatestFrames) -> None:
+    threading.Timer(0.2, latest.add, [PreviewFrame(1, b"jpeg 1", {"number": 1})]).start()
+    assert latest.state(0, 20.0)["frame"] == {"number": 1}
+    assert latest.state(1, 0.01)["frame"] is None
 
 
-def test_a_camera_in_trouble_is_told_without_a_picture() -> None:
-    board = Board()
-    board.tell(CameraStatus("cam", CameraState.OFFLINE, (CameraFault.NO_FRAMES,)))
-    assert board.state(-1, 0.01) == {"camera": {"state": "offline", "reasons": ["no_frames"]}, "look": None}
+def test_the_camera_status_is_reported_without_a_frame() -> None:
+    latest = LatestFrames()
+    latest.set_camera_status(CameraStatus("cam", CameraState.OFFLINE, (CameraFault.NO_FRAMES,)))
+    assert latest.state(-1, 0.01) == {"camera": {"state": "offline", "reasons": ["no_frames"]}, "frame": None}
 
 
-def test_only_the_last_pictures_are_kept(board: Board) -> None:
+def test_only_the_latest_pictures_are_kept(latest: LatestFrames) -> None:
     for number in range(1, 10):
-        board.show(Look(number, b"jpeg", {}))
-    assert [board.jpeg(number) is not None for number in range(10)] == [False] * 7 + [True] * 3
+        latest.add(PreviewFrame(number, b"jpeg", {}))
+    assert [latest.jpeg(number) is not None for number in range(10)] == [False] * 7 + [True] * 3
 
 
-def test_nobody_looks_until_somebody_asks(board: Board) -> None:
-    assert not board.is_watched()
-    board.state(-1, 0.0)
-    assert board.is_watched()
+def test_there_is_no_viewer_until_a_page_requests_the_state(latest: LatestFrames) -> None:
+    assert not latest.has_viewers()
+    latest.state(-1, 0.0)
+    assert latest.has_viewers()
 
 
-def make_looker(model: Path, **sections: Any) -> Looker:
+def make_previewer(model: Path, **sections: Any) -> Previewer:
     config = Config.model_validate_json(json.dumps(sections))
     stopwatch = Stopwatch()
-    return Looker(config, load_classifier(model, 1, stopwatch), stopwatch)
+    return Previewer(config, load_classifier(model, 1, stopwatch), stopwatch)
 
 
-def test_a_look_holds_all_that_the_page_shows_and_is_plain_json(tiny_model_path: Path) -> None:
+def test_a_preview_frame_contains_all_that_the_page_shows_as_plain_json(tiny_model_path: Path) -> None:
     watch = [[[0.25, 0.25], [0.75, 0.25], [0.75, 0.75], [0.25, 0.75]]]
-    looker = make_looker(tiny_model_path, gate={"watch": watch})
-    look = looker.look(make_frame(make_pixels(2560, 1440)), 7)
-    state = json.loads(json.dumps(look.state))
-    assert (look.number, state["number"], state["width_px"]) == (7, 7, 2560)
+    previewer = make_previewer(tiny_model_path, gate={"watch": watch})
+    frame = previewer.inspect(make_frame(make_pixels(2560, 1440)), 7)
+    state = json.loads(json.dumps(frame.state))
+    assert (frame.number, state["number"], state["width_px"]) == (7, 7, 2560)
     assert state["region"]["watch"] == watch
-    assert state["region"]["extent"] == [0.25, 0.25, 0.75, 0.75]
     long_side_px = load_classifier(tiny_model_path, 1).model.input_long_side_px
     assert state["region"]["scale"] == pytest.approx(min(1, long_side_px / 1280))
     assert 0 <= state["hornet"]["score"] <= 1
     assert {len(row) for row in state["hornet"]["heat"]} == {len(state["hornet"]["heat"][0])}
     assert set("".join(state["hornet"]["heat"])) <= set("0123456789")
-    picture = cv2.imdecode(np.frombuffer(look.jpeg, np.uint8), cv2.IMREAD_COLOR)
+    picture = cv2.imdecode(np.frombuffer(frame.jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert picture is not None
     assert picture.shape == (720, 1280, 3), "no larger than a phone shows"
 
 
-def test_where_nothing_moves_nothing_is_classified_as_in_the_daemon(tiny_model_path: Path) -> None:
-    looker = make_looker(tiny_model_path, gate={"motion": {"hold_s": 0.0}})
-    looks = [looker.look(make_frame(at_s=float(n)), n) for n in range(2)]
-    assert looks[0].state["hornet"] is not None, "the first is always looked at"
-    assert looks[1].state["hornet"] is None
-    assert looks[1].state["motion"] == {"enabled": True, "share": 0.0, "threshold": 0.0005, "window": None}
+def test_without_motion_no_frame_is_classified_as_in_the_daemon(tiny_model_path: Path) -> None:
+    previewer = make_previewer(tiny_model_path, gate={"motion": {"hold_s": 0.0}})
+    frames = [previewer.inspect(make_frame(at_s=float(n)), n) for n in range(2)]
+    assert frames[0].state["hornet"] is not None, "the first is always classified"
+    assert frames[1].state["hornet"] is None
+    assert frames[1].state["motion"] == {"enabled": True, "share": 0.0, "threshold": 0.0005, "window": None}
 
 
-def test_a_camera_that_the_daemon_has_is_left_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_camera_used_by_the_daemon_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preview, "camera_devices", lambda _config: [Path("/dev/video0")])
     monkeypatch.setattr(preview, "is_locked", lambda _directory: True)
     file = tmp_path / "hive.yaml"
@@ -216,7 +215,7 @@ def test_a_camera_that_the_daemon_has_is_left_to_it(tmp_path: Path, monkeypatch:
     "arguments",
     [["--address", "8080"], ["--address", "host:99999"], ["--token", "short"], ["--token", "with spaces"]],
 )
-def test_a_wrong_address_or_token_is_a_wrong_command_line(
+def test_an_invalid_address_or_token_is_a_usage_error(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -1,4 +1,4 @@
-"""The demo as a person runs it: its own process, the real daemon below it, a real broker."""
+"""The demo as a user runs it: its own process, with the real daemon and a real broker."""
 
 from __future__ import annotations
 
@@ -38,25 +38,25 @@ def demo(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def wait_for_daemon(process: subprocess.Popen[str]) -> psutil.Process:
-    """Wait until the demo has begun; return the process of the daemon."""
+    """Wait until the demo has started; return the daemon's process."""
     assert process.stdout is not None
     assert process.stdout.readline().startswith("Watching")
-    wait_until(lambda: bool(psutil.Process(process.pid).children()), "the daemon has a process")
+    wait_until(lambda: bool(psutil.Process(process.pid).children()), "the daemon is started")
     return psutil.Process(process.pid).children()[0]
 
 
 @pytest.mark.timeout(180)
-def test_a_sighting_is_shown_from_its_start_to_its_end_with_the_picture_that_its_event_names(
+def test_a_sighting_is_shown_from_start_to_end_with_the_picture_its_event_names(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "hivewatch").mkdir()  # as where the checkout was made: it must not be taken for the package
+    (tmp_path / "hivewatch").mkdir()  # as beside a checkout: it must not be imported as the package
     with demo(tmp_path) as process:
         output, _ = process.communicate(timeout=170)
     assert process.returncode == 0, output
     lines = [line.split(maxsplit=2)[:2] for line in output.splitlines() if line.startswith("hivewatch/")]
     shown = [(topic.removeprefix("hivewatch/demo/"), first) for topic, first in lines]
-    told = [entry for entry in shown if entry[0] != "hornet/state"]
-    assert told[:3] == [("availability", "online"), ("event", "start"), ("snapshot", "JPEG")]
+    messages = [entry for entry in shown if entry[0] != "hornet/state"]
+    assert messages[:3] == [("availability", "online"), ("event", "start"), ("snapshot", "JPEG")]
     assert [state for topic, state in shown if topic == "hornet/state"] == ["OFF", "ON", "OFF"]
     assert ("event", "end") in shown
     assert shown[-1] == ("availability", "offline")
@@ -66,11 +66,11 @@ def test_a_sighting_is_shown_from_its_start_to_its_end_with_the_picture_that_its
     assert Path(snapshot[1]).is_relative_to(tmp_path / "hivewatch-demo")
     height_px, width_px, _ = cv2.imread(snapshot[1]).shape
     assert width_px == 1280
-    assert height_px > 720, "a footer stands below the picture"
+    assert height_px > 720, "there is a footer below the picture"
 
 
 @pytest.mark.timeout(120)
-def test_your_own_pictures_are_judged_one_by_one_and_where_none_shows_a_hornet_that_is_said(
+def test_own_pictures_are_judged_one_by_one_and_no_hornet_is_reported(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "pictures").mkdir()
@@ -83,8 +83,8 @@ def test_your_own_pictures_are_judged_one_by_one_and_where_none_shows_a_hornet_t
     assert "No hornet was seen." in output
 
 
-def test_a_file_that_cannot_be_replayed_is_a_failure_and_never_no_hornet(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("no picture")
+def test_a_file_that_cannot_be_replayed_is_a_failure_and_not_no_hornet(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("not a picture")
     with demo(tmp_path, "notes.txt") as process:
         output, _ = process.communicate(timeout=60)
     assert process.returncode == 4
@@ -92,14 +92,14 @@ def test_a_file_that_cannot_be_replayed_is_a_failure_and_never_no_hornet(tmp_pat
     assert "No hornet" not in output
 
 
-def test_a_limit_without_a_sighting_is_a_failure_that_says_so(tmp_path: Path) -> None:
+def test_no_sighting_within_the_limit_is_a_failure(tmp_path: Path) -> None:
     with demo(tmp_path, "--limit", "0") as process:
         output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "demo: no sighting has begun and ended within 0 s" in output
+    assert "demo: no complete sighting within 0 s" in output
 
 
-def test_a_broker_that_is_not_there_is_told_before_anything_starts(tmp_path: Path) -> None:
+def test_a_missing_broker_is_reported_before_anything_starts(tmp_path: Path) -> None:
     port = free_port()
     with demo(tmp_path, "--broker", f"127.0.0.1:{port}") as process:
         output, _ = process.communicate(timeout=60)
@@ -107,7 +107,7 @@ def test_a_broker_that_is_not_there_is_told_before_anything_starts(tmp_path: Pat
     assert output.startswith(f"demo: no broker answers on 127.0.0.1:{port}: ")
 
 
-def test_a_picture_that_no_event_has_announced_is_a_failure(tmp_path: Path, broker: Broker) -> None:
+def test_a_picture_without_an_event_is_a_failure(tmp_path: Path, broker: Broker) -> None:
     with demo(tmp_path, "--broker", f"127.0.0.1:{broker.port}") as process:
         wait_for_daemon(process)
         paho.mqtt.publish.single("hivewatch/demo/snapshot", b"\xff\xd8", qos=1, port=broker.port)
@@ -117,7 +117,7 @@ def test_a_picture_that_no_event_has_announced_is_a_failure(tmp_path: Path, brok
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "kill"])
-def test_stopped_it_leaves_no_process_behind(tmp_path: Path, number: signal.Signals) -> None:
+def test_stopping_leaves_no_process_behind(tmp_path: Path, number: signal.Signals) -> None:
     with demo(tmp_path) as process:
         daemon = wait_for_daemon(process)
         process.send_signal(number)

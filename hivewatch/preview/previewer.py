@@ -1,4 +1,4 @@
-"""Looks at a frame as the daemon does, and puts what it finds into plain values."""
+"""Inspects a frame as the daemon does, and returns the results as plain values."""
 
 from __future__ import annotations
 
@@ -12,35 +12,34 @@ from hivewatch.camera.focus import BRIGHT, DARK, SHARP, light, sharpness
 from hivewatch.config.sections import Config
 from hivewatch.domain.frames import Frame, Pixels, Prediction, View
 from hivewatch.errors import CameraError, StoreError
-from hivewatch.messages.documents import iso
 from hivewatch.messages.jpeg import encode_jpeg
-from hivewatch.preview.board import Look
+from hivewatch.preview.latest import PreviewFrame
 from hivewatch.system.stopwatch import Stopwatch
 from hivewatch.vision.classifier import Classifier
 from hivewatch.vision.motion import MotionGate
 from hivewatch.vision.region import Region
 
-# A phone shows no more, and a Raspberry Pi encodes it in some 5 ms.
+# Enough for a phone, and a Raspberry Pi encodes it in about 5 ms.
 _WIDTH_PX = 1280
 _QUALITY = 80
 _HEAT_LEVELS = 9
-# The network was taught on hornets this large and larger (in pixels of what it is shown).
+# The network was trained on hornets of this size and larger, in pixels of its input.
 _SMALLEST_HORNET_PX = 25
 
 
-class Looker:
-    """The stages of the loop up to the classifier; nothing is decided, kept or sent."""
+class Previewer:
+    """Runs the stages of the loop up to the classifier; decides, stores and sends nothing."""
 
     def __init__(self, config: Config, classifier: Classifier, stopwatch: Stopwatch) -> None:
-        """``config``: what is watched, and the thresholds that are shown; ``stopwatch``: the classifier's."""
+        """Take what is watched and the thresholds to show from ``config``, times from ``stopwatch``."""
         self._config = config
         self._classifier = classifier
         self._stopwatch = stopwatch
         self._region = Region(config.gate)
         self._gate = MotionGate(config.gate.motion)
 
-    def look(self, frame: Frame, number: int) -> Look:
-        """Return the look at ``frame``; raises ModelError, or CameraError where it cannot become a JPEG."""
+    def inspect(self, frame: Frame, number: int) -> PreviewFrame:
+        """Return ``frame`` with its results; raises ModelError, or CameraError if JPEG encoding fails."""
         view = self._region.view(frame)
         narrowed = self._gate.filter(view) if frame.usable else None
         with self._stopwatch("predict"):
@@ -49,31 +48,28 @@ class Looker:
             "number": number,
             "hive": self._config.hive.name,
             "source": frame.source,
-            "taken_at": iso(frame.taken_at),
             "width_px": frame.width_px,
             "height_px": frame.height_px,
-            "usable": frame.usable,
-            "region": self._watched(view),
+            "region": self._region_state(view),
             "focus": self._focus(frame, view),
             "motion": self._motion(narrowed),
             "hornet": None if prediction is None else self._hornet(prediction),
             "threshold": self._config.decision.threshold,
         }
-        return Look(number, _jpeg(frame.pixels), state)
+        return PreviewFrame(number, _jpeg(frame.pixels), state)
 
-    def _watched(self, view: View) -> dict[str, Any]:
-        """Say what is watched, and by how much the network's picture of it is smaller than the camera's."""
+    def _region_state(self, view: View) -> dict[str, Any]:
+        """Return the watched region, and ``scale``: network input pixels per camera pixel."""
         gate = self._config.gate
         return {
             "watch": [_rounded_points(polygon) for polygon in gate.watch],
             "ignore": [_rounded_points(polygon) for polygon in gate.ignore],
-            "extent": _rounded(view.extent),
             "scale": min(1.0, self._classifier.model.input_long_side_px / view.watched_px),
             "smallest_hornet_px": _SMALLEST_HORNET_PX,
         }
 
     def _focus(self, frame: Frame, view: View) -> dict[str, Any]:
-        """Judge what is watched, as the camera gave it: painted places have edges of their own."""
+        """Measure the watched region in the camera's own pixels: masked polygons would add sharp edges."""
         left, top, right, bottom = view.extent.pixels(frame.width_px, frame.height_px)
         pixels = frame.pixels[top:bottom, left:right]
         return {
@@ -106,7 +102,7 @@ class Looker:
 
 
 def _heat(prediction: Prediction) -> list[str]:
-    """Return a row of digits for each row of the map: 9 is its peak, 0 is nothing."""
+    """Return a string of digits for each row of the map: 9 is its peak, 0 no evidence."""
     cam = np.maximum(prediction.cam, 0.0)
     levels = np.rint(cam * (_HEAT_LEVELS / max(float(cam.max()), 1e-6))).astype(int)
     return ["".join(map(str, row)) for row in levels]

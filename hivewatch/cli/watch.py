@@ -1,0 +1,58 @@
+"""The command watch: follows all hives of a broker in the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from hivewatch.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hivewatch.config.sections import MqttConfig
+
+
+def watch_fleet(arguments: argparse.Namespace) -> int:
+    """Show the fleet until interrupted: a live table on a terminal, else one line per change."""
+    from datetime import UTC, datetime
+    from shutil import get_terminal_size
+
+    from hivewatch.fleet.hives import Fleet
+    from hivewatch.fleet.view import Lines, Screen
+    from hivewatch.mqtt.follower import follow
+
+    config = _broker_config(arguments)
+    fleet = Fleet(config.base_topic)
+    screen, lines = Screen(fleet, f"{config.host}:{config.port}"), Lines(fleet)
+    for trouble in follow(config, fleet.topics, fleet.on_message):
+        if trouble:
+            fleet.clear()
+        if sys.stdout.isatty():
+            text = screen.text(trouble, datetime.now(UTC), *get_terminal_size())
+        else:
+            text = lines.text(trouble, datetime.now(UTC))
+        print(text, end="", flush=True)
+    return 0
+
+
+def _broker_config(arguments: argparse.Namespace) -> MqttConfig:
+    """Return the options as a configuration; raises ConfigError that names invalid ones."""
+    from pydantic import ValidationError
+
+    from hivewatch.config.sections import MqttConfig
+
+    options = {
+        "host": arguments.host,
+        "port": arguments.port or (8883 if arguments.tls else 1883),
+        "username": arguments.username,
+        "password_file": arguments.password_file,
+        "base_topic": arguments.base_topic,
+        "tls": {"enabled": arguments.tls, "ca_file": arguments.ca_file},
+    }
+    try:
+        return MqttConfig.model_validate(options)
+    except ValidationError as error:
+        problems = [
+            f"--{'-'.join(map(str, one['loc'])).replace('_', '-')}: {one['msg']}" for one in error.errors()
+        ]
+        raise ConfigError(problems) from error
