@@ -1,4 +1,4 @@
-"""Read the YAML file into a Config: every fault in it is told at once, each with its line."""
+"""Read a YAML file into a Config or another section: every problem is reported at once, with its line."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from hivewatch.config.sections import Config
+from hivewatch.config.sections import Config, Section
 from hivewatch.errors import ConfigError
 
 Key = tuple[str | int, ...]
+T = TypeVar("T", bound=Section)
 
 # Options that name a path: relative ones start at the folder of the YAML file.
 _PATHS: tuple[Key, ...] = (
@@ -53,26 +54,32 @@ def parse(text: str, name: str = "configuration", folder: Path | None = None) ->
     Raises ConfigError that lists, in the order of the lines: YAML faults, unknown and repeated keys, wrong
     types, values out of bounds, options that contradict each other, and files that are not there.
     """
-    source = _Source(name, text)
+    source = _Source(name, text, Config)
     for key in _PATHS:
         source.anchor(key, folder or Path())
-    problems = source.problems + list(_missing_files(source))
-    config = None
+    return _validated(source, Config, list(_missing_files(source)))
+
+
+def _validated(source: _Source, model: type[T], problems: list[tuple[int, str]]) -> T:
+    """Return the document as a ``model``; raises ConfigError with its problems and ``problems``, by line."""
+    problems = source.problems + problems
+    section = None
     try:
         # JSON rules in strict mode are what a YAML file should obey: 5 is a number, "5" and yes are not.
-        config = Config.model_validate_json(json.dumps(source.data, default=str), strict=True)
+        section = model.model_validate_json(json.dumps(source.data, default=str), strict=True)
     except ValidationError as error:
-        problems += [source.problem(e["loc"], _sentence(e)) for e in _causes(error.errors())]
-    if config is None or problems:
+        problems += [source.problem(e["loc"], _sentence(e, model)) for e in _causes(error.errors())]
+    if section is None or problems:
         raise ConfigError([sentence for _, sentence in sorted(problems)])
-    return config
+    return section
 
 
 class _Source:
     """The YAML document as plain data, with the line that each key stands on."""
 
-    def __init__(self, name: str, text: str) -> None:
+    def __init__(self, name: str, text: str, model: type[Section]) -> None:
         self.name = name
+        self.model = model
         self.problems: list[tuple[int, str]] = []
         self._lines: dict[Key, int] = {}
         self._nodes = 0
@@ -113,8 +120,16 @@ class _Source:
             data[str(child[-1])] = self._build(loader, value_node, child)
         # A section whose options are all commented out reads as null: it means the defaults.
         return {
-            name: value for name, value in data.items() if value is not None or not _is_section((*key, name))
+            name: value
+            for name, value in data.items()
+            if value is not None or not self._is_section((*key, name))
         }
+
+    def _is_section(self, key: Key) -> bool:
+        try:
+            return bool(_options(key, self.model))
+        except KeyError:
+            return False
 
     def _yaml_fault(self, error: Exception) -> str:
         mark = getattr(error, "problem_mark", None)
@@ -167,16 +182,9 @@ def _missing_files(source: _Source) -> Iterator[tuple[int, str]]:
         yield source.problem(folder, f"there is no folder {value}")
 
 
-def _is_section(key: Key) -> bool:
-    try:
-        return bool(_options(key))
-    except KeyError:
-        return False
-
-
-def _options(key: Key) -> list[str]:
-    """Return the options of the section at ``key``; [] where it is an option, KeyError where neither."""
-    model: type[BaseModel] = Config
+def _options(key: Key, root: type[Section]) -> list[str]:
+    """Return the options of the section at ``key``; [] if it is an option, KeyError if it is neither."""
+    model: type[BaseModel] = root
     for part in key:
         annotation = model.model_fields[str(part)].annotation
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
@@ -195,10 +203,10 @@ def _causes(errors: list[ErrorDetails]) -> list[ErrorDetails]:
     return [error for error in errors if error["type"] != "too_short" or not follows(error)]
 
 
-def _sentence(error: ErrorDetails) -> str:
+def _sentence(error: ErrorDetails, model: type[Section]) -> str:
     key = error["loc"]
     if error["type"] == "extra_forbidden":
-        known = _options(key[:-1])
+        known = _options(key[:-1], model)
         close = difflib.get_close_matches(str(key[-1]), known, n=1)
         return "unknown option; " + (
             f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
@@ -210,3 +218,12 @@ def _sentence(error: ErrorDetails) -> str:
     if key in _SECRET or isinstance(given, dict | list):
         return message
     return f"{message}, not {json.dumps(given, default=str)}"
+
+
+def read(path: Path, model: type[T]) -> T:
+    """Return the YAML file at ``path`` as a ``model``; raises ConfigError with every problem and its line."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{path}: cannot be read as text: {error}"]) from error
+    return _validated(_Source(str(path), text, model), model, [])

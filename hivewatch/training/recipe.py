@@ -6,13 +6,12 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from hivewatch.config.sections import Section
-from hivewatch.errors import DataError
+from hivewatch.config import reader
+from hivewatch.config.sections import Section, Share
+from hivewatch.errors import ConfigError, DataError
 
-Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -68,17 +67,16 @@ class Recipe(Section):
 
 
 def parse_recipe(document: dict[str, Any]) -> Recipe:
-    """A recipe from its JSON or YAML form; raises pydantic's ValidationError."""
+    """Return the recipe that a checkpoint carries as JSON; raises pydantic's ValidationError."""
     return Recipe.model_validate_json(json.dumps(document))
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read a recipe; what it does not name keeps its default. Raises DataError with every fault in it."""
+    """Read a recipe; options it leaves out keep their defaults.
+
+    Raises DataError with every problem in the file, each with its line.
+    """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        return parse_recipe(document)
-    except (OSError, yaml.YAMLError) as error:
-        raise DataError(f"{path}: cannot be read as a recipe ({error})") from error
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise DataError(f"{path}: not a usable recipe: {faults}") from error
+        return reader.read(path, Recipe)
+    except ConfigError as error:
+        raise DataError(str(error)) from error

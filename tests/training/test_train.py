@@ -6,15 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
-from support.paths import PROJECT
 from support.training_pictures import RECIPE, write_data, write_weights
 
 from hivewatch.errors import DataError, ModelError
 from hivewatch.training import train as training
 from hivewatch.training.export import unfold
 from hivewatch.training.model.network import HornetNet
-from hivewatch.training.recipe import Recipe, read_recipe
+from hivewatch.training.recipe import Recipe
 from hivewatch.training.train import BEST, HISTORY, LAST, load_network, train
 
 
@@ -144,16 +142,3 @@ def test_a_file_that_holds_no_weights_is_refused(data: Path, tmp_path: Path) -> 
 def test_resuming_where_nothing_was_saved_is_a_clear_error(data: Path, weights: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="checkpoint"):
         train(data, RECIPE, tmp_path, weights=weights, resume=True)
-
-
-def test_a_recipe_with_faults_names_them_all(tmp_path: Path) -> None:
-    path = tmp_path / "train.yaml"
-    path.write_text("epochs: 0\ncrop: 224\n")
-    with pytest.raises(DataError, match=r"(?s)epochs.*crop|crop.*epochs"):
-        read_recipe(path)
-
-
-def test_the_released_recipe_names_every_option_with_its_default() -> None:
-    path = PROJECT / "config/train.yaml"
-    assert read_recipe(path) == Recipe()
-    assert set(yaml.safe_load(path.read_text())) == set(Recipe.model_fields)
