@@ -119,13 +119,13 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     tables = []
     if arguments.data is not None:
         corrected, threshold = not arguments.uncorrected, config.decision.threshold
-        summary, verdicts = evaluate(
+        summary, results = evaluate(
             arguments.data, classifier, split=arguments.split, threshold=threshold, corrected=corrected
         )
         tables.append(summary.table())
         document |= {"split": arguments.split, "corrected": corrected} | summary.document()
         if arguments.figures:
-            drawn = draw_figures(history, verdicts, arguments.figures, threshold)
+            drawn = draw_figures(history, results, arguments.figures, threshold)
             tables.append("\n".join(f"figure: {path}" for path in drawn))
     if arguments.clips:
         clips = measure_clips(arguments.clips, config, classifier, truth)

@@ -16,10 +16,10 @@ from hivewatch.domain.frames import Pixels
 from hivewatch.errors import DataError
 from hivewatch.training.data.catalogue import read_catalogue
 from hivewatch.training.data.dataset import Catalogue, Shot, decode_all
-from hivewatch.training.evaluation.evaluate import judge, whole_view
+from hivewatch.training.evaluation.evaluate import predict_all, whole_view
 from hivewatch.training.evaluation.figures import draw_figures
+from hivewatch.training.evaluation.localization import best_iou, box_accuracy
 from hivewatch.training.evaluation.metrics import logistic, platt
-from hivewatch.training.evaluation.places import best_iou, box_accuracy
 from hivewatch.training.export import (
     Description,
     export_int8,
@@ -90,8 +90,8 @@ def release(
     if int8 is not None:
         export_int8(net, int8, description, _observed_frames(catalogue, description))
     some = hive[:: max(1, len(hive) // FIGURE_FRAMES)]
-    verdicts, _ = judge(some, load_classifier(path, threads=0))
-    draw_figures(history, verdicts, checkpoint.parent, DecisionConfig().threshold)
+    results, _ = predict_all(some, load_classifier(path, threads=0))
+    draw_figures(history, results, checkpoint.parent, DecisionConfig().threshold)
     return description
 
 
@@ -151,11 +151,11 @@ def best_box_level(model: Path, data: Path) -> float:
     if not boxed:
         raise DataError(f"{data}: no boxed hornet in the training split to choose the box level by")
     some = boxed[:: max(1, len(boxed) // LEVEL_FRAMES)]
-    verdicts, _ = judge(some, load_classifier(model, threads=0))
-    truth = [verdict.picture.hornet_boxes for verdict in verdicts]
+    results, _ = predict_all(some, load_classifier(model, threads=0))
+    truth = [result.picture.hornet_boxes for result in results]
 
     def accuracy(level: float) -> float:
-        boxes = [locate(v.prediction.cam, v.prediction.extent, level).box for v in verdicts]
+        boxes = [locate(v.prediction.cam, v.prediction.extent, level).box for v in results]
         return box_accuracy(
             np.array([best_iou([box] if box else [], t) for box, t in zip(boxes, truth, strict=True)])
         )

@@ -19,19 +19,19 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from hivewatch.errors import DataError
-from hivewatch.training.data.augment import photograph
+from hivewatch.training.data.augment import augment
 from hivewatch.training.data.catalogue import read_catalogue
 from hivewatch.training.data.crops import Crop
 from hivewatch.training.data.dataset import Catalogue, Shot, decode_all
 from hivewatch.training.data.duplicates import warn_of_copies
-from hivewatch.training.data.footage import footage_shots
-from hivewatch.training.data.sampling import Place, Sampler
+from hivewatch.training.data.negative_clips import negative_clip_shots
+from hivewatch.training.data.sampling import HardNegative, Sampler
 from hivewatch.training.data.simulated import simulated_shots
 from hivewatch.training.export import is_model_file, unfold
+from hivewatch.training.model.losses import NO_VOTE, map_loss, map_target, pooled_loss
 from hivewatch.training.model.network import HornetNet, best_device, mixed_precision, normalise
-from hivewatch.training.model.objective import NO_VOTE, map_loss, map_target, pooled_loss
 from hivewatch.training.recipe import Recipe, parse_recipe
-from hivewatch.training.validate import Validation, false_alarms, validate
+from hivewatch.training.validate import Validation, mine_hard_negatives, validate
 
 LAST, BEST, HISTORY = "last.ckpt", "best.ckpt", "history.json"
 CHECKPOINT_SUFFIX = ".ckpt"
@@ -75,14 +75,14 @@ def train(data: Path, recipe: Recipe, out: Path, *, weights: Path | str, resume:
         )
     warn_of_copies(catalogue.pictures)
     shots = _decode(catalogue, "train", recipe.decode_long_side_px)
-    shots += _decode_footage(catalogue, recipe.decode_long_side_px)
+    shots += _decode_negative_clips(catalogue, recipe.decode_long_side_px)
     checks = _thinned(_decode(catalogue, "val", recipe.frame_long_side_px), recipe)
     sampler = Sampler(shots, simulated_shots(recipe.simulated_frames, recipe.seed), recipe)
 
     run = Run(recipe, weights) if state is None else Run.restored(state)
     if run.knows_hornets and recipe.mine_every:
-        run.hard = false_alarms(run.averaged, shots, recipe, len(run.history))
-    sampler.hard = run.hard
+        run.hard_negatives = mine_hard_negatives(run.averaged, shots, recipe, len(run.history))
+    sampler.hard_negatives = run.hard_negatives
     out.mkdir(parents=True, exist_ok=True)
     for epoch in range(len(run.history), recipe.epochs):
         losses = _one_epoch(run, sampler, epoch)
@@ -91,9 +91,9 @@ def train(data: Path, recipe: Recipe, out: Path, *, weights: Path | str, resume:
         run.history.append(Epoch(epoch, *losses, validation))
         log.info("epoch %d: map loss %.4f, pooled %.4f, accuracy %.3f, %s", epoch, *losses, validation)
         if recipe.mine_every and (epoch + 1) % recipe.mine_every == 0 and epoch + 1 < recipe.epochs:
-            sampler.hard = run.hard = run.hard[-KEPT_ALARMS:] + false_alarms(
-                run.averaged, shots, recipe, epoch
-            )
+            sampler.hard_negatives = run.hard_negatives = run.hard_negatives[
+                -KEPT_ALARMS:
+            ] + mine_hard_negatives(run.averaged, shots, recipe, epoch)
         run.save(out / LAST)
         if run.best_epoch == epoch:
             run.save(out / BEST)
@@ -132,7 +132,7 @@ class Run:
         )
         self.step = 0
         self.history: list[Epoch] = []
-        self.hard: list[Place] = []
+        self.hard_negatives: list[HardNegative] = []
 
     @classmethod
     def restored(cls, state: dict[str, Any]) -> Run:
@@ -146,7 +146,7 @@ class Run:
             Epoch(**entry | {"validation": entry["validation"] and Validation(**entry["validation"])})
             for entry in state["history"]
         ]
-        run.hard = [Place(*place) for place in state["hard"]]
+        run.hard_negatives = [HardNegative(*place) for place in state["hard"]]
         return run
 
     @property
@@ -177,7 +177,7 @@ class Run:
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
             "history": [asdict(epoch) for epoch in self.history],
-            "hard": [(place.picture, place.x, place.y) for place in self.hard],
+            "hard": [(place.picture, place.x, place.y) for place in self.hard_negatives],
         }
         partial = path.with_suffix(".part")
         torch.save(state, partial)
@@ -239,7 +239,7 @@ def _batch(sampler: Sampler, cells: int, epoch: int, start: int) -> tuple[Tensor
     for index in range(start, min(start + recipe.batch, recipe.crops_per_epoch)):
         rng = np.random.default_rng((recipe.seed, epoch, index))
         crop = sampler.draw(rng)
-        pixels.append(photograph(crop.pixels, rng))
+        pixels.append(augment(crop.pixels, rng))
         targets.append(map_target(crop, cells))
         labels.append(_label(crop))
     stacked = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
@@ -277,12 +277,12 @@ def _decode(catalogue: Catalogue, split: str, long_side_px: int) -> list[Shot]:
     return shots
 
 
-def _decode_footage(catalogue: Catalogue, long_side_px: int) -> list[Shot]:
-    shots, problems = footage_shots(catalogue.footage, long_side_px)
+def _decode_negative_clips(catalogue: Catalogue, long_side_px: int) -> list[Shot]:
+    shots, problems = negative_clip_shots(catalogue.negative_clips, long_side_px)
     for problem in problems:
         log.warning("%s", problem)
-    if catalogue.footage:
-        log.info("%d frames of %d clips without hornets", len(shots), len(catalogue.footage))
+    if catalogue.negative_clips:
+        log.info("%d frames of %d clips without hornets", len(shots), len(catalogue.negative_clips))
     return shots
 
 

@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 from hivewatch.domain.frames import Box, Map, Point
 from hivewatch.training.data.dataset import Picture, Shot
-from hivewatch.training.data.sampling import Place
+from hivewatch.training.data.sampling import HardNegative
+from hivewatch.training.evaluation.localization import points_at
 from hivewatch.training.evaluation.metrics import auroc, recall_at_fpr
-from hivewatch.training.evaluation.places import points_at
 from hivewatch.training.model.network import HornetNet, mixed_precision, normalise
 from hivewatch.training.recipe import Recipe
 from hivewatch.vision.classifier import fit_to_input
@@ -63,7 +63,9 @@ def validate(net: HornetNet, shots: Sequence[Shot], recipe: Recipe) -> Validatio
     return Validation(splits, float(np.mean(values)) if values else 0.0)
 
 
-def false_alarms(net: HornetNet, shots: Sequence[Shot], recipe: Recipe, round_number: int) -> list[Place]:
+def mine_hard_negatives(
+    net: HornetNet, shots: Sequence[Shot], recipe: Recipe, round_number: int
+) -> list[HardNegative]:
     """The highest peaks of the maps away from any hornet, a few per picture: hard negatives.
 
     Each ``round_number`` looks at other pictures: ``mined_frames`` of hives, and half as many photographs.
@@ -77,7 +79,7 @@ def false_alarms(net: HornetNet, shots: Sequence[Shot], recipe: Recipe, round_nu
     maps = frame_maps(net, [shot for _, shot in chosen], recipe, "mine")
     for (index, _), (shot, _, cam) in zip(chosen, maps, strict=True):
         places += [
-            Place(index, x, y)
+            HardNegative(index, x, y)
             for x, y in _false_peaks(
                 cam, (*shot[0].hornet_boxes, *shot[0].doubtful_boxes), recipe.mined_per_frame
             )

@@ -17,7 +17,7 @@ BACKLIT_SHARE = 0.25
 """How many of the pasted insects are darker than their surroundings, as against a bright board."""
 
 
-def photograph(pixels: Pixels, rng: Rng) -> Pixels:
+def augment(pixels: Pixels, rng: Rng) -> Pixels:
     """Apply a random light, then a random lens and sensor, each in its usual order."""
     if rng.random() < 0.3:
         pixels = cast_shadow(pixels, rng)

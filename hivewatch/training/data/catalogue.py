@@ -62,7 +62,7 @@ def _read_index(data: Path) -> Catalogue:
     """Read ``index.csv`` and, where there is one, ``boxes.csv``."""
     insects, problems = _read_box_table(data / "boxes.csv")
     pictures: list[Picture] = []
-    footage: list[Path] = []
+    negative_clips: list[Path] = []
     for line, row in _rows(data / "index.csv"):
         try:
             picture = Picture(
@@ -82,10 +82,10 @@ def _read_index(data: Path) -> Catalogue:
         elif picture.path.suffix.lower() not in CLIP_SUFFIXES:
             pictures.append(picture)
         elif picture.split == "train" and not picture.hornet:
-            footage.append(picture.path)
+            negative_clips.append(picture.path)
         else:
             problems.append(f"{picture.path}: {USELESS_CLIP}")
-    return Catalogue(tuple(pictures), tuple(problems), tuple(footage))
+    return Catalogue(tuple(pictures), tuple(problems), tuple(negative_clips))
 
 
 def _read_box_table(path: Path) -> tuple[dict[str, list[Insect]], list[str]]:
@@ -123,7 +123,7 @@ def _read_folders(data: Path) -> Catalogue:
         )
     pictures: list[Picture] = []
     problems: list[str] = []
-    footage: list[Path] = []
+    negative_clips: list[Path] = []
     for split in SPLITS:
         for label in ("presence", "absence"):
             folder = data / split / label
@@ -133,7 +133,7 @@ def _read_folders(data: Path) -> Catalogue:
                 continue
             clips = _below(folder, CLIP_SUFFIXES)
             if (split, label) == ("train", "absence"):
-                footage = clips
+                negative_clips = clips
             else:
                 problems += [f"{clip}: {USELESS_CLIP}" for clip in clips]
             for path in _below(folder, SUFFIXES):
@@ -144,7 +144,7 @@ def _read_folders(data: Path) -> Catalogue:
                 except DataError as error:
                     problems.append(str(error))
                     pictures.append(picture)
-    return Catalogue(tuple(pictures), tuple(problems), tuple(footage))
+    return Catalogue(tuple(pictures), tuple(problems), tuple(negative_clips))
 
 
 def _below(folder: Path, suffixes: frozenset[str]) -> list[Path]:

@@ -43,7 +43,7 @@ def cut_out(shots: Sequence[Shot]) -> list[Cutout]:
     scenes: dict[str, list[Shot]] = defaultdict(list)
     for shot in sorted(shots, key=lambda shot: shot[0].path.name):
         if shot[0].domain == "hive":
-            scenes[shot[0].place].append(shot)
+            scenes[shot[0].origin].append(shot)
     cutouts = [cutout for scene in scenes.values() for cutout in _from_scene(scene)]
     photos = [shot for shot in shots if shot[0].domain == "photo"]
     cutouts += [

@@ -45,7 +45,7 @@ class Picture:
     source: str = ""
 
     @property
-    def place(self) -> str:
+    def origin(self) -> str:
         """What pictures of one kind have in common: scene, else source, else folder."""
         return self.scene or self.source or self.path.parent.name
 
@@ -86,12 +86,12 @@ Shot = tuple[Picture, Pixels]
 class Catalogue:
     """All pictures of a data folder, and a sentence about each thing in it that could not be used.
 
-    ``footage``: clips of hives without hornets, to train on.
+    ``negative_clips``: clips of hives without hornets, to train on.
     """
 
     pictures: tuple[Picture, ...]
     problems: tuple[str, ...] = ()
-    footage: tuple[Path, ...] = ()
+    negative_clips: tuple[Path, ...] = ()
 
     def split(self, *names: str) -> tuple[Picture, ...]:
         """The pictures of the splits called ``names``; ``val`` also means every ``val_...``."""

@@ -62,7 +62,7 @@ class Copy:
 def find_copies(pictures: Sequence[Picture], threads: int = 2) -> list[Copy]:
     """Every pair of pictures that are copies of each other; unreadable ones are passed over."""
     with ThreadPoolExecutor(threads) as pool:
-        looked = list(zip(pictures, pool.map(_look, pictures), strict=True))
+        looked = list(zip(pictures, pool.map(_fingerprint, pictures), strict=True))
     seen = [(picture, look[0], look[1]) for picture, look in looked if look is not None]
     same = _same_files([(picture, digest) for picture, digest, _ in seen])
     exact = {frozenset((a.path, b.path)) for a, b in same}
@@ -85,7 +85,7 @@ def shared_scenes(pictures: Sequence[Picture]) -> list[str]:
     ]
 
 
-def tell_copies(copies: Sequence[Copy], scenes: Sequence[str]) -> list[str]:
+def describe_copies(copies: Sequence[Copy], scenes: Sequence[str]) -> list[str]:
     """What a person should know of the copies: every leak and contradiction by name, the rest by number."""
     told = [f"leak: {copy}" for copy in copies if copy.leaks]
     told += [f"labels contradict each other: {copy}" for copy in copies if copy.disagrees and not copy.leaks]
@@ -99,14 +99,14 @@ def tell_copies(copies: Sequence[Copy], scenes: Sequence[str]) -> list[str]:
 
 
 def warn_of_copies(pictures: Sequence[Picture]) -> list[str]:
-    """Look for copies among ``pictures``; log and return what ``tell_copies`` says of them."""
-    told = tell_copies(find_copies(pictures), shared_scenes(pictures))
+    """Look for copies among ``pictures``; log and return what ``describe_copies`` says of them."""
+    told = describe_copies(find_copies(pictures), shared_scenes(pictures))
     for sentence in told:
         log.warning("%s", sentence)
     return told
 
 
-def _look(picture: Picture) -> tuple[str, Thumbs] | None:
+def _fingerprint(picture: Picture) -> tuple[str, Thumbs] | None:
     """The digest of the file and a small grey picture of it; None where it cannot be read."""
     try:
         content = picture.path.read_bytes()

@@ -32,7 +32,7 @@ PHOTO_GROUND_SHARE = 0.35
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class HardNegative:
     """A place in a picture, by its index and normalised coordinates: where a false alarm was."""
 
     picture: int
@@ -46,7 +46,7 @@ class Sampler:
     def __init__(self, shots: Sequence[Shot], simulated: Sequence[Shot], recipe: Recipe) -> None:
         self.shots = shots
         self.recipe = recipe
-        self.hard: Sequence[Place] = ()
+        self.hard_negatives: Sequence[HardNegative] = ()
         hive = [shot for shot in shots if shot[0].domain == "hive"]
         self._hornets = _by(hive, _camera, lambda p: bool(p.hornet_boxes))
         self._empty = _by(hive, _camera, lambda p: not p.hornet)
@@ -64,7 +64,11 @@ class Sampler:
 
     def draw(self, rng: Rng) -> Crop:
         """Draw one crop, of a kind drawn by the recipe's shares."""
-        kinds = {kind: share for kind, share in self._kinds.items() if kind != self._hard_place or self.hard}
+        kinds = {
+            kind: share
+            for kind, share in self._kinds.items()
+            if kind != self._hard_negative or self.hard_negatives
+        }
         weights = np.array(list(kinds.values()))
         return list(kinds)[rng.choice(len(kinds), p=weights / weights.sum())](rng)
 
@@ -75,7 +79,7 @@ class Sampler:
             self._real_hornet: shares.hornet * bool(self._hornets),
             self._bee: shares.bee * bool(self._bees),
             self._background: shares.background * bool(self._any),
-            self._hard_place: shares.hard * bool(self._any),
+            self._hard_negative: shares.hard * bool(self._any),
             self._pasted: shares.pasted * bool(self._hornet_cutouts and self._empty),
             self._photo: shares.photo * bool(self._photos),
             self._simulation: shares.simulated * bool(self._simulated),
@@ -83,7 +87,7 @@ class Sampler:
         drawable: dict[Callable[[Rng], Crop], float] = {
             kind: share for kind, share in kinds.items() if share > 0
         }
-        if not any(kind != self._hard_place for kind in drawable):
+        if not any(kind != self._hard_negative for kind in drawable):
             raise DataError(
                 "no kind of crop has both pictures and a share in the recipe: box hornets or raise shares"
             )
@@ -125,9 +129,9 @@ class Sampler:
         centre = rng.uniform(0, width), rng.uniform(0, height)
         return self._cut(picture, pixels, centre, self._frame_scale(pixels, rng), rng)
 
-    def _hard_place(self, rng: Rng) -> Crop:
+    def _hard_negative(self, rng: Rng) -> Crop:
         """A place where an earlier state of the model saw a hornet that is not there."""
-        place = self.hard[int(rng.integers(len(self.hard)))]
+        place = self.hard_negatives[int(rng.integers(len(self.hard_negatives)))]
         picture, pixels = self.shots[place.picture]
         height, width = pixels.shape[:2]
         scale = self._frame_scale(pixels, rng)
@@ -272,7 +276,7 @@ def _known(picture: Picture) -> bool:
 
 def _camera(picture: Picture) -> str:
     """The camera of a scene called ``camera_date`` or ``place_clip``: its first two words."""
-    return "_".join(picture.place.split("_")[:2])
+    return "_".join(picture.origin.split("_")[:2])
 
 
 def _pick(groups: dict[str, list[Shot]], rng: Rng) -> Shot:

@@ -18,11 +18,11 @@ from hivewatch.errors import DataError
 from hivewatch.training.data.catalogue import read_catalogue
 from hivewatch.training.data.dataset import HORNET, Picture, decode
 from hivewatch.training.data.duplicates import warn_of_copies
-from hivewatch.training.evaluation import metrics, places
+from hivewatch.training.evaluation import localization, metrics
 from hivewatch.training.evaluation.bootstrap import Bootstrap, Indices
+from hivewatch.training.evaluation.localization import Overlaps
 from hivewatch.training.evaluation.metrics import Flags, Floats
-from hivewatch.training.evaluation.places import Overlaps
-from hivewatch.training.evaluation.report import Alarms, Places, Ranking, Report, Summary
+from hivewatch.training.evaluation.report import Alarms, Localization, Ranking, Report, Summary
 from hivewatch.vision.classifier import Classifier
 
 TAKEN_AT = datetime(2000, 1, 1, tzinfo=UTC)  # pictures have no time that matters here
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Verdict:
+class Result:
     """One labelled picture and what the model says of it."""
 
     picture: Picture
@@ -53,8 +53,8 @@ class Verdict:
 
 def evaluate(
     data: Path, classifier: Classifier, *, split: str = "val", threshold: float = 0.5, corrected: bool = True
-) -> tuple[Summary, list[Verdict]]:
-    """Judge the split's pictures and measure, by kind of picture, source and scene; return the verdicts too.
+) -> tuple[Summary, list[Result]]:
+    """Judge the split's pictures and measure, by kind of picture, source and scene; return the results too.
 
     ``corrected``: with the labels that ``corrections.csv`` puts right. Raises DataError where the split is
     empty. Unreadable pictures, copies and leaks are logged; the summary names them as well.
@@ -62,25 +62,25 @@ def evaluate(
     catalogue = read_catalogue(data, corrected=corrected)
     chosen = catalogue.split(split)
     others = () if split == "train" else catalogue.split("train")
-    verdicts, unreadable = judge(chosen, classifier)
-    if not verdicts:
+    results, unreadable = predict_all(chosen, classifier)
+    if not results:
         raise DataError(f"{data}: no readable picture in the split '{split}'")
     warnings = [*catalogue.problems, *unreadable, *warn_of_copies((*others, *chosen))]
-    return summarise(verdicts, threshold, warnings), verdicts
+    return summarise(results, threshold, warnings), results
 
 
-def judge(pictures: Iterable[Picture], classifier: Classifier) -> tuple[list[Verdict], list[str]]:
+def predict_all(pictures: Iterable[Picture], classifier: Classifier) -> tuple[list[Result], list[str]]:
     """Run the classifier on every readable picture, in their order; say which could not be read."""
-    verdicts, problems = [], []
-    for number, picture in enumerate(tqdm(list(pictures), desc="judge", disable=None)):
+    results, problems = [], []
+    for number, picture in enumerate(tqdm(list(pictures), desc="predict", disable=None)):
         try:
             pixels = decode(picture.path)
         except DataError as error:
             log.warning("%s", error)
             problems.append(str(error))
             continue
-        verdicts.append(Verdict(picture, predict(pixels, classifier, number, picture.name)))
-    return verdicts, problems
+        results.append(Result(picture, predict(pixels, classifier, number, picture.name)))
+    return results, problems
 
 
 def predict(pixels: Pixels, classifier: Classifier, number: int = 0, source: str = "picture") -> Prediction:
@@ -93,12 +93,12 @@ def whole_view(pixels: Pixels, number: int, source: str) -> View:
     return View(Frame(pixels, TAKEN_AT, 0.0, number, source), pixels, WHOLE, max(pixels.shape[:2]))
 
 
-def summarise(verdicts: Sequence[Verdict], threshold: float, warnings: Sequence[str] = ()) -> Summary:
-    """Measure the verdicts by part of the split and kind of picture, and within these by source and scene.
+def summarise(results: Sequence[Result], threshold: float, warnings: Sequence[str] = ()) -> Summary:
+    """Measure the results by part of the split and kind of picture, and within these by source and scene.
 
     A division into one is left out: it would say the same again.
     """
-    judged = [(verdict, place(verdict)) for verdict in verdicts]
+    judged = [(result, compare_boxes(result)) for result in results]
     parts = _grouped(judged, part_of)
 
     def divided(name: Callable[[Picture], str]) -> list[Report]:
@@ -116,20 +116,20 @@ def summarise(verdicts: Sequence[Verdict], threshold: float, warnings: Sequence[
     )
 
 
-def measure(group: str, judged: Sequence[tuple[Verdict, Placed | None]], threshold: float) -> Report:
+def measure(group: str, judged: Sequence[tuple[Result, BoxComparison | None]], threshold: float) -> Report:
     """Sum up what was judged and placed, with intervals over scenes."""
-    verdicts = [verdict for verdict, _ in judged]
-    scores = np.array([v.prediction.score for v in verdicts])
-    hornet = np.array([v.picture.hornet for v in verdicts])
-    bootstrap = Bootstrap([v.picture.scene for v in verdicts])
+    results = [result for result, _ in judged]
+    scores = np.array([v.prediction.score for v in results])
+    hornet = np.array([v.picture.hornet for v in results])
+    bootstrap = Bootstrap([v.picture.scene for v in results])
     return Report(
         group=group,
-        pictures=len(verdicts),
+        pictures=len(results),
         hornets=int(hornet.sum()),
         drawn=bootstrap.clusters,
         ranking=rank(scores, hornet, threshold, bootstrap),
-        places=sum_places([placed for _, placed in judged if placed is not None]),
-        called_hornet=_called_hornet(verdicts, scores >= threshold),
+        places=measure_localization([placed for _, placed in judged if placed is not None]),
+        called_hornet=_called_hornet(results, scores >= threshold),
     )
 
 
@@ -157,7 +157,7 @@ def rank(scores: Floats, hornet: Flags, threshold: float, bootstrap: Bootstrap) 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Placed:
+class BoxComparison:
     """How the map of one boxed picture meets its true boxes, see ``places``."""
 
     scene: str
@@ -168,22 +168,22 @@ class Placed:
     middle: Overlaps
 
 
-def place(verdict: Verdict) -> Placed | None:
-    """Compare a verdict's map with the boxes of its picture; None where no hornet is boxed."""
-    boxes, location = verdict.picture.hornet_boxes, verdict.prediction.location
+def compare_boxes(result: Result) -> BoxComparison | None:
+    """Compare a result's map with the boxes of its picture; None where no hornet is boxed."""
+    boxes, location = result.picture.hornet_boxes, result.prediction.location
     if not boxes:
         return None
-    return Placed(
-        scene=verdict.picture.scene,
-        peak_on_hornet=places.points_at(location.peak, boxes),
-        middle_on_hornet=places.points_at(Point(0.5, 0.5), boxes),
-        own_box=places.best_iou([location.box], boxes) if location.box else 0.0,
-        cut=places.map_overlaps(verdict.prediction.cam, verdict.prediction.extent, boxes),
-        middle=places.centre_overlaps(boxes),
+    return BoxComparison(
+        scene=result.picture.scene,
+        peak_on_hornet=localization.points_at(location.peak, boxes),
+        middle_on_hornet=localization.points_at(Point(0.5, 0.5), boxes),
+        own_box=localization.best_iou([location.box], boxes) if location.box else 0.0,
+        cut=localization.map_overlaps(result.prediction.cam, result.prediction.extent, boxes),
+        middle=localization.centre_overlaps(boxes),
     )
 
 
-def sum_places(placed: Sequence[Placed]) -> Places | None:
+def measure_localization(placed: Sequence[BoxComparison]) -> Localization | None:
     """Measures of peaks and boxes over pictures; None without any."""
     if not placed:
         return None
@@ -192,29 +192,29 @@ def sum_places(placed: Sequence[Placed]) -> Places | None:
     in_middle = np.array([p.middle_on_hornet for p in placed])
     own, cut = np.array([p.own_box for p in placed]), np.stack([p.cut for p in placed])
     middle = np.stack([p.middle for p in placed])
-    best = places.best_cuts(cut, np.arange(len(placed)))
-    return Places(
+    best = localization.best_cuts(cut, np.arange(len(placed)))
+    return Localization(
         pictures=len(placed),
         pointing=bootstrap.measure(lambda i: metrics.share(on_hornet[i])),
-        box_accuracy=bootstrap.measure(lambda i: places.box_accuracy(own[i])),
-        max_box_accuracy=bootstrap.measure(partial(places.max_box_accuracy, cut)),
+        box_accuracy=bootstrap.measure(lambda i: localization.box_accuracy(own[i])),
+        max_box_accuracy=bootstrap.measure(partial(localization.max_box_accuracy, cut)),
         at_iou={
-            str(iou): (share, places.MAP_LEVELS[level])
-            for iou, (share, level) in zip(places.IOU_LEVELS, best, strict=True)
+            str(iou): (share, localization.MAP_LEVELS[level])
+            for iou, (share, level) in zip(localization.IOU_LEVELS, best, strict=True)
         },
         centre_pointing=bootstrap.measure(lambda i: metrics.share(in_middle[i])),
-        centre_max_box_accuracy=bootstrap.measure(partial(places.max_box_accuracy, middle)),
+        centre_max_box_accuracy=bootstrap.measure(partial(localization.max_box_accuracy, middle)),
     )
 
 
-def _called_hornet(verdicts: Sequence[Verdict], alarm: Flags) -> dict[str, Alarms]:
+def _called_hornet(results: Sequence[Result], alarm: Flags) -> dict[str, Alarms]:
     """The share above the threshold of each kind of insect, the hornet and its look-alikes first."""
-    kinds = np.array([LOOK_ALIKES.get(v.picture.species, OTHERS) for v in verdicts])
+    kinds = np.array([LOOK_ALIKES.get(v.picture.species, OTHERS) for v in results])
     table = {}
     for kind in dict.fromkeys((*LOOK_ALIKES.values(), OTHERS)):
         those: Indices = np.flatnonzero(kinds == kind)
         if len(those):
-            table[kind] = _alarms(alarm[those], [verdicts[i].picture.scene for i in those])
+            table[kind] = _alarms(alarm[those], [results[i].picture.scene for i in those])
     return table
 
 
@@ -224,10 +224,10 @@ def _alarms(alarm: Flags, scenes: Sequence[str]) -> Alarms:
 
 
 def _grouped(
-    judged: Sequence[tuple[Verdict, Placed | None]], name: Callable[[Picture], str]
-) -> dict[str, list[tuple[Verdict, Placed | None]]]:
+    judged: Sequence[tuple[Result, BoxComparison | None]], name: Callable[[Picture], str]
+) -> dict[str, list[tuple[Result, BoxComparison | None]]]:
     """By the name of their pictures, in alphabetical order; those without one are left out."""
-    groups: dict[str, list[tuple[Verdict, Placed | None]]] = defaultdict(list)
+    groups: dict[str, list[tuple[Result, BoxComparison | None]]] = defaultdict(list)
     for item in judged:
         groups[name(item[0].picture)].append(item)
     return {group: groups[group] for group in sorted(groups) if group}

@@ -18,7 +18,7 @@ from hivewatch.domain.frames import Box, Pixels
 from hivewatch.errors import DataError
 from hivewatch.training.data.dataset import decode, shrink
 from hivewatch.training.evaluation import metrics
-from hivewatch.training.evaluation.evaluate import Verdict, part_of
+from hivewatch.training.evaluation.evaluate import Result, part_of
 from hivewatch.training.evaluation.metrics import Flags, Floats
 
 COLUMNS, ROWS = 4, 4
@@ -32,28 +32,28 @@ Scores = Mapping[str, tuple[Floats, Flags]]
 
 
 def draw_figures(
-    history: Sequence[Mapping[str, Any]], verdicts: Sequence[Verdict], folder: Path, threshold: float
+    history: Sequence[Mapping[str, Any]], results: Sequence[Result], folder: Path, threshold: float
 ) -> list[Path]:
     """Write all figures to ``folder`` and return their paths.
 
     ``history``, an entry per epoch, is that of a checkpoint or of ``history.json``; without it there are no
-    curves. The grids show pictures of ``verdicts``: some of each group, evenly spread; maps of those whose
+    curves. The grids show pictures of ``results``: some of each group, evenly spread; maps of those whose
     hornets are boxed; and the worst errors, which are where to look for wrong labels.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    scores = _by_group(verdicts)
-    boxed = [verdict for verdict in verdicts if verdict.picture.hornet_boxes]
-    by_score = sorted(verdicts, key=lambda verdict: verdict.prediction.score)
-    misses = [verdict for verdict in by_score if verdict.picture.hornet]
-    alarms = [verdict for verdict in reversed(by_score) if not verdict.picture.hornet]
+    scores = _by_group(results)
+    boxed = [result for result in results if result.picture.hornet_boxes]
+    by_score = sorted(results, key=lambda result: result.prediction.score)
+    misses = [result for result in by_score if result.picture.hornet]
+    alarms = [result for result in reversed(by_score) if not result.picture.hornet]
 
-    def prediction(axes: Axes, verdict: Verdict, pixels: Pixels) -> None:
-        _draw_prediction(axes, verdict, pixels, threshold)
+    def prediction(axes: Axes, result: Result, pixels: Pixels) -> None:
+        _draw_prediction(axes, result, pixels, threshold)
 
     paths = [draw_curves(history, folder / "curves.png")] if history else []
     return [
         *paths,
-        _grid(_some_of_each(verdicts), prediction, folder / "predictions.png"),
+        _grid(_some_of_each(results), prediction, folder / "predictions.png"),
         _grid(_spread(boxed, ROWS * COLUMNS), _draw_map, folder / "maps.png"),
         _grid(alarms, _draw_map, folder / "highest-without-hornet.png"),
         _grid(misses, _draw_map, folder / "lowest-with-hornet.png"),
@@ -152,21 +152,21 @@ def draw_reliability(scores: Scores, path: Path) -> Path:
     return _save(figure, path)
 
 
-def _grid(verdicts: Sequence[Verdict], draw: Callable[[Axes, Verdict, Pixels], None], path: Path) -> Path:
-    """As many of the verdicts as there are places, the first ones first."""
+def _grid(results: Sequence[Result], draw: Callable[[Axes, Result, Pixels], None], path: Path) -> Path:
+    """As many of the results as there are places, the first ones first."""
     figure = Figure(figsize=(4 * COLUMNS, 2.8 * ROWS))
     figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=0.93, wspace=0.03, hspace=0.2)
     figure.suptitle(f"boxes: {TRUTH} where a hornet is, {FOUND} where the model sees one", fontsize="medium")
     places = list(figure.subplots(ROWS, COLUMNS).flat)
     for axes in places:
         axes.set_axis_off()
-    for axes, verdict in zip(places, verdicts, strict=False):
-        draw(axes, verdict, shrink(decode(verdict.picture.path), THUMB_PX))
+    for axes, result in zip(places, results, strict=False):
+        draw(axes, result, shrink(decode(result.picture.path), THUMB_PX))
     return _save(figure, path)
 
 
-def _draw_prediction(axes: Axes, verdict: Verdict, pixels: Pixels, threshold: float) -> None:
-    picture, score = verdict.picture, verdict.prediction.score
+def _draw_prediction(axes: Axes, result: Result, pixels: Pixels, threshold: float) -> None:
+    picture, score = result.picture, result.prediction.score
     height, width = pixels.shape[:2]
     axes.imshow(pixels)
     for box in picture.hornet_boxes:
@@ -177,22 +177,20 @@ def _draw_prediction(axes: Axes, verdict: Verdict, pixels: Pixels, threshold: fl
     axes.set_title(title, fontsize="medium", color="green" if right else WRONG)
 
 
-def _draw_map(axes: Axes, verdict: Verdict, pixels: Pixels) -> None:
+def _draw_map(axes: Axes, result: Result, pixels: Pixels) -> None:
     height, width = pixels.shape[:2]
     axes.imshow(pixels)
     heat = np.zeros((height, width), np.float32)
-    x0, y0, x1, y1 = verdict.prediction.extent.pixels(width, height)
+    x0, y0, x1, y1 = result.prediction.extent.pixels(width, height)
     if x1 > x0 and y1 > y0:
-        heat[y0:y1, x0:x1] = np.clip(cv2.resize(verdict.prediction.cam, (x1 - x0, y1 - y0)), 0, HOT_LOGIT)
+        heat[y0:y1, x0:x1] = np.clip(cv2.resize(result.prediction.cam, (x1 - x0, y1 - y0)), 0, HOT_LOGIT)
     axes.imshow(heat, alpha=0.6 * heat / HOT_LOGIT, cmap="autumn_r", vmin=0, vmax=HOT_LOGIT)
-    for box in verdict.picture.hornet_boxes:
+    for box in result.picture.hornet_boxes:
         _outline(axes, box, width, height, TRUTH)
-    if verdict.prediction.location.box is not None:
-        _outline(axes, verdict.prediction.location.box, width, height, FOUND)
-    picture = verdict.picture
-    axes.set_title(
-        f"{verdict.prediction.score:.2f} {picture.species}\n{picture.name[-44:]}", fontsize="small"
-    )
+    if result.prediction.location.box is not None:
+        _outline(axes, result.prediction.location.box, width, height, FOUND)
+    picture = result.picture
+    axes.set_title(f"{result.prediction.score:.2f} {picture.species}\n{picture.name[-44:]}", fontsize="small")
 
 
 def _outline(axes: Axes, box: Box, width: int, height: int, colour: str) -> None:
@@ -200,10 +198,10 @@ def _outline(axes: Axes, box: Box, width: int, height: int, colour: str) -> None
     axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=colour, linewidth=1.5))
 
 
-def _by_group(verdicts: Sequence[Verdict]) -> Scores:
-    groups: dict[str, list[Verdict]] = {}
-    for verdict in verdicts:
-        groups.setdefault(part_of(verdict.picture), []).append(verdict)
+def _by_group(results: Sequence[Result]) -> Scores:
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        groups.setdefault(part_of(result.picture), []).append(result)
     return {
         group: (
             np.array([v.prediction.score for v in members]),
@@ -213,20 +211,20 @@ def _by_group(verdicts: Sequence[Verdict]) -> Scores:
     }
 
 
-def _some_of_each(verdicts: Sequence[Verdict]) -> list[Verdict]:
+def _some_of_each(results: Sequence[Result]) -> list[Result]:
     """As many as the grid holds: of each group and label about as many, evenly spread over it."""
-    groups: dict[tuple[str, bool], list[Verdict]] = {}
-    for verdict in verdicts:
-        groups.setdefault((part_of(verdict.picture), verdict.picture.hornet), []).append(verdict)
+    groups: dict[tuple[str, bool], list[Result]] = {}
+    for result in results:
+        groups.setdefault((part_of(result.picture), result.picture.hornet), []).append(result)
     count = -(-ROWS * COLUMNS // max(1, len(groups)))
     return [v for _, members in sorted(groups.items(), key=lambda g: g[0]) for v in _spread(members, count)]
 
 
-def _spread(verdicts: Sequence[Verdict], count: int) -> Sequence[Verdict]:
-    """``count`` of the verdicts, evenly spread over all; all of them where there are no more."""
-    if len(verdicts) <= count:
-        return verdicts
-    return [verdicts[i * len(verdicts) // count] for i in range(count)]
+def _spread(results: Sequence[Result], count: int) -> Sequence[Result]:
+    """``count`` of the results, evenly spread over all; all of them where there are no more."""
+    if len(results) <= count:
+        return results
+    return [results[i * len(results) // count] for i in range(count)]
 
 
 def _row(figure: Figure, count: int) -> list[Axes]:

@@ -30,7 +30,7 @@ class Ranking:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class Localization:
     """Over the frames whose hornets are boxed: where the map points, and the middle of the frame as baseline.
 
     ``box_accuracy`` is that of the model's own boxes, cut at its own fixed level; ``max_box_accuracy`` is
@@ -70,7 +70,7 @@ class Report:
     hornets: int
     drawn: int
     ranking: Ranking
-    places: Places | None
+    places: Localization | None
     called_hornet: dict[str, Alarms]
 
     def table(self) -> str:
@@ -148,7 +148,7 @@ def without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _place_lines(places: Places) -> list[str]:
+def _place_lines(places: Localization) -> list[str]:
     at = ", ".join(
         f"{share:.2f} at IoU {iou} (cut at {cut:.2f})" for iou, (share, cut) in places.at_iou.items()
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hivewatch.training.data.dataset import Picture
-from hivewatch.training.data.duplicates import find_copies, shared_scenes, tell_copies, warn_of_copies
+from hivewatch.training.data.duplicates import describe_copies, find_copies, shared_scenes, warn_of_copies
 
 
 def draw(seed: int, insect_at: tuple[int, int] | None = None) -> np.ndarray:
@@ -61,7 +61,7 @@ def test_a_leak_is_named_and_a_burst_only_counted(tmp_path: Path) -> None:
     burst = [write(tmp_path / f"{i}.png", draw(1, insect_at=(100 + 150 * i, 200))) for i in range(3)]
     leaked = write(tmp_path / "v.jpg", draw(7), "val")
     original = write(tmp_path / "t.png", draw(7))
-    told = "\n".join(tell_copies(find_copies([*burst, leaked, original]), []))
+    told = "\n".join(describe_copies(find_copies([*burst, leaked, original]), []))
     assert f"leak: {leaked.path} (val) and {original.path} (train): nearly the same picture" in told
     assert "3 pictures are nearly the same as another of their split" in told
     assert "1.png" not in told
@@ -70,14 +70,14 @@ def test_a_leak_is_named_and_a_burst_only_counted(tmp_path: Path) -> None:
 def test_photographs_that_are_copies_with_contradicting_labels_are_named(tmp_path: Path) -> None:
     first = replace(write(tmp_path / "a.png", draw(1)), domain="photo")
     second = replace(write(tmp_path / "b.jpg", draw(1), hornet=True), domain="photo")
-    (sentence,) = tell_copies(find_copies([first, second]), [])
+    (sentence,) = describe_copies(find_copies([first, second]), [])
     assert sentence.startswith("labels contradict each other")
 
 
 def test_the_same_frame_with_contradicting_labels_is_named(tmp_path: Path) -> None:
     first = write(tmp_path / "a.png", draw(1))
     second = write(tmp_path / "b.png", draw(1), hornet=True)
-    (sentence,) = tell_copies(find_copies([first, second]), [])
+    (sentence,) = describe_copies(find_copies([first, second]), [])
     assert sentence.startswith("labels contradict each other")
 
 
@@ -85,7 +85,7 @@ def test_frames_of_one_camera_with_and_without_a_hornet_do_not_contradict_each_o
     """A hornet is too small for the thumbnail that copies are found by."""
     empty = write(tmp_path / "a.png", draw(1))
     visited = write(tmp_path / "b.png", draw(1, insect_at=(300, 200)), hornet=True)
-    told = tell_copies(find_copies([empty, visited]), [])
+    told = describe_copies(find_copies([empty, visited]), [])
     assert not any("contradict" in sentence for sentence in told)
 
 

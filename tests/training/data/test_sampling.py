@@ -8,11 +8,11 @@ from support.training_pictures import draw_frame, draw_shots
 
 from hivewatch.domain.frames import Box
 from hivewatch.errors import DataError
-from hivewatch.training.data.augment import paste, photograph
+from hivewatch.training.data.augment import augment, paste
 from hivewatch.training.data.crops import Crop
 from hivewatch.training.data.cutouts import Cutout, cut_out
 from hivewatch.training.data.dataset import DOUBTFUL, HORNET, Insect
-from hivewatch.training.data.sampling import Place, Sampler, _shadow
+from hivewatch.training.data.sampling import HardNegative, Sampler, _shadow
 from hivewatch.training.recipe import Recipe, Shares
 
 NOTHING = dict.fromkeys(Shares.model_fields, 0.0)
@@ -86,7 +86,7 @@ def test_pasted_hornets_are_boxed_where_they_land() -> None:
 
 def test_hard_places_are_shown_once_there_are_any() -> None:
     sampler = Sampler(draw_shots(12), [], recipe(hard=1, background=1e-9))
-    sampler.hard = [Place(1, 0.5, 0.5)]
+    sampler.hard_negatives = [HardNegative(1, 0.5, 0.5)]
     crop = sampler.draw(np.random.default_rng(0))
     assert crop.hornets == ()  # picture 1 shows a bee
 
@@ -113,7 +113,7 @@ def test_simulated_frames_are_drawn_from() -> None:
 def test_augmentation_keeps_size_and_type() -> None:
     pixels, _ = draw_frame(np.random.default_rng(0), hornet=True)
     for seed in range(30):
-        changed = photograph(pixels, np.random.default_rng(seed))
+        changed = augment(pixels, np.random.default_rng(seed))
         assert (changed.shape, changed.dtype) == (pixels.shape, np.uint8)
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hivewatch.training.data.crops import Crop
-from hivewatch.training.model.objective import NO_VOTE, map_loss, map_target, pooled_loss
+from hivewatch.training.model.losses import NO_VOTE, map_loss, map_target, pooled_loss
 
 PIXELS = np.zeros((160, 160, 3), np.uint8)
 

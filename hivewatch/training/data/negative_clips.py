@@ -17,7 +17,7 @@ MOST_FRAMES = 300
 USUAL_RATE_HZ = 25.0
 
 
-def footage_shots(clips: Sequence[Path], long_side_px: int) -> tuple[list[Shot], list[str]]:
+def negative_clip_shots(clips: Sequence[Path], long_side_px: int) -> tuple[list[Shot], list[str]]:
     """A frame a second of each clip, the first ``MOST_FRAMES``, and a sentence for each bad clip."""
     shots: list[Shot] = []
     problems = []
