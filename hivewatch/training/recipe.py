@@ -1,4 +1,4 @@
-"""The recipe of a training run: every number it depends on, read from YAML and kept in each checkpoint."""
+"""The recipe of a training run: all its parameters, read from YAML and stored in each checkpoint."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class Shares(Section):
-    """How often each kind of crop is drawn; relative weights, a kind without pictures is left out."""
+    """How often each kind of crop is drawn: relative weights; a kind without pictures is left out."""
 
     hornet: float = Field(0.22, ge=0)
     bee: float = Field(0.10, ge=0)
@@ -28,7 +28,7 @@ class Shares(Section):
 
 
 class Recipe(Section):
-    """What to train, on which crops, for how long. Sizes in pixels are those the network sees."""
+    """What to train, on which crops, for how long. Sizes are in pixels of the network's input."""
 
     seed: int = Field(7, ge=0)
     pooling: str = "topk"

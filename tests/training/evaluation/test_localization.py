@@ -1,4 +1,4 @@
-"""Measures of places, on maps and boxes whose value is known."""
+"""Measures of localization, on maps and boxes with known values."""
 
 import numpy as np
 import pytest
@@ -32,14 +32,12 @@ def test_the_best_pair_of_found_and_true_boxes_counts() -> None:
 
 
 def test_box_accuracy_averages_over_three_levels() -> None:
-    assert localization.box_accuracy(np.array([0.6, 0.0])) == pytest.approx(
-        1 / 3
-    )  # 0.6 is good for two of three
+    assert localization.box_accuracy(np.array([0.6, 0.0])) == pytest.approx(1 / 3)  # 0.6 reaches two of three
     assert np.isnan(localization.box_accuracy(np.zeros(0)))
 
 
-def test_the_best_cut_is_the_same_for_all_frames_but_may_differ_between_ious() -> None:
-    """Two frames, two cuts: each cut suits one frame best, so at a strict IoU only half can be reached."""
+def test_one_cut_serves_all_frames_but_may_differ_between_ious() -> None:
+    """Two frames, two cuts: each cut suits one frame, so at a strict IoU only half of them reach it."""
     best = np.array([[0.9, 0.4], [0.4, 0.9]])
     assert localization.best_cuts(best, np.arange(2)) == [(1.0, 0), (0.5, 0), (0.5, 0)]
     assert localization.max_box_accuracy(best, np.arange(2)) == pytest.approx(2 / 3)
@@ -51,14 +49,14 @@ def test_a_region_beside_the_peak_may_match() -> None:
     cam = np.maximum(blob(12, 20, 2, 2, size=3), blob(12, 20, 7, 14, size=3) - 1)
     overlaps = localization.map_overlaps(cam, WHOLE, [Box(14 / 20, 7 / 12, 17 / 20, 10 / 12)])
     assert overlaps.max() > 0.7
-    assert overlaps[-1] == 0, "only the peak itself is left of the map cut so high"
+    assert overlaps[-1] == 0, "at the highest level only the peak is left"
 
 
-def test_a_flat_map_shows_no_box() -> None:
+def test_a_flat_map_has_no_box() -> None:
     assert localization.map_overlaps(np.zeros((4, 4), np.float32), WHOLE, [Box(0, 0, 1, 1)]).max() == 0
 
 
-def test_maps_of_logits_below_zero_are_scaled_like_any_other() -> None:
+def test_maps_of_negative_logits_are_scaled_like_any_other() -> None:
     truth = [Box(0.25, 0.25, 0.75, 0.75)]
     cam = blob(8, 8, 2, 2, size=4)
     assert localization.map_overlaps(cam - 100, WHOLE, truth) == pytest.approx(
@@ -66,6 +64,6 @@ def test_maps_of_logits_below_zero_are_scaled_like_any_other() -> None:
     )
 
 
-def test_the_centre_baseline_finds_what_lies_in_the_middle() -> None:
+def test_the_centre_baseline_finds_a_box_in_the_middle() -> None:
     assert localization.centre_overlaps([Box(0.4, 0.4, 0.6, 0.6)]).max() == pytest.approx(1.0)
     assert localization.centre_overlaps([Box(0.0, 0.0, 0.1, 0.1)]).max() < 0.05
