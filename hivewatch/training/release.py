@@ -38,6 +38,7 @@ SECOND_LOOK = Closer(places=2, zoom=1.6, window_px=256, from_score=0.0, first=0.
 """What did best on the validation frames (see the model card); the weights are fitted for each model."""
 INT8_CALIBRATION_FRAMES = 64
 FULL_SIZE_PX = 10_000
+"""Larger than any picture, so that pictures are decoded at full size."""
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Pools of pictures that crops are drawn from, grouped so that no large group drowns the others."""
+"""Pools of pictures that crops are drawn from, grouped so that large groups do not dominate."""
 
 from __future__ import annotations
 

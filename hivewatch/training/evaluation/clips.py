@@ -107,7 +107,7 @@ def measure_clips(
             raise DataError(f"the truth table lacks {name}; add a line without times if it shows no hornet")
     runs: dict[str, ClipRun] = {source.camera.name: ClipRun() for source in sources}
 
-    def told(sighting: Sighting, _alert: Alert) -> None:
+    def add_event(sighting: Sighting, _alert: Alert) -> None:
         runs[sighting.best_frame.source].add_event(sighting)
 
     with contextlib.ExitStack() as opened:
@@ -115,7 +115,7 @@ def measure_clips(
         recorder = open_recorder(
             adapted(config, folder, ungated=False), classifier, Stopwatch(), opened, None
         )
-        recorder.told = told
+        recorder.told = add_event
         limited = [replace(source, camera=RateLimitedCamera(source.camera, rate_hz)) for source in sources]
         for replayed in tqdm(replay(limited, recorder.config, classifier, recorder), disable=None):
             prediction = replayed.step.prediction

@@ -98,14 +98,14 @@ def logistic(inputs: Floats, hornet: Flags, steps: int = 100) -> Floats:
     """
     positives = int(hornet.sum())
     negatives = len(hornet) - positives
-    wanted = np.where(hornet, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    targets = np.where(hornet, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     inputs = np.column_stack([inputs, np.ones(len(inputs))])
     weights = np.zeros(inputs.shape[1])
     weights[0] = 1.0
     for _ in range(steps):
         probability = 1 / (1 + np.exp(-np.clip(inputs @ weights, -30, 30)))
         slope = probability * (1 - probability)
-        gradient = inputs.T @ (probability - wanted)
+        gradient = inputs.T @ (probability - targets)
         curvature = (inputs * slope[:, None]).T @ inputs + 1e-6 * np.eye(len(weights))
         step = np.linalg.solve(curvature, gradient)
         weights = weights - np.clip(step, -1, 1)
