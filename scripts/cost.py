@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from hivewatch.training.export import FrameGraph, fold
+from hivewatch.training.export import FrameGraph
+from hivewatch.training.model.folding import fold
 from hivewatch.training.model.network import HornetNet
 
 WIDTHS_PX = (448, 512, 640, 896)

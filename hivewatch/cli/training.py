@@ -1,4 +1,4 @@
-"""The commands that make and measure a model: train, evaluate, export. Each imports what it needs itself."""
+"""The commands train, evaluate and export. Each imports what it needs when it runs."""
 
 from __future__ import annotations
 
@@ -9,47 +9,52 @@ from pathlib import Path
 from typing import Any
 
 AddConfig = Callable[[argparse.ArgumentParser, Path | None], None]
-"""Gives a command the option --config, with that default."""
+"""Adds the option --config to a command, with a default."""
 
 
 def add_commands(commands: Any, add_config: AddConfig) -> None:
-    """Add the three to ``commands``, what argparse's ``add_subparsers`` returns."""
+    """Add the commands to ``commands``, the result of argparse's ``add_subparsers``."""
     _add_train(commands.add_parser("train", help="fine-tune the network on labelled pictures"))
     _add_evaluate(
-        commands.add_parser("evaluate", help="measure the model on labelled pictures and on clips"),
+        commands.add_parser("evaluate", help="measure a model on labelled pictures and on clips"),
         add_config,
     )
-    _add_export(commands.add_parser("export", help="make a model file of a training checkpoint"))
+    _add_export(commands.add_parser("export", help="make a model file from a training checkpoint"))
 
 
 def _add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("data", type=Path, metavar="DATA", help="folder with train and val, or an index.csv")
-    train.add_argument("--recipe", type=Path, metavar="FILE", help="training recipe (default: the built-in)")
+    train.add_argument("--recipe", type=Path, metavar="FILE", help="training recipe (default: built in)")
     train.add_argument(
         "--weights",
         default="imagenet",
-        help="'imagenet' (downloaded), or a file to start from: its weights, a checkpoint or a model",
+        help="'imagenet' (downloaded), or a file to start from: ResNet18 weights, a checkpoint or a model",
     )
     train.add_argument("--out", type=Path, default=Path("runs/latest"), metavar="DIR", help="run folder")
-    train.add_argument("--resume", action="store_true", help="go on where the run in --out was interrupted")
+    train.add_argument("--resume", action="store_true", help="resume the interrupted run in --out")
     train.set_defaults(command=_train)
 
 
 def _add_evaluate(evaluate: argparse.ArgumentParser, add_config: AddConfig) -> None:
     evaluate.add_argument("data", nargs="?", type=Path, metavar="DATA", help="pictures, as for train")
-    evaluate.add_argument("--split", default="val", help="which part of DATA (default: %(default)s)")
+    evaluate.add_argument("--split", default="val", help="split to measure (default: %(default)s)")
     evaluate.add_argument(
-        "--uncorrected", action="store_true", help="with the labels as they came, without corrections.csv"
+        "--uncorrected", action="store_true", help="do not apply the label corrections in corrections.csv"
     )
     evaluate.add_argument("--figures", type=Path, metavar="DIR", help="draw figures into this folder")
     evaluate.add_argument(
-        "--history", type=Path, metavar="FILE", help="history.json of a training run, for its curves"
+        "--history", type=Path, metavar="FILE", help="history.json of a training run, to draw its curves"
     )
     evaluate.add_argument(
-        "--clips", nargs="+", type=Path, default=[], metavar="CLIP", help="run clips through the whole loop"
+        "--clips",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="CLIP",
+        help="run clips through the daemon's loop",
     )
     evaluate.add_argument(
-        "--truth", type=Path, metavar="FILE", help="CSV file,start_s,end_s: when a hornet is in view"
+        "--truth", type=Path, metavar="FILE", help="CSV table file,start_s,end_s: when a hornet is in view"
     )
     evaluate.add_argument("--model", type=Path, metavar="FILE", help="model file (default: the configured)")
     add_config(evaluate, None)
@@ -60,7 +65,7 @@ def _add_evaluate(evaluate: argparse.ArgumentParser, add_config: AddConfig) -> N
 def _add_export(export: argparse.ArgumentParser) -> None:
     export.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="best.ckpt of a training run")
     export.add_argument(
-        "data", type=Path, metavar="DATA", help="what it was trained on: its val part calibrates"
+        "data", type=Path, metavar="DATA", help="the training data; its split val calibrates the score"
     )
     export.add_argument("model", type=Path, metavar="MODEL", help="file to write")
     export.add_argument(
@@ -69,18 +74,18 @@ def _add_export(export: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="average the weights with those of another checkpoint or model that began from the same weights",
+        help="average the weights with those of another checkpoint or model with the same start weights",
     )
     export.add_argument(
         "--name", default="hivewatch-resnet18", help="name of the model (default: %(default)s)"
     )
     export.add_argument("--version", default="0", help="version of the model")
-    export.add_argument("--training-data", default="not stated", help="the training data, in words")
+    export.add_argument("--training-data", default="not stated", help="description of the training data")
     export.add_argument("--licence", default="not stated", help="licence of the weights")
     export.add_argument(
         "--int8",
         action="store_true",
-        help="also write MODEL-int8.pt: the same network in integers",
+        help="also write MODEL-int8.pt, the quantised network",
     )
     export.set_defaults(command=_export)
 
@@ -99,7 +104,8 @@ def _train(arguments: argparse.Namespace) -> int:
 def _evaluate(arguments: argparse.Namespace) -> int:
     from hivewatch.config.reader import load
     from hivewatch.config.sections import Config
-    from hivewatch.training.evaluation.clips import measure_clips, read_truth
+    from hivewatch.training.evaluation.clip_truth import read_truth
+    from hivewatch.training.evaluation.clips import measure_clips
     from hivewatch.training.evaluation.evaluate import evaluate
     from hivewatch.training.evaluation.figures import draw_figures, read_history
     from hivewatch.vision.classifier import load_classifier
@@ -107,7 +113,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.data is None and not arguments.clips:
         arguments.usage_error("evaluate needs DATA, --clips, or both")
     if arguments.data is None and (arguments.figures or arguments.history):
-        arguments.usage_error("figures are drawn of pictures: evaluate needs DATA for them")
+        arguments.usage_error("figures are drawn from pictures: --figures and --history need DATA")
     config = load(arguments.config) if arguments.config else Config()
     truth = read_truth(arguments.truth) if arguments.truth else None
     history = read_history(arguments.history) if arguments.history else []
@@ -119,13 +125,13 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     tables = []
     if arguments.data is not None:
         corrected, threshold = not arguments.uncorrected, config.decision.threshold
-        summary, verdicts = evaluate(
+        summary, results = evaluate(
             arguments.data, classifier, split=arguments.split, threshold=threshold, corrected=corrected
         )
         tables.append(summary.table())
         document |= {"split": arguments.split, "corrected": corrected} | summary.document()
         if arguments.figures:
-            drawn = draw_figures(history, verdicts, arguments.figures, threshold)
+            drawn = draw_figures(history, results, arguments.figures, threshold)
             tables.append("\n".join(f"figure: {path}" for path in drawn))
     if arguments.clips:
         clips = measure_clips(arguments.clips, config, classifier, truth)

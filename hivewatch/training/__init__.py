@@ -1,1 +1,1 @@
-"""Training, export and evaluation of the network; never imported by the daemon."""
+"""Training, evaluation and export of the network; never imported by the daemon."""

@@ -1,23 +1,22 @@
-"""The recipe of a training run: every number it depends on, read from YAML and kept in each checkpoint."""
+"""The recipe of a training run: all its parameters, read from YAML and stored in each checkpoint."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from hivewatch.config.sections import Section
-from hivewatch.errors import DataError
+from hivewatch.config import reader
+from hivewatch.config.sections import Section, Share
+from hivewatch.errors import ConfigError, DataError
 
-Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 
 
 class Shares(Section):
-    """How often each kind of crop is drawn; relative weights, a kind without pictures is left out."""
+    """How often each kind of crop is drawn: relative weights; a kind without pictures is left out."""
 
     hornet: float = Field(0.22, ge=0)
     bee: float = Field(0.10, ge=0)
@@ -29,7 +28,9 @@ class Shares(Section):
 
 
 class Recipe(Section):
-    """What to train, on which crops, for how long. Sizes in pixels are those the network sees."""
+    """What to train, on which crops, for how long. Sizes are in pixels of the network's input."""
+
+    manual: ClassVar[str] = "config/train.yaml"
 
     seed: int = Field(7, ge=0)
     pooling: str = "topk"
@@ -68,17 +69,16 @@ class Recipe(Section):
 
 
 def parse_recipe(document: dict[str, Any]) -> Recipe:
-    """A recipe from its JSON or YAML form; raises pydantic's ValidationError."""
+    """Return the recipe that a checkpoint carries as JSON; raises pydantic's ValidationError."""
     return Recipe.model_validate_json(json.dumps(document))
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read a recipe; what it does not name keeps its default. Raises DataError with every fault in it."""
+    """Read a recipe; options it leaves out keep their defaults.
+
+    Raises DataError with every problem in the file, each with its line.
+    """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        return parse_recipe(document)
-    except (OSError, yaml.YAMLError) as error:
-        raise DataError(f"{path}: cannot be read as a recipe ({error})") from error
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise DataError(f"{path}: not a usable recipe: {faults}") from error
+        return reader.read(path, Recipe)
+    except ConfigError as error:
+        raise DataError(str(error)) from error

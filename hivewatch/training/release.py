@@ -1,8 +1,7 @@
-"""From the best checkpoint to a model file: calibrate its score, choose its box level, export it."""
+"""Make a model file from a checkpoint: calibrate its score, fit the second look, choose the box level."""
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,37 +13,32 @@ import torch
 from hivewatch.config.sections import DecisionConfig
 from hivewatch.domain.frames import Pixels
 from hivewatch.errors import DataError
+from hivewatch.training.average import average_networks
 from hivewatch.training.data.catalogue import read_catalogue
 from hivewatch.training.data.dataset import Catalogue, Shot, decode_all
-from hivewatch.training.evaluation.evaluate import judge, whole_view
+from hivewatch.training.evaluation.evaluate import predict_all, whole_view
 from hivewatch.training.evaluation.figures import draw_figures
+from hivewatch.training.evaluation.localization import best_iou, box_accuracy
 from hivewatch.training.evaluation.metrics import logistic, platt
-from hivewatch.training.evaluation.places import best_iou, box_accuracy
-from hivewatch.training.export import (
-    Description,
-    export_int8,
-    export_model,
-    fill_folded,
-    fold,
-    is_model_file,
-    unfold,
-)
+from hivewatch.training.export import Description, export_int8, export_model
 from hivewatch.training.model.network import HornetNet
-from hivewatch.training.train import load_network
+from hivewatch.training.recipe import Recipe
+from hivewatch.training.run import load_network
 from hivewatch.training.validate import frame_maps
 from hivewatch.vision.classifier import Classifier, fit_to_input, load_classifier
 from hivewatch.vision.localize import locate
 from hivewatch.vision.second_look import SecondLook, logit
 
 BOX_LEVELS = tuple(round(0.05 * i, 2) for i in range(2, 17))
-LEVEL_FRAMES = 150
+BOX_LEVEL_FRAMES = 150
 FIGURE_FRAMES = 64
-MISSED_UNSEEN, MOST_UNSUSPICIOUS = 0.005, 0.1
-"""Share of hornet frames that may go without a closer look, and the score above which none goes without."""
-CLOSER = SecondLook(places=2, zoom=1.6, window_px=256, from_score=0.0, first=0.5, second=0.5, offset=0.0)
-"""What was best on the validation frames (see the model card); the weights are found anew for each model."""
-OBSERVED_FRAMES = 64
-"""How many frames the ranges of the int8 network are observed on."""
+SKIPPED_HORNET_SHARE, HIGHEST_SKIPPED_SCORE = 0.005, 0.1
+"""Share of hornet frames that may skip the second look, and the score from which no frame skips it."""
+SECOND_LOOK = SecondLook(places=2, zoom=1.6, window_px=256, from_score=0.0, first=0.5, second=0.5, offset=0.0)
+"""What did best on the validation frames (see the model card); the weights are fitted for each model."""
+INT8_CALIBRATION_FRAMES = 64
+FULL_SIZE_PX = 10_000
+"""Larger than any picture, so that pictures are decoded at full size."""
 
 log = logging.getLogger(__name__)
 
@@ -57,107 +51,98 @@ def release(
     int8: Path | None = None,
     others: Sequence[Path] = (),
 ) -> Description:
-    """Write the checkpoint's averaged network as a model file; return what the file says of itself.
+    """Write the checkpoint's averaged network to ``path`` as a model file; return the final description.
 
-    ``others``: checkpoints or model files whose weights are averaged with it, see ``mean_network``.
+    The score, of the first look alone and of both looks together, is calibrated on the hive frames of the
+    validation splits; the box level is chosen on boxed training frames. What was found and used replaces
+    ``box_level``, ``second_look`` and ``recipe`` in ``description``. Figures are written beside the
+    checkpoint.
 
-    The score is calibrated on the hive frames of the validation splits, of the first look and of both looks
-    together; the box level is chosen on boxed training frames. ``box_level``, ``closer`` and ``recipe`` of
-    the description are replaced by what was found and used. Figures to look at are written beside the
-    checkpoint. ``int8`` names a second file, of the same network in integers, observed on training frames.
-    Raises DataError where there is nothing to calibrate on.
+    ``int8`` names a second file for the quantised network, calibrated on training frames. ``others`` are
+    checkpoints or model files to average the weights with, see ``average_networks``. Raises DataError if
+    there is nothing to calibrate on.
     """
     net, recipe, history = load_network(checkpoint)
-    net = mean_network(net, others)
+    net = average_networks(net, others)
     catalogue = read_catalogue(data)
     hive = [p for p in catalogue.split("val") if p.domain == "hive"]
-    shots, _ = decode_all(hive, long_side_px=10_000)
-    logits = np.array([logit for _, logit, _ in frame_maps(net, shots, recipe, "calibrate")])
-    hornet = np.array([picture.hornet for picture, _ in shots])
-    if not hornet.any() or hornet.all():
+    shots, _ = decode_all(hive, long_side_px=FULL_SIZE_PX)
+    if len({picture.hornet for picture, _ in shots}) < 2:
         raise DataError(f"{data}: calibration needs validation frames with and without hornets")
-    scale, offset = platt(logits, hornet)
-    net.scale.copy_(torch.tensor(scale))
-    net.offset.copy_(torch.tensor(offset))
-    description = replace(description, recipe=recipe.model_dump(mode="json"))
-    description = replace(description, closer=CLOSER)
+    calibrate(net, shots, recipe)
+
+    # The second look and the box level are found with the classifier that the daemon runs, so each step
+    # exports the network again.
+    description = replace(description, recipe=recipe.model_dump(mode="json"), second_look=SECOND_LOOK)
     export_model(net, path, description)
-    description = replace(description, closer=weigh_looks(load_classifier(path, threads=0), shots))
+    description = replace(description, second_look=fit_second_look(load_classifier(path, threads=0), shots))
     export_model(net, path, description)
     description = replace(description, box_level=best_box_level(path, data))
     difference = export_model(net, path, description)
-    log.info("scale %.3f, offset %.3f, parity %.1g; %s", scale, offset, difference, description.closer)
+    log.info("parity %.1g; %s", difference, description.second_look)
     if int8 is not None:
-        export_int8(net, int8, description, _observed_frames(catalogue, description))
+        export_int8(net, int8, description, _int8_calibration_frames(catalogue, description))
+
     some = hive[:: max(1, len(hive) // FIGURE_FRAMES)]
-    verdicts, _ = judge(some, load_classifier(path, threads=0))
-    draw_figures(history, verdicts, checkpoint.parent, DecisionConfig().threshold)
+    results, _ = predict_all(some, load_classifier(path, threads=0))
+    draw_figures(history, results, checkpoint.parent, DecisionConfig().threshold)
     return description
 
 
-def mean_network(net: HornetNet, others: Sequence[Path]) -> HornetNet:
-    """The network whose weights are the mean of those of ``net`` and of ``others``.
+def calibrate(net: HornetNet, shots: Sequence[Shot], recipe: Recipe) -> None:
+    """Set the scale and offset that make the network's score a probability on ``shots``."""
+    logits = np.array([logit for _, logit, _ in frame_maps(net, shots, recipe, "calibrate")])
+    scale, offset = platt(logits, np.array([picture.hornet for picture, _ in shots]))
+    net.scale.copy_(torch.tensor(scale))
+    net.offset.copy_(torch.tensor(offset))
+    log.info("calibrated: scale %.3f, offset %.3f", scale, offset)
 
-    Runs that went on from the same weights lie in one basin: their mean costs what one network does and
-    holds better elsewhere (Wortsman et al. 2022, "Model soups", section 2). Raises ModelError or DataError
-    for files that hold no network.
+
+def fit_second_look(classifier: Classifier, shots: Sequence[Shot]) -> SecondLook:
+    """Return how to weigh the first and second look, by logistic regression on frames not trained on.
+
+    A frame takes the second look from the first score that nearly all hornet frames reach.
     """
-    networks = [net]
-    for other in others:
-        further = copy.deepcopy(net)
-        if is_model_file(other):
-            unfold(further, other)
-        else:
-            further, _, _ = load_network(other)
-        networks.append(further)
-    # Folded first: batch norms of different statistics cannot be averaged one part at a time.
-    states = [fold(network).state_dict() for network in networks]
-    mean = {name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]}
-    result = copy.deepcopy(net)
-    fill_folded(result, mean)
-    return result.eval()
-
-
-def weigh_looks(classifier: Classifier, shots: Sequence[Shot]) -> SecondLook:
-    """How much the first and the closer looks count, by logistic regression on frames not trained on.
-
-    A closer look is worth its time from a first score on that nearly no hornet falls below.
-    """
-    firsts, closest = [], []
+    firsts, seconds = [], []
     for number, (picture, pixels) in enumerate(shots):
-        first, closer = classifier.inspect(whole_view(pixels, number, picture.name))
+        first, windows = classifier.inspect(whole_view(pixels, number, picture.name))
         firsts.append(first.score)
-        closest.append(max(look.score for look in closer))
+        seconds.append(max(window.score for window in windows))
     hornet = np.array([picture.hornet for picture, _ in shots])
-    logits = np.array([[logit(a), logit(b)] for a, b in zip(firsts, closest, strict=True)])
+    logits = np.array([[logit(a), logit(b)] for a, b in zip(firsts, seconds, strict=True)])
     first_weight, second_weight, offset = (round(float(w), 4) for w in logistic(logits, hornet))
-    from_score = min(float(np.quantile(np.array(firsts)[hornet], MISSED_UNSEEN)), MOST_UNSUSPICIOUS)
+    reached = float(np.quantile(np.array(firsts)[hornet], SKIPPED_HORNET_SHARE))
     return replace(
-        CLOSER, from_score=round(from_score, 4), first=first_weight, second=second_weight, offset=offset
+        SECOND_LOOK,
+        from_score=round(min(reached, HIGHEST_SKIPPED_SCORE), 4),
+        first=first_weight,
+        second=second_weight,
+        offset=offset,
     )
 
 
-def _observed_frames(catalogue: Catalogue, description: Description) -> list[Pixels]:
-    """Training frames of hives, evenly spread over all, as the network takes them."""
-    hive = [p for p in catalogue.split("train") if p.domain == "hive"]
-    shots, _ = decode_all(hive[:: max(1, len(hive) // OBSERVED_FRAMES)], long_side_px=10_000)
-    size = description.input_long_side_px, description.input_multiple_px
-    return [fit_to_input(pixels, *size) for _, pixels in shots]
-
-
 def best_box_level(model: Path, data: Path) -> float:
-    """The share of the map's peak to cut it at, for boxes that meet those of training hive frames best."""
+    """Return the share of the map's peak to cut the map at, for the best boxes on training hive frames."""
     boxed = [p for p in read_catalogue(data).split("train") if p.domain == "hive" and p.hornet_boxes]
     if not boxed:
-        raise DataError(f"{data}: no boxed hornet in the training split to choose the box level by")
-    some = boxed[:: max(1, len(boxed) // LEVEL_FRAMES)]
-    verdicts, _ = judge(some, load_classifier(model, threads=0))
-    truth = [verdict.picture.hornet_boxes for verdict in verdicts]
+        raise DataError(f"{data}: no boxed hornet in the split 'train' to choose the box level on")
+    some = boxed[:: max(1, len(boxed) // BOX_LEVEL_FRAMES)]
+    results, _ = predict_all(some, load_classifier(model, threads=0))
+    truth = [result.picture.hornet_boxes for result in results]
 
     def accuracy(level: float) -> float:
-        boxes = [locate(v.prediction.cam, v.prediction.extent, level).box for v in verdicts]
+        boxes = [locate(r.prediction.cam, r.prediction.extent, level).box for r in results]
         return box_accuracy(
             np.array([best_iou([box] if box else [], t) for box, t in zip(boxes, truth, strict=True)])
         )
 
     return max(BOX_LEVELS, key=accuracy)
+
+
+def _int8_calibration_frames(catalogue: Catalogue, description: Description) -> list[Pixels]:
+    """Return evenly spread training frames of hives, scaled to the network's input."""
+    hive = [p for p in catalogue.split("train") if p.domain == "hive"]
+    some = hive[:: max(1, len(hive) // INT8_CALIBRATION_FRAMES)]
+    shots, _ = decode_all(some, long_side_px=FULL_SIZE_PX)
+    size = description.input_long_side_px, description.input_multiple_px
+    return [fit_to_input(pixels, *size) for _, pixels in shots]

@@ -1,34 +1,28 @@
-"""How a network does on frames it does not train on, and where it sees hornets that are not there."""
+"""Validation during training: measure the network on whole frames of the validation splits."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from hivewatch.domain.frames import Box, Map, Point
+from hivewatch.domain.frames import Map, Point
 from hivewatch.training.data.dataset import Picture, Shot
-from hivewatch.training.data.sampling import Place
+from hivewatch.training.evaluation.localization import points_at
 from hivewatch.training.evaluation.metrics import auroc, recall_at_fpr
-from hivewatch.training.evaluation.places import points_at
 from hivewatch.training.model.network import HornetNet, mixed_precision, normalise
 from hivewatch.training.recipe import Recipe
 from hivewatch.vision.classifier import fit_to_input
 
-STEP_PX = 32
-ALARM_LOGIT = -1.0
-"""A cell above this is worth showing to the network again as a negative."""
-CLEARANCE = 0.02
+MULTIPLE_PX = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """Measures per split; ``merit`` is the one number that epochs are compared by."""
+    """The measures of each split, and ``merit``, the one number that epochs are compared by."""
 
     splits: dict[str, dict[str, float]]
     merit: float
@@ -41,9 +35,9 @@ class Validation:
 
 
 def validate(net: HornetNet, shots: Sequence[Shot], recipe: Recipe) -> Validation:
-    """Measure on whole frames: AUROC, recall at 5 % false positives, and how often the peak is on a hornet.
+    """Return AUROC, recall at 5 % false positives, and the share of peaks on a hornet, per split.
 
-    ``merit`` is the mean of all three over the splits, so that no one of them is bought with another.
+    ``merit`` is the mean of all three over the splits, so that none can improve at the cost of another.
     """
     results: dict[str, list[tuple[Picture, float, Point]]] = {}
     for shot, logit, cam in frame_maps(net, shots, recipe, "validate"):
@@ -63,38 +57,14 @@ def validate(net: HornetNet, shots: Sequence[Shot], recipe: Recipe) -> Validatio
     return Validation(splits, float(np.mean(values)) if values else 0.0)
 
 
-def false_alarms(net: HornetNet, shots: Sequence[Shot], recipe: Recipe, round_number: int) -> list[Place]:
-    """The highest peaks of the maps away from any hornet, a few per picture: hard negatives.
-
-    Each ``round_number`` looks at other pictures: ``mined_frames`` of hives, and half as many photographs.
-    """
-    known = [(i, shot) for i, shot in enumerate(shots) if shot[0].hornet_boxes or not shot[0].hornet]
-    random.Random(round_number).shuffle(known)
-    hive = [numbered for numbered in known if numbered[1][0].domain == "hive"][: recipe.mined_frames]
-    photos = [numbered for numbered in known if numbered[1][0].domain == "photo"][: recipe.mined_frames // 2]
-    chosen = hive + photos
-    places = []
-    maps = frame_maps(net, [shot for _, shot in chosen], recipe, "mine")
-    for (index, _), (shot, _, cam) in zip(chosen, maps, strict=True):
-        places += [
-            Place(index, x, y)
-            for x, y in _false_peaks(
-                cam, (*shot[0].hornet_boxes, *shot[0].doubtful_boxes), recipe.mined_per_frame
-            )
-        ]
-    return places
-
-
 def frame_maps(
     net: HornetNet, shots: Sequence[Shot], recipe: Recipe, task: str
 ) -> Iterator[tuple[Shot, float, Map]]:
-    """Each picture with its pooled logit and its map, seen whole as the daemon sees it."""
+    """Yield each picture with its pooled logit and its map, scaled as the daemon scales a whole frame."""
     device = net.scale.device
     for shot in tqdm(shots, desc=task):
-        pixels = torch.from_numpy(fit_to_input(shot[1], recipe.frame_long_side_px, STEP_PX)).permute(2, 0, 1)[
-            None
-        ]
-        pixels = pixels.to(device)
+        fitted = fit_to_input(shot[1], recipe.frame_long_side_px, MULTIPLE_PX)
+        pixels = torch.from_numpy(fitted).permute(2, 0, 1)[None].to(device)
         with torch.inference_mode(), mixed_precision(device, wanted=recipe.mixed_precision):
             cam = net.forward_map(normalise(pixels).contiguous(memory_format=torch.channels_last)).float()
         yield shot, float(net.pool(cam)), cam[0, 0].cpu().numpy()
@@ -103,19 +73,3 @@ def frame_maps(
 def _peak(cam: Map) -> Point:
     row, column = np.unravel_index(int(np.argmax(cam)), cam.shape)
     return Point((float(column) + 0.5) / cam.shape[1], (float(row) + 0.5) / cam.shape[0])
-
-
-def _false_peaks(cam: Map, hornets: Sequence[Box], most: int) -> list[tuple[float, float]]:
-    """Up to ``most`` local maxima above ALARM_LOGIT whose place is in no hornet's box, highest first."""
-    highest_around = cv2.dilate(cam, np.ones((3, 3), np.uint8))
-    rows, columns = np.where((cam >= highest_around) & (cam > ALARM_LOGIT))
-    places = []
-    for i in np.argsort(-cam[rows, columns]):
-        point = Point((float(columns[i]) + 0.5) / cam.shape[1], (float(rows[i]) + 0.5) / cam.shape[0])
-        if not any(_grown(box).contains(point) for box in hornets):
-            places.append((point.x, point.y))
-    return places[:most]
-
-
-def _grown(box: Box) -> Box:
-    return Box(box.x0 - CLEARANCE, box.y0 - CLEARANCE, box.x1 + CLEARANCE, box.y1 + CLEARANCE)

@@ -1,4 +1,4 @@
-"""Drawn pictures to train on in tests: dark blobs with an orange band (hornets) among brown ones (bees)."""
+"""Drawn training pictures for tests: dark blobs with an orange band (hornets) and brown blobs (bees)."""
 
 from pathlib import Path
 
@@ -8,8 +8,7 @@ import torch
 from torchvision.models import resnet18
 
 from hivewatch.domain.frames import Box, Pixels
-from hivewatch.training.data.cutouts import Shot
-from hivewatch.training.data.dataset import HORNET, Insect, Picture
+from hivewatch.training.data.dataset import HORNET, Insect, Picture, Shot
 from hivewatch.training.recipe import Recipe, Shares
 
 HEIGHT, WIDTH = 96, 160
@@ -31,7 +30,7 @@ RECIPE = Recipe(
 
 
 def draw_frame(rng: np.random.Generator, *, hornet: bool) -> tuple[Pixels, tuple[Insect, ...]]:
-    """A plain frame with one insect in it."""
+    """Return a plain frame with one insect in it, and its box."""
     pixels = np.full((HEIGHT, WIDTH, 3), rng.integers(150, 220, 3), np.uint8)
     pixels = cv2.add(pixels, rng.integers(0, 20, pixels.shape, np.uint8))
     x, y = int(rng.integers(20, WIDTH - 20)), int(rng.integers(20, HEIGHT - 20))
@@ -45,7 +44,7 @@ def draw_frame(rng: np.random.Generator, *, hornet: bool) -> tuple[Pixels, tuple
 
 
 def draw_shots(count: int, seed: int = 0, domain: str = "hive") -> list[Shot]:
-    """Decoded pictures, every other one with a hornet."""
+    """Return decoded pictures, every other one with a hornet."""
     rng = np.random.default_rng(seed)
     shots = []
     for number in range(count):
@@ -57,33 +56,33 @@ def draw_shots(count: int, seed: int = 0, domain: str = "hive") -> list[Shot]:
 
 
 def write_data(folder: Path, per_class: int = 6) -> Path:
-    """The layout of folders with YOLO boxes, splits ``train`` and ``val``."""
+    """Write a data folder with YOLO boxes and the splits ``train`` and ``val``."""
     rng = np.random.default_rng(0)
     for split in ("train", "val"):
         for label in ("presence", "absence"):
-            place = folder / split / label
-            place.mkdir(parents=True)
+            target = folder / split / label
+            target.mkdir(parents=True)
             for number in range(per_class):
                 pixels, insects = draw_frame(rng, hornet=label == "presence")
-                cv2.imwrite(str(place / f"{number}.png"), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+                cv2.imwrite(str(target / f"{number}.png"), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
                 box = insects[0].box
                 kind = 0 if insects[0].species == HORNET else 1
-                middle = (
+                centre_and_size = (
                     f"{(box.x0 + box.x1) / 2} {(box.y0 + box.y1) / 2} {box.x1 - box.x0} {box.y1 - box.y0}"
                 )
-                (place / f"{number}.txt").write_text(f"{kind} {middle}\n")
+                (target / f"{number}.txt").write_text(f"{kind} {centre_and_size}\n")
     return folder
 
 
 def write_weights(path: Path) -> Path:
-    """A ResNet18 of random values in torchvision's layout."""
+    """Write a ResNet18 state dict of random values in torchvision's layout."""
     torch.manual_seed(0)
     torch.save(resnet18(weights=None).state_dict(), path)
     return path
 
 
 def write_clip(path: Path, seconds: float, rate_hz: float = 10.0) -> Path:
-    """A clip of a dark square on a light ground: still for a third of the time, then it wanders."""
+    """Write a clip of a dark square on light ground: still for a third of the time, then moving."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), rate_hz, (160, 96))
     for number in range(round(seconds * rate_hz)):
         pixels = np.full((96, 160, 3), 200, np.uint8)

@@ -1,4 +1,4 @@
-"""From a trained network to the model file."""
+"""Exporting a trained network to a model file, and loading it to train further."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 import hivewatch
 from hivewatch.errors import ModelError
-from hivewatch.training.export import Description, export_model, is_model_file, unfold
+from hivewatch.training.export import Description, export_model, is_model_file, load_model_file
 from hivewatch.training.model.network import POOLINGS, HornetNet, normalise
 from hivewatch.vision.model_file import load_graph, read_model_info, released_model
 
@@ -26,7 +26,7 @@ DESCRIPTION = Description(
 
 
 def make_net(pooling: str = "topk", layer4_stride: int = 2) -> HornetNet:
-    """Return a network whose batch norms and calibration are not the trivial ones."""
+    """Return a network whose batch norms and calibration are not identities."""
     torch.manual_seed(2)
     net = HornetNet(pooling, layer4_stride)
     with torch.no_grad():
@@ -47,7 +47,7 @@ def test_the_file_computes_what_the_network_computes(
     with torch.inference_mode():
         logits, cam = net(normalise(frame.permute(2, 0, 1)[None]))
         found_score, found_cam = load_graph(path)(frame)
-    # The weights were rounded to float16 on the way.
+    # The weights in the file are rounded to float16.
     torch.testing.assert_close(found_score, net.calibrate(logits)[0], atol=5e-3, rtol=0)
     torch.testing.assert_close(found_cam, cam[0, 0], atol=2e-2, rtol=2e-2)
 
@@ -63,24 +63,24 @@ def test_weights_are_float16_in_the_file_and_float32_once_loaded(tiny_model_path
         assert {value.dtype for value in values} == {dtype}
 
 
-def test_the_file_is_small_enough_to_ship(tiny_model_path: Path) -> None:
+def test_the_file_is_smaller_than_25_mb(tiny_model_path: Path) -> None:
     assert tiny_model_path.stat().st_size < 25e6
 
 
-def test_the_graph_holds_no_constant_tensors_that_widening_would_miss(tiny_model_path: Path) -> None:
+def test_the_graph_has_no_constant_tensors_that_stay_float16(tiny_model_path: Path) -> None:
     with zipfile.ZipFile(tiny_model_path) as archive:
         constants = [name for name in archive.namelist() if "/constants/" in name]
     assert constants == []
 
 
-def test_the_file_names_no_path_of_the_machine_it_was_made_on(tiny_model_path: Path) -> None:
+def test_the_file_names_no_path_of_the_building_machine(tiny_model_path: Path) -> None:
     package = str(Path(hivewatch.__file__).parent).encode()
     with zipfile.ZipFile(tiny_model_path) as archive:
-        telling = [name for name in archive.namelist() if package in archive.read(name)]
-    assert telling == []
+        leaking = [name for name in archive.namelist() if package in archive.read(name)]
+    assert leaking == []
 
 
-def test_the_description_travels_in_the_file(tmp_path: Path) -> None:
+def test_the_file_carries_the_description(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     export_model(make_net("lse", 1), path, DESCRIPTION)
     info = read_model_info(path)
@@ -91,7 +91,7 @@ def test_the_description_travels_in_the_file(tmp_path: Path) -> None:
     assert info.torch_version == torch.__version__
 
 
-def test_exporting_leaves_the_network_as_it_was(tmp_path: Path) -> None:
+def test_exporting_does_not_change_the_network(tmp_path: Path) -> None:
     net = make_net()
     before = {name: value.clone() for name, value in net.state_dict().items()}
     export_model(net.train(), tmp_path / "model.pt", DESCRIPTION)
@@ -99,7 +99,7 @@ def test_exporting_leaves_the_network_as_it_was(tmp_path: Path) -> None:
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
 
-def test_a_network_that_gives_no_numbers_is_not_exported_and_the_old_file_stays(tmp_path: Path) -> None:
+def test_a_network_that_returns_nan_is_not_exported_and_the_old_file_stays(tmp_path: Path) -> None:
     net = make_net()
     with torch.no_grad():
         net.classifier.bias.fill_(float("nan"))
@@ -124,18 +124,18 @@ def test_a_graph_that_differs_from_the_network_is_not_exported(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot export"):
         export_model(make_net(), tmp_path / "nowhere" / "model.pt", DESCRIPTION)
 
 
-def test_no_warning_of_torchscript_reaches_the_user(tmp_path: Path) -> None:
+def test_torchscript_warnings_do_not_reach_the_user(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         export_model(make_net(), tmp_path / "model.pt", DESCRIPTION)
 
 
-def test_no_builtin_that_is_gone_is_left_to_be_mistaken_for_a_list(tmp_path: Path) -> None:
+def test_freed_builtins_are_removed_from_the_table_of_torchscript(tmp_path: Path) -> None:
     export_model(make_net(), tmp_path / "model.pt", DESCRIPTION)
     names = torch.jit._builtins._get_builtin_table().values()
     assert names
@@ -143,18 +143,18 @@ def test_no_builtin_that_is_gone_is_left_to_be_mistaken_for_a_list(tmp_path: Pat
 
 
 def test_a_model_file_can_be_trained_further(tmp_path: Path) -> None:
-    """A new network filled from it computes the same map, in the layers it will be trained in."""
+    """A new network with the weights of the file computes the same map in trainable layers."""
     exported, net = make_net(), HornetNet()
     path = tmp_path / "model.pt"
     export_model(exported, path, DESCRIPTION)
-    unfold(net, path)
+    load_model_file(net, path)
     frames = normalise(torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8))
     with torch.inference_mode():
         expected, found = exported.forward_map(frames), net.eval().forward_map(frames)
-    torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)  # float16 on the way
+    torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)  # rounded to float16
 
 
-def test_a_state_dict_is_no_model_file(tiny_model_path: Path, tmp_path: Path) -> None:
+def test_a_state_dict_is_not_a_model_file(tiny_model_path: Path, tmp_path: Path) -> None:
     torch.save({"fc.weight": torch.zeros(1)}, tmp_path / "weights.pt")
     (tmp_path / "text.pt").write_text("no zip at all")
     assert is_model_file(tiny_model_path)
@@ -162,6 +162,6 @@ def test_a_state_dict_is_no_model_file(tiny_model_path: Path, tmp_path: Path) ->
     assert not is_model_file(tmp_path / "text.pt")
 
 
-def test_a_model_in_integers_is_not_trained_further() -> None:
-    with pytest.raises(ModelError, match="in integers and cannot be trained"):
-        unfold(HornetNet(), released_model("int8"))
+def test_an_int8_model_cannot_be_trained_further() -> None:
+    with pytest.raises(ModelError, match="int8 model cannot be trained further"):
+        load_model_file(HornetNet(), released_model("int8"))

@@ -1,4 +1,4 @@
-"""A training run on drawn pictures: repeatable, resumable, and one that learns."""
+"""Training runs on drawn pictures: repeatable, resumable, and with falling loss."""
 
 import json
 import shutil
@@ -6,16 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
-from support.paths import PROJECT
 from support.training_pictures import RECIPE, write_data, write_weights
 
 from hivewatch.errors import DataError, ModelError
 from hivewatch.training import train as training
-from hivewatch.training.export import unfold
+from hivewatch.training.export import load_model_file
 from hivewatch.training.model.network import HornetNet
-from hivewatch.training.recipe import Recipe, read_recipe
-from hivewatch.training.train import BEST, HISTORY, LAST, load_network, train
+from hivewatch.training.recipe import Recipe
+from hivewatch.training.run import BEST, HISTORY, LAST, Run, load_network
+from hivewatch.training.train import train
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +38,7 @@ def weights_of(checkpoint: Path) -> torch.Tensor:
     return torch.load(checkpoint, weights_only=True)["net"]["classifier.weight"]
 
 
-def test_a_run_leaves_its_checkpoints_and_history(finished: Path) -> None:
+def test_a_run_writes_its_checkpoints_and_history(finished: Path) -> None:
     assert {path.name for path in finished.iterdir()} == {BEST, LAST, HISTORY}
     history = json.loads((finished / HISTORY).read_text())
     assert [entry["number"] for entry in history] == [0, 1]
@@ -52,18 +51,20 @@ def test_a_checkpoint_carries_its_recipe(finished: Path) -> None:
     assert len(history) == 2
 
 
-def test_one_seed_gives_one_result(data: Path, weights: Path, finished: Path, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_result(
+    data: Path, weights: Path, finished: Path, tmp_path: Path
+) -> None:
     train(data, RECIPE, tmp_path, weights=weights)
     assert (tmp_path / HISTORY).read_text() == (finished / HISTORY).read_text()
     assert torch.equal(weights_of(tmp_path / LAST), weights_of(finished / LAST))
 
 
-def test_a_resumed_run_ends_as_an_uninterrupted_one(
+def test_a_resumed_run_ends_like_an_uninterrupted_one(
     data: Path, weights: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = training._one_epoch
 
-    def interrupted(run: training.Run, *args: object) -> object:
+    def interrupted(run: Run, *args: object) -> object:
         if run.history:
             raise KeyboardInterrupt
         return whole(run, *args)  # type: ignore[arg-type]
@@ -82,23 +83,23 @@ def test_frozen_layers_keep_their_weights(finished: Path, weights: Path) -> None
     assert not torch.equal(trained["body.layer4.0.conv1.weight"], start["layer4.0.conv1.weight"])
 
 
-def test_batch_norms_keep_the_statistics_they_came_with(finished: Path, weights: Path) -> None:
+def test_batch_norms_keep_their_statistics(finished: Path, weights: Path) -> None:
     trained = torch.load(finished / LAST, weights_only=True)["net"]
     start = torch.load(weights, weights_only=True)
     assert torch.equal(trained["body.layer4.1.bn2.running_var"], start["layer4.1.bn2.running_var"])
 
 
-def test_a_run_can_start_from_the_checkpoint_of_an_earlier_one(finished: Path) -> None:
+def test_a_run_can_start_from_the_checkpoint_of_an_earlier_run(finished: Path) -> None:
     earlier, _, _ = load_network(finished / LAST)
-    run = training.Run(RECIPE, finished / LAST)
+    run = Run(RECIPE, finished / LAST)
     assert torch.equal(run.net.classifier.weight, earlier.classifier.weight)
     assert run.step == 0
 
 
-def test_a_run_that_goes_on_from_another_learns_from_its_false_alarms_at_once(
+def test_a_run_that_starts_from_another_mines_its_false_alarms_first(
     data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hivewatch.training.validate.ALARM_LOGIT", -100.0)  # anything alarms it
+    monkeypatch.setattr("hivewatch.training.mining.ALARM_LOGIT", -100.0)  # every peak is an alarm
     recipe = RECIPE.model_copy(update={"epochs": 1})
     train(data, recipe, tmp_path / "further", weights=finished / BEST)
     state = torch.load(tmp_path / "further" / LAST, weights_only=True)
@@ -108,7 +109,7 @@ def test_a_run_that_goes_on_from_another_learns_from_its_false_alarms_at_once(
 def test_a_run_can_start_from_a_model_file(data: Path, tiny_model_path: Path, tmp_path: Path) -> None:
     train(data, RECIPE.model_copy(update={"epochs": 1}), tmp_path, weights=tiny_model_path)
     started = HornetNet()
-    unfold(started, tiny_model_path)
+    load_model_file(started, tiny_model_path)
     trained, _, _ = load_network(tmp_path / LAST)
     torch.testing.assert_close(trained.body.layer1[0].conv1.weight, started.body.layer1[0].conv1.weight)
 
@@ -134,26 +135,13 @@ def test_training_without_a_validation_split_is_a_clear_error(weights: Path, tmp
         train(data, RECIPE, tmp_path / "out", weights=weights)
 
 
-def test_a_file_that_holds_no_weights_is_refused(data: Path, tmp_path: Path) -> None:
+def test_a_file_without_weights_is_rejected(data: Path, tmp_path: Path) -> None:
     bad = tmp_path / "weights.pt"
-    bad.write_bytes(b"nothing of the kind")
+    bad.write_bytes(b"not weights")
     with pytest.raises(ModelError, match=r"weights\.pt"):
         train(data, RECIPE, tmp_path / "out", weights=bad)
 
 
-def test_resuming_where_nothing_was_saved_is_a_clear_error(data: Path, weights: Path, tmp_path: Path) -> None:
+def test_resuming_without_a_checkpoint_is_a_clear_error(data: Path, weights: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="checkpoint"):
         train(data, RECIPE, tmp_path, weights=weights, resume=True)
-
-
-def test_a_recipe_with_faults_names_them_all(tmp_path: Path) -> None:
-    path = tmp_path / "train.yaml"
-    path.write_text("epochs: 0\ncrop: 224\n")
-    with pytest.raises(DataError, match=r"(?s)epochs.*crop|crop.*epochs"):
-        read_recipe(path)
-
-
-def test_the_released_recipe_names_every_option_with_its_default() -> None:
-    path = PROJECT / "config/train.yaml"
-    assert read_recipe(path) == Recipe()
-    assert set(yaml.safe_load(path.read_text())) == set(Recipe.model_fields)

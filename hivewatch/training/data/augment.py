@@ -1,4 +1,4 @@
-"""What may happen to a picture between hive and network: light, lens, motion, sensor, compression.
+"""Augmentation: simulate the light, lens, motion, sensor and compression of other cameras.
 
 Every function takes uint8 RGB pixels (height x width x 3) and a random generator, and returns new pixels.
 """
@@ -14,11 +14,11 @@ from hivewatch.training.data.cutouts import Cutout
 Rng = np.random.Generator
 
 BACKLIT_SHARE = 0.25
-"""How many of the pasted insects are darker than their surroundings, as against a bright board."""
+"""Share of the pasted insects that are darkened, as against a bright board."""
 
 
-def photograph(pixels: Pixels, rng: Rng) -> Pixels:
-    """Apply a random light, then a random lens and sensor, each in its usual order."""
+def augment(pixels: Pixels, rng: Rng) -> Pixels:
+    """Return ``pixels`` under random light, through a random lens and sensor, in physical order."""
     if rng.random() < 0.3:
         pixels = cast_shadow(pixels, rng)
     pixels = relight(pixels, rng)
@@ -34,7 +34,7 @@ def photograph(pixels: Pixels, rng: Rng) -> Pixels:
 
 
 def relight(pixels: Pixels, rng: Rng) -> Pixels:
-    """Change exposure, contrast, gamma and white balance by a curve per channel, and at times saturation."""
+    """Change exposure, contrast, gamma and white balance by a curve per channel, and sometimes saturation."""
     levels = np.linspace(0, 1, 256)
     gain = np.exp(rng.normal(0, 0.2)) * np.exp(rng.normal(0, 0.08, 3))
     gamma = np.exp(rng.normal(0, 0.2))
@@ -50,7 +50,7 @@ def relight(pixels: Pixels, rng: Rng) -> Pixels:
 
 
 def cast_shadow(pixels: Pixels, rng: Rng) -> Pixels:
-    """Darken one side of a random straight edge, softly or sharply, as a shadow falls on a hive."""
+    """Darken one side of a random straight edge, soft or sharp, like a shadow on a hive."""
     height, width = pixels.shape[:2]
     angle, edge_px = rng.uniform(0, 2 * np.pi), rng.uniform(1, 30)
     x, y = np.arange(width) - rng.uniform(0, width), np.arange(height) - rng.uniform(0, height)
@@ -61,7 +61,7 @@ def cast_shadow(pixels: Pixels, rng: Rng) -> Pixels:
 
 
 def lose_detail(pixels: Pixels, rng: Rng) -> Pixels:
-    """Blur as a lens out of focus does, or as a picture enlarged from fewer pixels."""
+    """Blur like a lens out of focus, or like a picture enlarged from fewer pixels."""
     if rng.random() < 0.5:
         return cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.5, 1.6))  # type: ignore[return-value]
     height, width = pixels.shape[:2]
@@ -71,7 +71,7 @@ def lose_detail(pixels: Pixels, rng: Rng) -> Pixels:
 
 
 def blur_motion(pixels: Pixels, rng: Rng) -> Pixels:
-    """Smear along a random direction by 3 to 9 pixels."""
+    """Blur along a random direction by 3 to 9 pixels."""
     length = int(rng.integers(3, 10))
     kernel = np.zeros((length, length), np.float32)
     middle, angle = (length - 1) / 2, rng.uniform(0, np.pi)
@@ -82,7 +82,7 @@ def blur_motion(pixels: Pixels, rng: Rng) -> Pixels:
 
 
 def add_noise(pixels: Pixels, rng: Rng) -> Pixels:
-    """Add sensor noise, at times in grains larger than a pixel as denoising leaves them."""
+    """Add sensor noise, sometimes in grains larger than a pixel, as denoising leaves behind."""
     height, width = pixels.shape[:2]
     grain = int(rng.integers(1, 3))
     noise = rng.normal(0, rng.uniform(2, 12), (height // grain, width // grain, 3)).astype(np.float32)
@@ -90,7 +90,7 @@ def add_noise(pixels: Pixels, rng: Rng) -> Pixels:
 
 
 def compress(pixels: Pixels, rng: Rng) -> Pixels:
-    """Pass through JPEG at a random quality."""
+    """Encode as JPEG at a random quality, and decode."""
     quality = int(rng.integers(25, 90))
     _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return cv2.imdecode(data, cv2.IMREAD_COLOR)  # type: ignore[return-value]
@@ -99,26 +99,26 @@ def compress(pixels: Pixels, rng: Rng) -> Pixels:
 def paste(
     base: Pixels, cutout: Cutout, centre: tuple[float, float], size_px: float, rng: Rng
 ) -> tuple[Pixels, tuple[float, float, float, float] | None]:
-    """Lay ``cutout``, turned, mirrored and scaled to a longer side of ``size_px``, over ``base``.
+    """Paste ``cutout``, rotated, mirrored and scaled to a longer side of ``size_px``, into ``base``.
 
-    Copy-paste after Ghiasi et al. 2021, section 3; its light is drawn part of the way to that of the place it
-    lands on, and some are smeared by motion. Returns the picture and the box of what was laid in, in pixels
-    (left, top, right, bottom), None where nothing of it fell inside.
+    Copy-paste after Ghiasi et al. 2021, section 3; the cutout's brightness is moved part of the way towards
+    that of the ground around it, and some cutouts get motion blur. Returns the picture and the box of what
+    was pasted, in pixels (left, top, right, bottom), or None if it lies outside the picture.
     """
     height, width = cutout.mask.shape
     scale = size_px / max(height, width)
-    turn = cv2.getRotationMatrix2D((width / 2, height / 2), rng.uniform(0, 360), scale)
+    rotation = cv2.getRotationMatrix2D((width / 2, height / 2), rng.uniform(0, 360), scale)
     reach = int(np.ceil(np.hypot(width, height) * scale / 2)) + 6
-    turn[:, 2] += reach - width / 2, reach - height / 2
+    rotation[:, 2] += reach - width / 2, reach - height / 2
     layers = np.dstack([cutout.pixels, cutout.mask])
     if rng.random() < 0.5:
         layers = layers[:, ::-1]
     if scale < 0.7:
         layers = cv2.GaussianBlur(layers, (0, 0), 0.4 / scale)
     layers = cv2.warpAffine(
-        np.ascontiguousarray(layers), turn, (2 * reach, 2 * reach), borderMode=cv2.BORDER_REPLICATE
+        np.ascontiguousarray(layers), rotation, (2 * reach, 2 * reach), borderMode=cv2.BORDER_REPLICATE
     )
-    layers[..., 3] *= _within(cutout.mask.shape, turn, 2 * reach)
+    layers[..., 3] *= _inside(cutout.mask.shape, rotation, 2 * reach)
     if rng.random() < 0.3:
         layers = blur_motion(np.asarray(layers, np.uint8), rng)
     if rng.random() < BACKLIT_SHARE:
@@ -128,15 +128,18 @@ def paste(
     )
 
 
-def _within(shape: tuple[int, int], turn: np.ndarray, side: int) -> np.ndarray:
-    """1 where a pixel of the turned square comes from inside the cutout, 0 where from beyond its border."""
-    return cv2.warpAffine(np.ones(shape, np.uint8), turn, (side, side), flags=cv2.INTER_NEAREST)
+def _inside(shape: tuple[int, int], rotation: np.ndarray, side: int) -> np.ndarray:
+    """Return 1 for each pixel of the rotated square that lies inside the cutout, else 0."""
+    return cv2.warpAffine(np.ones(shape, np.uint8), rotation, (side, side), flags=cv2.INTER_NEAREST)
 
 
 def _blend(
     base: Pixels, layers: np.ndarray, corner: tuple[int, int], light: float
 ) -> tuple[Pixels, tuple[float, float, float, float] | None]:
-    """Mix ``layers`` (RGB, mask) into ``base`` at ``corner``; ``light`` draws brightness to the base's."""
+    """Blend ``layers`` (RGB, mask) into ``base`` at ``corner``.
+
+    ``light``: how far to adapt the brightness to the base's, 0..1.
+    """
     height, width = base.shape[:2]
     x0, y0 = max(corner[0], 0), max(corner[1], 0)
     x1, y1 = min(corner[0] + layers.shape[1], width), min(corner[1] + layers.shape[0], height)
@@ -148,7 +151,7 @@ def _blend(
     if len(rows) < 4:
         return base, None
     ground = base[y0:y1, x0:x1].astype(np.float32)
-    exposure = (ground.mean() + 20) / (ground.mean() * 0.5 + 70)  # against a middle ground of 100
+    exposure = (ground.mean() + 20) / (ground.mean() * 0.5 + 70)  # relative to mid-grey ground (100)
     piece = piece * exposure**light
     out = base.copy()
     out[y0:y1, x0:x1] = np.clip(piece * alpha + ground * (1 - alpha), 0, 255).astype(np.uint8)

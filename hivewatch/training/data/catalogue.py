@@ -1,11 +1,11 @@
-"""Which labelled pictures there are on disk, what is on them, which split each belongs to.
+"""Read a data folder: its labelled pictures, what they show, and the split each belongs to.
 
-Two layouts are read. The one people have: ``train|val|test/presence|absence/*.jpg``, each picture with an
-optional ``.txt`` of YOLO boxes beside it (class 0 is the hornet, every other number another insect). And the
-catalogue: ``index.csv`` and ``boxes.csv`` with a split per picture. Splits are taken as given, never drawn:
-frames of one camera and day are near-copies, and a random split would measure memory. Folders below the class
-(``val/absence/garden_2026-09-03/*.jpg``) name such scenes; the figures' intervals then take them as wholes.
-Clips in ``train/absence`` are footage of bees to mine false alarms from.
+There are two layouts. Folders: ``train|val|test/presence|absence/*.jpg``, each picture with an optional
+``.txt`` file of YOLO boxes beside it (class 0 is the hornet, every other class another insect). Index:
+``index.csv`` and ``boxes.csv``, with a split per picture. Splits are read, never drawn at random: frames of
+one camera and day are near-copies, so a random split would measure memory. Subfolders of a class
+(``val/absence/garden_2026-09-03/*.jpg``) name such scenes; confidence intervals then resample whole scenes.
+Clips in ``train/absence`` are negative clips: false alarms are mined from them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from hivewatch.training.data.dataset import HORNET, Catalogue, Insect, Picture, 
 SPLITS = ("train", "val", "test")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 YOLO_HORNET = 0
-USELESS_CLIP = "a clip is of use without hornets and for training only; cut others into frames"
+UNUSABLE_CLIP = "clips can be used only without hornets and for training; extract frames from others"
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +33,13 @@ log = logging.getLogger(__name__)
 def read_catalogue(data: Path, *, corrected: bool = True) -> Catalogue:
     """List the labelled pictures under ``data``, in either layout, without decoding them.
 
-    ``corrected``: with the labels that ``corrections.csv`` puts right, instead of as they came.
+    ``corrected``: apply the corrections of labels in ``corrections.csv``.
 
-    Raises DataError where the folder is missing, is of neither layout, or one of the two classes is empty
-    in the training split.
+    Raises DataError if the folder is missing or has neither layout, or if one of the two classes is empty in
+    the training split.
     """
     if not data.is_dir():
-        raise DataError(f"{data}: there is no such folder; name the folder that holds the training pictures")
+        raise DataError(f"{data}: there is no such folder; give the folder that holds the training pictures")
     catalogue = _read_index(data) if (data / "index.csv").is_file() else _read_folders(data)
     if corrected:
         pictures = correct(catalogue.pictures, data, read_corrections())
@@ -55,14 +55,14 @@ def read_catalogue(data: Path, *, corrected: bool = True) -> Catalogue:
     return catalogue
 
 
-# --- the catalogue layout -------------------------------------------------------------------------------
+# --- the index layout -----------------------------------------------------------------------------------
 
 
 def _read_index(data: Path) -> Catalogue:
-    """Read ``index.csv`` and, where there is one, ``boxes.csv``."""
+    """Read ``index.csv`` and, if it exists, ``boxes.csv``."""
     insects, problems = _read_box_table(data / "boxes.csv")
     pictures: list[Picture] = []
-    footage: list[Path] = []
+    negative_clips: list[Path] = []
     for line, row in _rows(data / "index.csv"):
         try:
             picture = Picture(
@@ -78,18 +78,18 @@ def _read_index(data: Path) -> Catalogue:
         except KeyError as error:
             raise DataError(f"{data / 'index.csv'}, line {line}: the column {error} is missing") from error
         if not picture.path.is_file():
-            problems.append(f"{picture.path}: named in index.csv but not there")
+            problems.append(f"{picture.path}: listed in index.csv but missing")
         elif picture.path.suffix.lower() not in CLIP_SUFFIXES:
             pictures.append(picture)
         elif picture.split == "train" and not picture.hornet:
-            footage.append(picture.path)
+            negative_clips.append(picture.path)
         else:
-            problems.append(f"{picture.path}: {USELESS_CLIP}")
-    return Catalogue(tuple(pictures), tuple(problems), tuple(footage))
+            problems.append(f"{picture.path}: {UNUSABLE_CLIP}")
+    return Catalogue(tuple(pictures), tuple(problems), tuple(negative_clips))
 
 
 def _read_box_table(path: Path) -> tuple[dict[str, list[Insect]], list[str]]:
-    """The insects per file of ``boxes.csv``, and what in it is wrong."""
+    """Return the insects of each file in ``boxes.csv``, and a sentence per bad row."""
     insects: dict[str, list[Insect]] = defaultdict(list)
     problems: list[str] = []
     if not path.is_file():
@@ -104,7 +104,7 @@ def _read_box_table(path: Path) -> tuple[dict[str, list[Insect]], list[str]]:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and fields of each row of a CSV file with a header."""
+    """Yield the line number and the fields of each row of a CSV file with a header."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             yield from enumerate(csv.DictReader(file), start=2)
@@ -112,31 +112,31 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         raise DataError(f"{path}: cannot be read ({error})") from error
 
 
-# --- the layout of folders ------------------------------------------------------------------------------
+# --- the folder layout ----------------------------------------------------------------------------------
 
 
 def _read_folders(data: Path) -> Catalogue:
     """Read ``train|val|test/presence|absence``."""
     if not (data / "train").is_dir():
-        raise DataError(
-            f"{data}: neither index.csv nor the folders train/presence and train/absence are there"
-        )
+        raise DataError(f"{data}: holds neither index.csv nor folders train/presence and train/absence")
     pictures: list[Picture] = []
     problems: list[str] = []
-    footage: list[Path] = []
+    negative_clips: list[Path] = []
     for split in SPLITS:
         for label in ("presence", "absence"):
             folder = data / split / label
             if not folder.is_dir():
                 if (data / split).is_dir():
-                    raise DataError(f"{folder}: there is no such folder, and {data / split} needs it")
+                    raise DataError(
+                        f"{folder}: there is no such folder; {data / split} must have both classes"
+                    )
                 continue
-            clips = _below(folder, CLIP_SUFFIXES)
+            clips = _files_below(folder, CLIP_SUFFIXES)
             if (split, label) == ("train", "absence"):
-                footage = clips
+                negative_clips = clips
             else:
-                problems += [f"{clip}: {USELESS_CLIP}" for clip in clips]
-            for path in _below(folder, SUFFIXES):
+                problems += [f"{clip}: {UNUSABLE_CLIP}" for clip in clips]
+            for path in _files_below(folder, SUFFIXES):
                 scene = path.parent.relative_to(folder).as_posix().removeprefix(".")
                 picture = _folder_picture(path, split, scene, hornet=label == "presence")
                 try:
@@ -144,10 +144,10 @@ def _read_folders(data: Path) -> Catalogue:
                 except DataError as error:
                     problems.append(str(error))
                     pictures.append(picture)
-    return Catalogue(tuple(pictures), tuple(problems), tuple(footage))
+    return Catalogue(tuple(pictures), tuple(problems), tuple(negative_clips))
 
 
-def _below(folder: Path, suffixes: frozenset[str]) -> list[Path]:
+def _files_below(folder: Path, suffixes: frozenset[str]) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
 
 
@@ -156,7 +156,7 @@ def _folder_picture(path: Path, split: str, scene: str, *, hornet: bool) -> Pict
 
 
 def _read_yolo(path: Path) -> tuple[Insect, ...]:
-    """The insects of a YOLO label file, none where there is no file; raises DataError with file and line."""
+    """Return the insects of a YOLO label file, none if it is missing; raises DataError with file and line."""
     if not path.is_file():
         return ()
     insects = []

@@ -1,11 +1,11 @@
-"""Labels of the training data put right: ``corrections.csv``, a line for each picture or place mislabelled.
+"""Label corrections for the training data: ``corrections.csv``, one line per picture or box.
 
-Columns: ``file`` (relative to the data folder, as in its index.csv), ``presence`` (1: there is a Vespa
-velutina, 0: there is none, ?: nobody can tell), ``x``, ``y``, ``w``, ``h`` (a place: centre and size,
-normalised as in boxes.csv; left empty where the whole picture is meant), ``reason`` (for people).
+Columns: ``file`` (relative to the data folder, as in its index.csv), ``presence`` (1: a Vespa velutina,
+0: none, ?: doubtful), ``x``, ``y``, ``w``, ``h`` (a box: centre and size, normalised as in boxes.csv; empty
+for the whole picture), ``reason`` (free text).
 
-A picture nobody can tell is left out. A place with a hornet is one that nobody boxed, or boxed as another
-insect; a place nobody can tell says neither yes nor no in training.
+A doubtful picture is left out. A box with a hornet is one that was missing, or was labelled as another
+insect; a doubtful box has no vote in training.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """What the label should be (None: cannot be told) of a picture, or of a place in it, and why."""
+    """The correct label (None: doubtful) of a picture, or of a box in it, and the reason."""
 
     hornet: bool | None
     reason: str
-    place: Box | None = None
+    box: Box | None = None
 
 
 def read_corrections(path: Path = CORRECTIONS) -> dict[str, list[Correction]]:
-    """The corrections by file name; raises DataError with the line of whatever is wrong in the table."""
+    """Return the corrections by file name; raises DataError with the line of the first fault."""
     corrections: dict[str, list[Correction]] = {}
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -50,8 +50,8 @@ def read_corrections(path: Path = CORRECTIONS) -> dict[str, list[Correction]]:
                 except ValueError as error:
                     raise DataError(f"{path}, line {line}: {error}") from error
                 of_file = corrections.setdefault(row["file"], [])
-                if of_file and None in (correction.place, of_file[-1].place):
-                    raise DataError(f"{path}, line {line}: {row['file']} was corrected as a whole before")
+                if of_file and None in (correction.box, of_file[-1].box):
+                    raise DataError(f"{path}, line {line}: {row['file']} is already corrected as a whole")
                 of_file.append(correction)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read ({error})") from error
@@ -59,7 +59,7 @@ def read_corrections(path: Path = CORRECTIONS) -> dict[str, list[Correction]]:
 
 
 def _read_row(row: Mapping[str, str | None]) -> Correction:
-    """One line of the table; raises ValueError with what is wrong in it."""
+    """Return the correction in one row; raises ValueError if the row is malformed."""
     labels: dict[str | None, bool | None] = {"1": True, "0": False, DOUBTFUL_MARK: None}
     reason, presence = row["reason"], row["presence"]
     if presence not in labels or not reason:
@@ -68,35 +68,35 @@ def _read_row(row: Mapping[str, str | None]) -> Correction:
     if not any(numbers):
         return Correction(labels[presence], reason)
     if presence == "0":
-        raise ValueError(f"a place is one with a hornet (1) or one nobody can tell ({DOUBTFUL_MARK}), not 0")
+        raise ValueError(f"a box holds a hornet (1) or is doubtful ({DOUBTFUL_MARK}), not 0")
     try:
-        place = box_from_centre(*(float(number or "") for number in numbers))
+        box = box_from_centre(*(float(number or "") for number in numbers))
     except ValueError as error:
-        raise ValueError(f"x, y, w, h are no box ({error})") from error
-    return Correction(labels[presence], reason, place)
+        raise ValueError(f"x, y, w, h are not a box ({error})") from error
+    return Correction(labels[presence], reason, box)
 
 
 def correct(
     pictures: Sequence[Picture], data: Path, corrections: Mapping[str, Sequence[Correction]]
 ) -> tuple[Picture, ...]:
-    """The pictures with their labels put right, those that nobody can tell left out.
+    """Return the pictures with corrected labels, without the doubtful ones.
 
-    A picture that turns out to show a hornet somewhere has no box for it; one that shows none loses its
-    hornet boxes. A hornet's place takes the place of what was boxed in it.
+    A picture corrected to show a hornet, without a box, counts as unboxed; one corrected to show none loses
+    its hornet boxes. A corrected box replaces the boxes whose centre lies in it.
     """
-    right = [_put_right(p, corrections.get(p.path.relative_to(data).as_posix(), ())) for p in pictures]
+    right = [_corrected(p, corrections.get(p.path.relative_to(data).as_posix(), ())) for p in pictures]
     dropped = right.count(None)
     changed = sum(old is not new for old, new in zip(pictures, right, strict=True)) - dropped
     if changed or dropped:
-        log.info("labels of %d pictures put right, %d doubtful pictures left out", changed, dropped)
+        log.info("corrected the labels of %d pictures, left out %d doubtful pictures", changed, dropped)
     return tuple(picture for picture in right if picture is not None)
 
 
-def _put_right(picture: Picture, corrections: Sequence[Correction]) -> Picture | None:
-    """The picture with its labels put right: itself where they were, None where nobody can tell."""
+def _corrected(picture: Picture, corrections: Sequence[Correction]) -> Picture | None:
+    """Return the corrected picture: itself if nothing changes, None if it is doubtful."""
     for correction in corrections:
-        if correction.place is not None:
-            picture = _placed(picture, correction.place, hornet=bool(correction.hornet))
+        if correction.box is not None:
+            picture = _with_box(picture, correction.box, hornet=bool(correction.hornet))
         elif correction.hornet is None:
             return None
         elif correction.hornet is not picture.hornet:
@@ -104,15 +104,15 @@ def _put_right(picture: Picture, corrections: Sequence[Correction]) -> Picture |
     return picture
 
 
-def _placed(picture: Picture, place: Box, *, hornet: bool) -> Picture:
-    """The picture with a hornet, or something nobody can tell, at ``place``."""
-    others = tuple(insect for insect in picture.insects if not place.contains(_middle(insect.box)))
+def _with_box(picture: Picture, box: Box, *, hornet: bool) -> Picture:
+    """Return the picture with a hornet, or something doubtful, in ``box``."""
+    others = tuple(insect for insect in picture.insects if not box.contains(_centre(insect.box)))
     if not hornet:
-        return replace(picture, insects=(*others, Insect(DOUBTFUL, place)))
-    return replace(picture, hornet=True, species=HORNET, insects=(*others, Insect(HORNET, place)))
+        return replace(picture, insects=(*others, Insect(DOUBTFUL, box)))
+    return replace(picture, hornet=True, species=HORNET, insects=(*others, Insect(HORNET, box)))
 
 
-def _middle(box: Box) -> Point:
+def _centre(box: Box) -> Point:
     return Point((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)
 
 

@@ -1,4 +1,4 @@
-"""Crops of pictures: a square cut out at some scale, its boxes with it."""
+"""Cut square training crops out of pictures, at any scale, with their boxes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ LEAST_VISIBLE = 0.4
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """What one training example shows. Boxes are left, top, right, bottom in pixels of the crop.
+    """One training example. Boxes are left, top, right, bottom in pixels of the crop.
 
-    ``hornets`` are in view; ``doubtful`` are places that vote neither way (a hornet cut off by the border, or
-    what is too small or too blurred to tell). ``hornet`` is the label of the whole crop, None where it is
-    not known; ``boxed`` tells whether the cells outside all boxes are known to show no hornet.
+    ``hornets`` are in view; ``doubtful`` boxes have no vote (a hornet cut off by the border, or something too
+    small or too blurred to label). ``hornet`` is the label of the whole crop, None if unknown; ``boxed`` is
+    True if the cells outside all boxes are known to show no hornet.
     """
 
     pixels: Pixels
@@ -37,9 +37,10 @@ class Crop:
 def cut(
     picture: Picture, pixels: Pixels, centre: tuple[float, float], scale: float, size: int, rng: Rng
 ) -> Crop:
-    """Cut a square of ``size`` pixels around ``centre`` (in the picture's pixels) at ``scale``, and flip it.
+    """Return a randomly flipped crop of ``size`` x ``size`` pixels around ``centre`` of the picture.
 
-    The square is moved to lie inside the picture; where the picture is smaller it has a plain border.
+    ``centre`` is in pixels of the picture; ``scale`` converts them to pixels of the crop. The square is moved
+    to lie inside the picture; if the picture is smaller, it gets a plain border.
     """
     side = size / scale
     height, width = pixels.shape[:2]
@@ -50,37 +51,37 @@ def cut(
     hornets: list[PixelBox] = []
     doubtful: list[PixelBox] = []
     for box in (*picture.hornet_boxes, *picture.doubtful_boxes):
-        place = (
+        full = (
             (box.x0 * width - corner[0]) * scale,
             (box.y0 * height - corner[1]) * scale,
             (box.x1 * width - corner[0]) * scale,
             (box.y1 * height - corner[1]) * scale,
         )
-        x0, y0, x1, y1 = (float(np.clip(value, 0, size)) for value in place)
-        share = (x1 - x0) * (y1 - y0) / ((place[2] - place[0]) * (place[3] - place[1]))
+        x0, y0, x1, y1 = (float(np.clip(value, 0, size)) for value in full)
+        share = (x1 - x0) * (y1 - y0) / ((full[2] - full[0]) * (full[3] - full[1]))
         if share > 0:
-            large = max(place[2] - place[0], place[3] - place[1]) >= SMALLEST_HORNET_PX
+            large = max(full[2] - full[0], full[3] - full[1]) >= SMALLEST_HORNET_PX
             sure = share >= LEAST_VISIBLE and large and box not in picture.doubtful_boxes
             (hornets if sure else doubtful).append((x0, y0, x1, y1))
     return _flip(Crop(out, tuple(hornets), tuple(doubtful), label(hornets, doubtful)), rng)
 
 
 def label(hornets: Sequence[PixelBox], doubtful: Sequence[PixelBox]) -> bool | None:
-    """The label of a crop with those boxes."""
+    """Return the label of a crop with these boxes, None if unknown."""
     return True if hornets else (None if doubtful else False)
 
 
 def _corner(centre: float, side: float, extent: int) -> float:
-    """Where a window of ``side`` begins: inside the picture, or around it where the picture is smaller."""
+    """Return where a window of ``side`` starts: inside the picture, or around it if that is smaller."""
     if side >= extent:
         return (extent - side) / 2
     return float(np.clip(centre - side / 2, 0, extent - side))
 
 
 def _window(pixels: Pixels, corner: tuple[float, float], side: float, size: int, fill: int) -> Pixels:
-    """The square of ``side`` at ``corner`` scaled to ``size`` pixels, with ``fill`` beyond the border."""
+    """Return the square of ``side`` at ``corner`` scaled to ``size`` pixels, padded with ``fill``."""
     scale = size / side
-    if scale < 0.6:  # average while shrinking: interpolation alone would skip pixels
+    if scale < 0.6:  # average the pixels: interpolation alone would skip some
         pixels = shrink(pixels, round(max(pixels.shape[:2]) * scale))
         corner, scale = (corner[0] * scale, corner[1] * scale), 1.0
     shift = np.array([[scale, 0, -corner[0] * scale], [0, scale, -corner[1] * scale]])
@@ -89,7 +90,7 @@ def _window(pixels: Pixels, corner: tuple[float, float], side: float, size: int,
 
 
 def _flip(crop: Crop, rng: Rng) -> Crop:
-    """Mirror left to right half the time, and now and then about the diagonal."""
+    """Mirror left to right half the time, and about the diagonal 30 % of the time."""
     size = crop.pixels.shape[0]
     if rng.random() < 0.5:
         crop = _moved(crop, crop.pixels[:, ::-1], lambda b: (size - b[2], b[1], size - b[0], b[3]))

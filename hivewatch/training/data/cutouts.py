@@ -1,8 +1,8 @@
-"""Insects cut out of their pictures along their outline, to be laid into other hives' frames.
+"""Cut insects out of their pictures along their outline, to paste them into frames of other hives.
 
-Frames of a fixed camera give the outline by difference: what is in the box and not in the frames taken
-around the same time is the insect. Elsewhere GrabCut (Rother et al. 2004) parts the box from what is around
-it. A cut that leaves nearly nothing or nearly all of the box has failed and is not used.
+With a fixed camera the outline comes from frame differences: the insect is what is in the box but not in the
+frames taken around the same time. Otherwise GrabCut (Rother et al. 2004) separates it from its surroundings.
+A cutout that covers nearly nothing or nearly all of its box has failed and is discarded.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MOST_BEES = 1000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cutout:
-    """An insect: pixels (h x w x 3, RGB) and how much each is part of it (h x w, 0..255)."""
+    """An insect: pixels (h x w x 3, RGB) and the opacity of each (h x w, 0..255)."""
 
     pixels: Pixels
     mask: Mask
@@ -39,11 +39,11 @@ class Cutout:
 
 
 def cut_out(shots: Sequence[Shot]) -> list[Cutout]:
-    """Cut the boxed hornets, and a spread of the boxed bees, out of hive frames and photographs."""
+    """Cut out the boxed hornets, and evenly spread boxed bees, of hive frames and photographs."""
     scenes: dict[str, list[Shot]] = defaultdict(list)
     for shot in sorted(shots, key=lambda shot: shot[0].path.name):
         if shot[0].domain == "hive":
-            scenes[shot[0].place].append(shot)
+            scenes[shot[0].origin].append(shot)
     cutouts = [cutout for scene in scenes.values() for cutout in _from_scene(scene)]
     photos = [shot for shot in shots if shot[0].domain == "photo"]
     cutouts += [
@@ -60,7 +60,7 @@ def cut_out(shots: Sequence[Shot]) -> list[Cutout]:
 
 
 def _from_scene(scene: Sequence[Shot]) -> Iterator[Cutout]:
-    """The hornets of one camera and day, by difference where that works, else by GrabCut."""
+    """Yield the hornets of one camera and day, cut out by difference if that works, else by GrabCut."""
     for index, (picture, pixels) in enumerate(scene):
         for insect in picture.insects:
             if insect.species != HORNET or _side_px(pixels, insect.box) < SMALLEST_SIDE_PX:
@@ -73,7 +73,7 @@ def _from_scene(scene: Sequence[Shot]) -> Iterator[Cutout]:
 
 
 def _free_neighbours(scene: Sequence[Shot], index: int, box: Box) -> list[Pixels]:
-    """The frames nearest in order of the same size that have no hornet where ``box`` is."""
+    """Return the nearest frames of the same size that have no hornet at ``box``."""
     nearest = sorted(range(len(scene)), key=lambda other: abs(other - index))
     return [
         scene[i][1]
@@ -85,14 +85,14 @@ def _free_neighbours(scene: Sequence[Shot], index: int, box: Box) -> list[Pixels
 
 
 def _by_difference(pixels: Pixels, around: Sequence[Pixels], box: Box) -> Cutout | None:
-    """What in ``box`` differs from the median frame of ``around`` by more than its surroundings do."""
+    """Return what in ``box`` differs from the frames ``around`` by more than its surroundings do."""
     window, inside = _window(pixels, box)
     piece = pixels[window].astype(np.float32)
     difference = np.median([np.abs(other[window] - piece).max(-1) for other in around], axis=0)
     difference = cv2.GaussianBlur(difference.astype(np.float32), (0, 0), 1.2)
     usual = np.percentile(difference[~inside], 85) if not inside.all() else 0.0
     mask = ((difference > max(LEAST_DIFFERENCE, 1.2 * usual)) & inside).astype(np.uint8)
-    return _checked(pixels[window], mask, inside, hornet=True)
+    return _largest_part(pixels[window], mask, inside, hornet=True)
 
 
 def _by_grabcut(pixels: Pixels, box: Box, *, hornet: bool) -> Cutout | None:
@@ -107,11 +107,11 @@ def _by_grabcut(pixels: Pixels, box: Box, *, hornet: bool) -> Cutout | None:
     labels = np.where(inside, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
     cv2.setRNGSeed(0)
     cv2.grabCut(piece, labels, (0, 0, 0, 0), np.zeros((1, 65)), np.zeros((1, 65)), 3, cv2.GC_INIT_WITH_MASK)
-    return _checked(piece, (labels == cv2.GC_PR_FGD).astype(np.uint8), inside, hornet=hornet)
+    return _largest_part(piece, (labels == cv2.GC_PR_FGD).astype(np.uint8), inside, hornet=hornet)
 
 
-def _checked(piece: Pixels, mask: Mask, inside: npt.NDArray[np.bool_], *, hornet: bool) -> Cutout | None:
-    """The largest connected part of ``mask`` with a soft edge, None where it is no plausible insect."""
+def _largest_part(piece: Pixels, mask: Mask, inside: npt.NDArray[np.bool_], *, hornet: bool) -> Cutout | None:
+    """Return the largest connected part of ``mask`` with a soft edge, or None if its size is implausible."""
     mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))  # type: ignore[assignment]
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
     if count < 2:
@@ -127,7 +127,7 @@ def _checked(piece: Pixels, mask: Mask, inside: npt.NDArray[np.bool_], *, hornet
 
 
 def _window(pixels: Pixels, box: Box) -> tuple[tuple[slice, slice], npt.NDArray[np.bool_]]:
-    """The picture around ``box``, half its size wider on each side, and what of it is in the box."""
+    """Return the slices around ``box``, half its size wider on each side, and which pixels are in the box."""
     height, width = pixels.shape[:2]
     x0, y0, x1, y1 = box.pixels(width, height)
     margin_x, margin_y = (x1 - x0) // 2, (y1 - y0) // 2
@@ -139,7 +139,7 @@ def _window(pixels: Pixels, box: Box) -> tuple[tuple[slice, slice], npt.NDArray[
 
 
 def overlap(a: Box, b: Box) -> bool:
-    """Tell whether two boxes share any area."""
+    """Return whether two boxes share any area."""
     return a.x0 < b.x1 and b.x0 < a.x1 and a.y0 < b.y1 and b.y0 < a.y1
 
 

@@ -1,4 +1,4 @@
-"""Labelled pictures: what is known of each, and its pixels."""
+"""Labelled pictures: their labels, boxes and pixels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hivewatch.errors import DataError
 
 HORNET = "velutina"
 DOUBTFUL = "doubtful"
-"""The species of what nobody can tell from a hornet."""
+"""The species of an insect that may be a hornet or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,10 @@ class Insect:
 class Picture:
     """One labelled picture.
 
-    ``hornet`` says whether Vespa velutina is on it. ``domain`` is "hive" (seen from a hive camera), "photo"
-    (a close-up) or "crop" (a cut-out of one insect). ``scene`` names camera and day, or the folder below the
-    class; it is empty where a picture stands alone. ``source`` says who gathered it, if that is known.
-    ``insects`` need not be complete: a hornet picture without a hornet box is one nobody boxed.
+    ``hornet`` is True if it shows Vespa velutina. ``domain`` is "hive" (from a hive camera), "photo" (a
+    close-up), "crop" (a cut-out of one insect) or "simulator". ``scene`` names the camera and day, or the
+    subfolder of the class; it is empty if the picture belongs to no scene. ``source`` is who collected it, if
+    known. ``insects`` need not be complete: a hornet picture without a hornet box is unboxed.
     """
 
     path: Path
@@ -45,8 +45,8 @@ class Picture:
     source: str = ""
 
     @property
-    def place(self) -> str:
-        """What pictures of one kind have in common: scene, else source, else folder."""
+    def origin(self) -> str:
+        """Where the picture comes from: its scene, else its source, else its folder."""
         return self.scene or self.source or self.path.parent.name
 
     @property
@@ -56,7 +56,7 @@ class Picture:
 
     @property
     def doubtful_boxes(self) -> tuple[Box, ...]:
-        """The boxes of what nobody can tell, normalised."""
+        """The boxes of doubtful insects, normalised."""
         return self._boxes_of(DOUBTFUL)
 
     def _boxes_of(self, species: str) -> tuple[Box, ...]:
@@ -64,12 +64,12 @@ class Picture:
 
     @property
     def name(self) -> str:
-        """Folder and file name: what reports call the picture."""
+        """Folder and file name, for reports."""
         return f"{self.path.parent.name}/{self.path.name}"
 
 
 def box_from_centre(x: float, y: float, width: float, height: float) -> Box:
-    """A box from centre and size, clipped to the picture; raises ValueError where nothing is left of it."""
+    """Return a box from its centre and size, clipped to the picture; raises ValueError if nothing is left."""
     box = Box(
         max(0.0, x - width / 2), max(0.0, y - height / 2), min(1.0, x + width / 2), min(1.0, y + height / 2)
     )
@@ -84,38 +84,38 @@ Shot = tuple[Picture, Pixels]
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """All pictures of a data folder, and a sentence about each thing in it that could not be used.
+    """The pictures of a data folder, and a sentence per problem found in it.
 
-    ``footage``: clips of hives without hornets, to train on.
+    ``negative_clips``: clips of hives without hornets, to train on.
     """
 
     pictures: tuple[Picture, ...]
     problems: tuple[str, ...] = ()
-    footage: tuple[Path, ...] = ()
+    negative_clips: tuple[Path, ...] = ()
 
     def split(self, *names: str) -> tuple[Picture, ...]:
-        """The pictures of the splits called ``names``; ``val`` also means every ``val_...``."""
+        """Return the pictures of the splits ``names``; ``val`` includes every ``val_...``."""
         prefixes = tuple(f"{name}_" for name in names)
         return tuple(p for p in self.pictures if p.split in names or p.split.startswith(prefixes))
 
 
 def decode(path: Path) -> Pixels:
-    """Read one picture as RGB, uint8, height x width x 3; raises DataError with the file's name."""
+    """Return one picture as RGB, uint8, height x width x 3; raises DataError if it is unreadable."""
     try:
         bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
     except cv2.error as error:
-        raise DataError(f"{path}: cannot be decoded ({error.err}); remove or replace it") from error
+        raise DataError(f"{path}: cannot be decoded ({error.err}); remove it or replace it") from error
     if bgr is None:
-        raise DataError(f"{path}: not a readable picture; remove or replace it")
+        raise DataError(f"{path}: not a readable picture; remove it or replace it")
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
 
 
 def decode_all(
     pictures: Iterable[Picture], *, long_side_px: int, threads: int = 2
 ) -> tuple[list[Shot], list[str]]:
-    """Decode every picture once, none larger than ``long_side_px``, and name those that cannot be.
+    """Decode every picture, shrunk to a longer side of at most ``long_side_px``.
 
-    Returns the readable pictures with their pixels, in the order given, and a sentence for each bad file.
+    Returns the readable pictures with their pixels, in the order given, and a sentence per unreadable file.
     """
 
     def attempt(picture: Picture) -> tuple[Picture, Pixels | str]:

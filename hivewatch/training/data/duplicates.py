@@ -1,6 +1,6 @@
-"""Pictures that are there twice: the same file, or nearly the same picture.
+"""Find duplicate pictures: the same file, or nearly the same picture.
 
-A copy across the splits is a leak: the model is then measured on what it was trained on.
+A copy in another split is a leak: the model is then measured on what it was trained on.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from hivewatch.training.data.dataset import Picture
 
 THUMB_PX = 64
 HASH_SIDE = 16
-FAR_BITS = 20
-FAR_LEVELS = 3.0
-"""Nearly the same: of 256 comparisons of neighbours (dHash) at most 20 differ, and thumbnails by at most
-three levels of grey on average. Copies scaled and compressed anew differ by 0 to 1.2 levels; frames of one
-fixed camera on two days by 6 and more, though their hashes can be as close as 11 bits."""
+MOST_BITS = 20
+MOST_GREY_LEVELS = 3.0
+"""Near-copies: at most 20 of the 256 bits of the difference hash (dHash) differ, and the thumbnails differ by
+at most three grey levels on average. Rescaled and recompressed copies differ by 0 to 1.2 levels;
+frames of one fixed camera on two days by 6 or more, though their hashes can be as close as 11 bits."""
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ Thumbs = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Two pictures that are the same (``exact``: the same bytes) or nearly so."""
+    """Two pictures that are identical (``exact``: the same bytes) or nearly so."""
 
     first: Picture
     second: Picture
@@ -42,14 +42,15 @@ class Copy:
 
     @property
     def leaks(self) -> bool:
-        """Whether one is trained on and the other is not."""
+        """True if exactly one of the two is in the training split."""
         return (self.first.split == "train") != (self.second.split == "train")
 
     @property
     def disagrees(self) -> bool:
-        """Whether only one of the two is said to show a hornet, and that cannot be.
+        """True if the labels contradict each other.
 
-        Near-copies from one hive camera may well differ so: a hornet is too small for a thumbnail to show it.
+        Near-copies from one hive camera may differ in their labels: thumbnails are too small to show a
+        hornet.
         """
         from_hive = self.first.domain == self.second.domain == "hive"
         return self.first.hornet != self.second.hornet and (self.exact or not from_hive)
@@ -60,54 +61,56 @@ class Copy:
 
 
 def find_copies(pictures: Sequence[Picture], threads: int = 2) -> list[Copy]:
-    """Every pair of pictures that are copies of each other; unreadable ones are passed over."""
+    """Return every pair of copies; unreadable pictures are skipped."""
     with ThreadPoolExecutor(threads) as pool:
-        looked = list(zip(pictures, pool.map(_look, pictures), strict=True))
-    seen = [(picture, look[0], look[1]) for picture, look in looked if look is not None]
-    same = _same_files([(picture, digest) for picture, digest, _ in seen])
+        fingerprints = list(zip(pictures, pool.map(_fingerprint, pictures), strict=True))
+    readable = [(picture, found[0], found[1]) for picture, found in fingerprints if found is not None]
+    same = _same_files([(picture, digest) for picture, digest, _ in readable])
     exact = {frozenset((a.path, b.path)) for a, b in same}
-    near = _near([p for p, _, _ in seen], np.stack([t for _, _, t in seen])) if seen else []
+    near = _near([p for p, _, _ in readable], np.stack([t for _, _, t in readable])) if readable else []
     copies = [Copy(a, b, exact=True) for a, b in same]
     return copies + [Copy(a, b, exact=False) for a, b in near if frozenset((a.path, b.path)) not in exact]
 
 
 def shared_scenes(pictures: Sequence[Picture]) -> list[str]:
-    """A sentence for each scene (camera and day) that is trained on and measured on as well."""
+    """Return a sentence per scene (camera and day) that is in the training split and in another."""
     splits: dict[str, set[str]] = defaultdict(set)
     for picture in pictures:
         if picture.scene:
             splits[picture.scene].add(picture.split)
     return [
-        f"the scene {scene} is in the splits {', '.join(sorted(names))}: frames of one camera and day are"
-        " near-copies, so keep it in one"
+        f"scene {scene} is in the splits {', '.join(sorted(names))}: keep it in one, as frames of one camera"
+        " and day are near-copies"
         for scene, names in sorted(splits.items())
         if "train" in names and len(names) > 1
     ]
 
 
-def tell_copies(copies: Sequence[Copy], scenes: Sequence[str]) -> list[str]:
-    """What a person should know of the copies: every leak and contradiction by name, the rest by number."""
-    told = [f"leak: {copy}" for copy in copies if copy.leaks]
-    told += [f"labels contradict each other: {copy}" for copy in copies if copy.disagrees and not copy.leaks]
-    told += [f"leak: {sentence}" for sentence in scenes]
+def describe_copies(copies: Sequence[Copy], scenes: Sequence[str]) -> list[str]:
+    """Return a sentence per leak, contradiction and exact copy, and the number of other near-copies."""
+    sentences = [f"leak: {copy}" for copy in copies if copy.leaks]
+    sentences += [f"contradictory labels: {copy}" for copy in copies if copy.disagrees and not copy.leaks]
+    sentences += [f"leak: {sentence}" for sentence in scenes]
     quiet = [copy for copy in copies if not copy.leaks and not copy.disagrees]
-    told += [f"duplicate: {copy}" for copy in quiet if copy.exact]
+    sentences += [f"duplicate: {copy}" for copy in quiet if copy.exact]
     near = {p.path for copy in quiet if not copy.exact for p in (copy.first, copy.second)}
     if near:
-        told.append(f"{len(near)} pictures are nearly the same as another of their split (bursts, as a rule)")
-    return told
+        sentences.append(
+            f"{len(near)} pictures are nearly the same as another in their split (usually bursts)"
+        )
+    return sentences
 
 
 def warn_of_copies(pictures: Sequence[Picture]) -> list[str]:
-    """Look for copies among ``pictures``; log and return what ``tell_copies`` says of them."""
-    told = tell_copies(find_copies(pictures), shared_scenes(pictures))
-    for sentence in told:
+    """Find copies among ``pictures``; log and return a description of them, see ``describe_copies``."""
+    sentences = describe_copies(find_copies(pictures), shared_scenes(pictures))
+    for sentence in sentences:
         log.warning("%s", sentence)
-    return told
+    return sentences
 
 
-def _look(picture: Picture) -> tuple[str, Thumbs] | None:
-    """The digest of the file and a small grey picture of it; None where it cannot be read."""
+def _fingerprint(picture: Picture) -> tuple[str, Thumbs] | None:
+    """Return the file's digest and a grey thumbnail, or None if it cannot be read."""
     try:
         content = picture.path.read_bytes()
         grey = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_2)
@@ -130,17 +133,17 @@ def _near(pictures: Sequence[Picture], thumbs: Thumbs) -> list[tuple[Picture, Pi
     signs = np.stack([_hash(thumb) for thumb in thumbs])
     pairs = []
     for i in range(len(pictures)):
-        # Of two hashes of +1 and -1 the product counts the bits that agree less those that differ.
+        # The product of two hashes of +1 and -1 is the number of equal bits minus that of different bits.
         differing = (signs.shape[1] - signs[i + 1 :] @ signs[i]) / 2
-        for j in np.flatnonzero(differing <= FAR_BITS) + i + 1:
+        for j in np.flatnonzero(differing <= MOST_BITS) + i + 1:
             levels = np.abs(thumbs[i].astype(np.int16) - thumbs[j]).mean()
-            if levels <= FAR_LEVELS:
+            if levels <= MOST_GREY_LEVELS:
                 pairs.append((pictures[i], pictures[int(j)]))
     return pairs
 
 
 def _hash(thumb: Thumbs) -> npt.NDArray[np.float32]:
-    """The difference hash: for each of 16 x 16 places +1 if it gets brighter to the right, else -1."""
+    """Return the difference hash: for each of 16 x 16 cells, +1 if it gets brighter to the right, else -1."""
     small = cv2.resize(thumb, (HASH_SIDE + 1, HASH_SIDE), interpolation=cv2.INTER_AREA).astype(np.int16)
     brighter = (small[:, 1:] > small[:, :-1]).ravel()
     return np.where(brighter, 1.0, -1.0).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Drawn frames to train on, so that the released model also works on the simulator that ships with it."""
+"""Simulator frames to train on, so that the released model also works on the simulator."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from hivewatch.training.data.dataset import HORNET, Insect, Picture, Shot
 SCENES = 12
 WIDTH_PX, HEIGHT_PX, RATE_HZ = 896, 504, 0.5
 FIRST_SEED = 10_000
-"""Far from the seeds people set, so that no demo or test shows what was trained on."""
+"""Far from the seeds that users set, so that no demo or test shows training frames."""
 
 
 def simulated_shots(count: int, seed: int, scenes: int = SCENES) -> list[Shot]:
-    """Draw ``count`` frames of ``scenes`` hives, about half of them with a hornet, boxes included."""
+    """Return ``count`` boxed frames of ``scenes`` simulated hives, about half of them with a hornet."""
     shots: list[Shot] = []
     for scene, number in enumerate(np.diff(np.linspace(0, count, scenes + 1).astype(int))):
         config = SimulatorConfig(

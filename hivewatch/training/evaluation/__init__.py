@@ -1,1 +1,1 @@
-"""How well a model ranks, alarms and points."""
+"""Evaluation of a model: ranking, alarms, localization, clips."""

@@ -1,7 +1,7 @@
-"""How sure a figure is: intervals by the bootstrap, drawing whole scenes where frames come in bursts.
+"""Confidence intervals by the cluster bootstrap (Field and Welsh 2007).
 
-Frames of one camera and day are near-copies. Drawn one by one they would make a figure look surer than it is,
-so scenes are drawn, each with all its frames (the cluster bootstrap; Field and Welsh 2007).
+Frames of one camera and day are near-copies. Resampling single frames would make a measure look more certain
+than it is, so whole scenes are resampled, each with all its frames.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FEWEST_CLUSTERS = 2
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A figure and its 95 % bootstrap interval; NaN is what cannot be measured."""
+    """A measure and its 95 % bootstrap interval; NaN if it cannot be measured."""
 
     value: float
     low: float
@@ -35,10 +35,10 @@ class Measure:
 
 
 class Bootstrap:
-    """The draws for pictures whose ``scenes`` are given; a picture without one ("") is drawn by itself.
+    """Resamples of pictures by scene; a picture without a scene ("") is a cluster of its own.
 
-    All measures of one instance see the same draws. ``clusters`` is what is drawn among: of fewer than two
-    nothing is known, and intervals are NaN.
+    All measures of one instance use the same resamples. ``clusters`` is the number of clusters; with fewer
+    than two, intervals are NaN.
     """
 
     def __init__(self, scenes: Sequence[str], seed: int = 0, rounds: int = ROUNDS) -> None:
@@ -56,9 +56,9 @@ class Bootstrap:
                 self._draws.append(np.concatenate([members[cluster] for cluster in drawn]))
 
     def measure(self, function: Callable[[Indices], float]) -> Measure:
-        """The value of ``function`` on all pictures, by their indices, and its interval over the draws.
+        """Return ``function`` of the indices of all pictures, with its interval over the resamples.
 
-        Draws on which it is NaN (one class is missing, say) do not count.
+        Resamples on which it is NaN (if a class is missing, for example) do not count.
         """
         value = function(np.arange(self.pictures))
         values = np.array([function(draw) for draw in self._draws])

@@ -1,4 +1,4 @@
-"""What a model file is worth: every measure, taken through the classifier that the daemon runs."""
+"""Evaluate a model file on labelled pictures, with the classifier that the daemon runs."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from hivewatch.errors import DataError
 from hivewatch.training.data.catalogue import read_catalogue
 from hivewatch.training.data.dataset import HORNET, Picture, decode
 from hivewatch.training.data.duplicates import warn_of_copies
-from hivewatch.training.evaluation import metrics, places
+from hivewatch.training.evaluation import localization, metrics
 from hivewatch.training.evaluation.bootstrap import Bootstrap, Indices
+from hivewatch.training.evaluation.localization import Overlaps
 from hivewatch.training.evaluation.metrics import Flags, Floats
-from hivewatch.training.evaluation.places import Overlaps
-from hivewatch.training.evaluation.report import Alarms, Places, Ranking, Report, Summary
+from hivewatch.training.evaluation.report import Alarms, Localization, Ranking, Report, Summary
 from hivewatch.vision.classifier import Classifier
 
-TAKEN_AT = datetime(2000, 1, 1, tzinfo=UTC)  # pictures have no time that matters here
+TAKEN_AT = datetime(2000, 1, 1, tzinfo=UTC)  # the time of a picture does not matter here
 LOOK_ALIKES = {
     HORNET: "V. velutina (is one)",
     "crabro": "V. crabro",
@@ -37,15 +37,15 @@ LOOK_ALIKES = {
     "hoverfly": "hoverflies",
     "none": "no insect named",
 }
-"""What species are called in reports; all that are not named here are one kind, OTHERS."""
+"""Names of species in reports; all other species are counted as OTHERS."""
 OTHERS = "other insects"
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Verdict:
-    """One labelled picture and what the model says of it."""
+class Result:
+    """One labelled picture and the model's prediction for it."""
 
     picture: Picture
     prediction: Prediction
@@ -53,57 +53,57 @@ class Verdict:
 
 def evaluate(
     data: Path, classifier: Classifier, *, split: str = "val", threshold: float = 0.5, corrected: bool = True
-) -> tuple[Summary, list[Verdict]]:
-    """Judge the split's pictures and measure, by kind of picture, source and scene; return the verdicts too.
+) -> tuple[Summary, list[Result]]:
+    """Predict all pictures of a split; return the measures by kind, source and scene, and the predictions.
 
-    ``corrected``: with the labels that ``corrections.csv`` puts right. Raises DataError where the split is
-    empty. Unreadable pictures, copies and leaks are logged; the summary names them as well.
+    ``corrected``: apply the corrections of labels in ``corrections.csv``. Raises DataError if the split is
+    empty. Unreadable pictures, copies and leaks are logged, and listed in the summary.
     """
     catalogue = read_catalogue(data, corrected=corrected)
     chosen = catalogue.split(split)
     others = () if split == "train" else catalogue.split("train")
-    verdicts, unreadable = judge(chosen, classifier)
-    if not verdicts:
+    results, unreadable = predict_all(chosen, classifier)
+    if not results:
         raise DataError(f"{data}: no readable picture in the split '{split}'")
     warnings = [*catalogue.problems, *unreadable, *warn_of_copies((*others, *chosen))]
-    return summarise(verdicts, threshold, warnings), verdicts
+    return summarise(results, threshold, warnings), results
 
 
-def judge(pictures: Iterable[Picture], classifier: Classifier) -> tuple[list[Verdict], list[str]]:
-    """Run the classifier on every readable picture, in their order; say which could not be read."""
-    verdicts, problems = [], []
-    for number, picture in enumerate(tqdm(list(pictures), desc="judge", disable=None)):
+def predict_all(pictures: Iterable[Picture], classifier: Classifier) -> tuple[list[Result], list[str]]:
+    """Run the classifier on every readable picture, in order; return a sentence per unreadable one, too."""
+    results, problems = [], []
+    for number, picture in enumerate(tqdm(list(pictures), desc="predict", disable=None)):
         try:
             pixels = decode(picture.path)
         except DataError as error:
             log.warning("%s", error)
             problems.append(str(error))
             continue
-        verdicts.append(Verdict(picture, predict(pixels, classifier, number, picture.name)))
-    return verdicts, problems
+        results.append(Result(picture, predict(pixels, classifier, number, picture.name)))
+    return results, problems
 
 
 def predict(pixels: Pixels, classifier: Classifier, number: int = 0, source: str = "picture") -> Prediction:
-    """What the classifier says of a picture seen whole."""
+    """Return the classifier's prediction for a whole picture."""
     return classifier.predict(whole_view(pixels, number, source))
 
 
 def whole_view(pixels: Pixels, number: int, source: str) -> View:
-    """A picture as a view of a frame of that source and number."""
+    """Return a whole picture as a view of a frame with this source and sequence number."""
     return View(Frame(pixels, TAKEN_AT, 0.0, number, source), pixels, WHOLE, max(pixels.shape[:2]))
 
 
-def summarise(verdicts: Sequence[Verdict], threshold: float, warnings: Sequence[str] = ()) -> Summary:
-    """Measure the verdicts by part of the split and kind of picture, and within these by source and scene.
+def summarise(results: Sequence[Result], threshold: float, warnings: Sequence[str] = ()) -> Summary:
+    """Measure by part of the split and kind of picture, and within these by source and scene.
 
-    A division into one is left out: it would say the same again.
+    A division that yields no more groups than the parts is left out as redundant.
     """
-    judged = [(verdict, place(verdict)) for verdict in verdicts]
-    parts = _grouped(judged, part_of)
+    compared = [(result, compare_boxes(result)) for result in results]
+    parts = _grouped(compared, part_of)
 
     def divided(name: Callable[[Picture], str]) -> list[Report]:
-        groups = _grouped(judged, lambda picture: name(picture) and f"{part_of(picture)} {name(picture)}")
-        if len(groups) <= len({part_of(v.picture) for members in groups.values() for v, _ in members}):
+        groups = _grouped(compared, lambda picture: name(picture) and f"{part_of(picture)} {name(picture)}")
+        if len(groups) <= len({part_of(r.picture) for members in groups.values() for r, _ in members}):
             return []
         return [measure(group, members, threshold) for group, members in groups.items()]
 
@@ -116,25 +116,25 @@ def summarise(verdicts: Sequence[Verdict], threshold: float, warnings: Sequence[
     )
 
 
-def measure(group: str, judged: Sequence[tuple[Verdict, Placed | None]], threshold: float) -> Report:
-    """Sum up what was judged and placed, with intervals over scenes."""
-    verdicts = [verdict for verdict, _ in judged]
-    scores = np.array([v.prediction.score for v in verdicts])
-    hornet = np.array([v.picture.hornet for v in verdicts])
-    bootstrap = Bootstrap([v.picture.scene for v in verdicts])
+def measure(group: str, compared: Sequence[tuple[Result, BoxComparison | None]], threshold: float) -> Report:
+    """Return the measures of one group of pictures, with intervals over scenes."""
+    results = [result for result, _ in compared]
+    scores = np.array([r.prediction.score for r in results])
+    hornet = np.array([r.picture.hornet for r in results])
+    bootstrap = Bootstrap([r.picture.scene for r in results])
     return Report(
         group=group,
-        pictures=len(verdicts),
+        pictures=len(results),
         hornets=int(hornet.sum()),
         drawn=bootstrap.clusters,
         ranking=rank(scores, hornet, threshold, bootstrap),
-        places=sum_places([placed for _, placed in judged if placed is not None]),
-        called_hornet=_called_hornet(verdicts, scores >= threshold),
+        places=measure_localization([comparison for _, comparison in compared if comparison is not None]),
+        called_hornet=_called_hornet(results, scores >= threshold),
     )
 
 
 def rank(scores: Floats, hornet: Flags, threshold: float, bootstrap: Bootstrap) -> Ranking:
-    """Measures of the scores (0..1) of frames against whether each shows a hornet."""
+    """Return the measures of scores (0..1) of frames against whether each shows a hornet."""
     alarm = scores >= threshold
     of_scores: dict[str, Callable[[Floats, Flags], float]] = {
         "auroc": metrics.auroc,
@@ -157,8 +157,8 @@ def rank(scores: Floats, hornet: Flags, threshold: float, bootstrap: Bootstrap) 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Placed:
-    """How the map of one boxed picture meets its true boxes, see ``places``."""
+class BoxComparison:
+    """How the map of one boxed picture matches its true boxes, see ``localization``."""
 
     scene: str
     peak_on_hornet: bool
@@ -168,53 +168,53 @@ class Placed:
     middle: Overlaps
 
 
-def place(verdict: Verdict) -> Placed | None:
-    """Compare a verdict's map with the boxes of its picture; None where no hornet is boxed."""
-    boxes, location = verdict.picture.hornet_boxes, verdict.prediction.location
+def compare_boxes(result: Result) -> BoxComparison | None:
+    """Compare the map with the boxes of its picture; return None if no hornet is boxed."""
+    boxes, location = result.picture.hornet_boxes, result.prediction.location
     if not boxes:
         return None
-    return Placed(
-        scene=verdict.picture.scene,
-        peak_on_hornet=places.points_at(location.peak, boxes),
-        middle_on_hornet=places.points_at(Point(0.5, 0.5), boxes),
-        own_box=places.best_iou([location.box], boxes) if location.box else 0.0,
-        cut=places.map_overlaps(verdict.prediction.cam, verdict.prediction.extent, boxes),
-        middle=places.centre_overlaps(boxes),
+    return BoxComparison(
+        scene=result.picture.scene,
+        peak_on_hornet=localization.points_at(location.peak, boxes),
+        middle_on_hornet=localization.points_at(Point(0.5, 0.5), boxes),
+        own_box=localization.best_iou([location.box], boxes) if location.box else 0.0,
+        cut=localization.map_overlaps(result.prediction.cam, result.prediction.extent, boxes),
+        middle=localization.centre_overlaps(boxes),
     )
 
 
-def sum_places(placed: Sequence[Placed]) -> Places | None:
-    """Measures of peaks and boxes over pictures; None without any."""
-    if not placed:
+def measure_localization(boxed: Sequence[BoxComparison]) -> Localization | None:
+    """Return the measures of peaks and boxes over pictures, None if there are none."""
+    if not boxed:
         return None
-    bootstrap = Bootstrap([p.scene for p in placed])
-    on_hornet = np.array([p.peak_on_hornet for p in placed])
-    in_middle = np.array([p.middle_on_hornet for p in placed])
-    own, cut = np.array([p.own_box for p in placed]), np.stack([p.cut for p in placed])
-    middle = np.stack([p.middle for p in placed])
-    best = places.best_cuts(cut, np.arange(len(placed)))
-    return Places(
-        pictures=len(placed),
+    bootstrap = Bootstrap([p.scene for p in boxed])
+    on_hornet = np.array([p.peak_on_hornet for p in boxed])
+    in_middle = np.array([p.middle_on_hornet for p in boxed])
+    own, cut = np.array([p.own_box for p in boxed]), np.stack([p.cut for p in boxed])
+    middle = np.stack([p.middle for p in boxed])
+    best = localization.best_cuts(cut, np.arange(len(boxed)))
+    return Localization(
+        pictures=len(boxed),
         pointing=bootstrap.measure(lambda i: metrics.share(on_hornet[i])),
-        box_accuracy=bootstrap.measure(lambda i: places.box_accuracy(own[i])),
-        max_box_accuracy=bootstrap.measure(partial(places.max_box_accuracy, cut)),
+        box_accuracy=bootstrap.measure(lambda i: localization.box_accuracy(own[i])),
+        max_box_accuracy=bootstrap.measure(partial(localization.max_box_accuracy, cut)),
         at_iou={
-            str(iou): (share, places.MAP_LEVELS[level])
-            for iou, (share, level) in zip(places.IOU_LEVELS, best, strict=True)
+            str(iou): (share, localization.MAP_LEVELS[level])
+            for iou, (share, level) in zip(localization.IOU_LEVELS, best, strict=True)
         },
         centre_pointing=bootstrap.measure(lambda i: metrics.share(in_middle[i])),
-        centre_max_box_accuracy=bootstrap.measure(partial(places.max_box_accuracy, middle)),
+        centre_max_box_accuracy=bootstrap.measure(partial(localization.max_box_accuracy, middle)),
     )
 
 
-def _called_hornet(verdicts: Sequence[Verdict], alarm: Flags) -> dict[str, Alarms]:
-    """The share above the threshold of each kind of insect, the hornet and its look-alikes first."""
-    kinds = np.array([LOOK_ALIKES.get(v.picture.species, OTHERS) for v in verdicts])
+def _called_hornet(results: Sequence[Result], alarm: Flags) -> dict[str, Alarms]:
+    """Return the alarms on each kind of insect, the hornet and its look-alikes first."""
+    kinds = np.array([LOOK_ALIKES.get(r.picture.species, OTHERS) for r in results])
     table = {}
     for kind in dict.fromkeys((*LOOK_ALIKES.values(), OTHERS)):
         those: Indices = np.flatnonzero(kinds == kind)
         if len(those):
-            table[kind] = _alarms(alarm[those], [verdicts[i].picture.scene for i in those])
+            table[kind] = _alarms(alarm[those], [results[i].picture.scene for i in those])
     return table
 
 
@@ -224,15 +224,15 @@ def _alarms(alarm: Flags, scenes: Sequence[str]) -> Alarms:
 
 
 def _grouped(
-    judged: Sequence[tuple[Verdict, Placed | None]], name: Callable[[Picture], str]
-) -> dict[str, list[tuple[Verdict, Placed | None]]]:
-    """By the name of their pictures, in alphabetical order; those without one are left out."""
-    groups: dict[str, list[tuple[Verdict, Placed | None]]] = defaultdict(list)
-    for item in judged:
+    compared: Sequence[tuple[Result, BoxComparison | None]], name: Callable[[Picture], str]
+) -> dict[str, list[tuple[Result, BoxComparison | None]]]:
+    """Return ``compared`` by the name of the picture, in alphabetical order, without empty names."""
+    groups: dict[str, list[tuple[Result, BoxComparison | None]]] = defaultdict(list)
+    for item in compared:
         groups[name(item[0].picture)].append(item)
     return {group: groups[group] for group in sorted(groups) if group}
 
 
 def part_of(picture: Picture) -> str:
-    """The group that a picture is measured in: split and kind of picture."""
+    """Return the group that a picture is measured in: split and kind of picture."""
     return f"{picture.split} {picture.domain}"

@@ -1,4 +1,4 @@
-"""Figures as PNG files to look at: of a training run, of predictions and truth, of what scores are worth."""
+"""Draw figures as PNG files: training curves, predictions against labels, ranking and calibration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hivewatch.domain.frames import Box, Pixels
 from hivewatch.errors import DataError
 from hivewatch.training.data.dataset import decode, shrink
 from hivewatch.training.evaluation import metrics
-from hivewatch.training.evaluation.evaluate import Verdict, part_of
+from hivewatch.training.evaluation.evaluate import Result, part_of
 from hivewatch.training.evaluation.metrics import Flags, Floats
 
 COLUMNS, ROWS = 4, 4
@@ -28,32 +28,32 @@ BINS = 20
 HOT_LOGIT = 4.0
 
 Scores = Mapping[str, tuple[Floats, Flags]]
-"""Of each group of pictures the scores, 0..1, and whether each shows a hornet."""
+"""For each group of pictures, their scores, 0..1, and whether each shows a hornet."""
 
 
 def draw_figures(
-    history: Sequence[Mapping[str, Any]], verdicts: Sequence[Verdict], folder: Path, threshold: float
+    history: Sequence[Mapping[str, Any]], results: Sequence[Result], folder: Path, threshold: float
 ) -> list[Path]:
     """Write all figures to ``folder`` and return their paths.
 
-    ``history``, an entry per epoch, is that of a checkpoint or of ``history.json``; without it there are no
-    curves. The grids show pictures of ``verdicts``: some of each group, evenly spread; maps of those whose
-    hornets are boxed; and the worst errors, which are where to look for wrong labels.
+    ``history``, an entry per epoch, comes from a checkpoint or ``history.json``; without it, no curves are
+    drawn. The grids show pictures of ``results``: some of each group, evenly spread; maps of those with boxed
+    hornets; and the worst errors, where wrong labels are most likely to be found.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    scores = _by_group(verdicts)
-    boxed = [verdict for verdict in verdicts if verdict.picture.hornet_boxes]
-    by_score = sorted(verdicts, key=lambda verdict: verdict.prediction.score)
-    misses = [verdict for verdict in by_score if verdict.picture.hornet]
-    alarms = [verdict for verdict in reversed(by_score) if not verdict.picture.hornet]
+    scores = _by_group(results)
+    boxed = [result for result in results if result.picture.hornet_boxes]
+    by_score = sorted(results, key=lambda result: result.prediction.score)
+    misses = [result for result in by_score if result.picture.hornet]
+    alarms = [result for result in reversed(by_score) if not result.picture.hornet]
 
-    def prediction(axes: Axes, verdict: Verdict, pixels: Pixels) -> None:
-        _draw_prediction(axes, verdict, pixels, threshold)
+    def prediction(axes: Axes, result: Result, pixels: Pixels) -> None:
+        _draw_prediction(axes, result, pixels, threshold)
 
     paths = [draw_curves(history, folder / "curves.png")] if history else []
     return [
         *paths,
-        _grid(_some_of_each(verdicts), prediction, folder / "predictions.png"),
+        _grid(_some_of_each(results), prediction, folder / "predictions.png"),
         _grid(_spread(boxed, ROWS * COLUMNS), _draw_map, folder / "maps.png"),
         _grid(alarms, _draw_map, folder / "highest-without-hornet.png"),
         _grid(misses, _draw_map, folder / "lowest-with-hornet.png"),
@@ -64,19 +64,19 @@ def draw_figures(
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
-    """Read the ``history.json`` of a training run; raises DataError where it is none."""
+    """Read the ``history.json`` of a training run; raises DataError if the file is not one."""
     try:
         history = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as the history of a training run ({error})") from error
     needed = {"number", "map_loss", "pooled_loss", "crop_accuracy", "validation"}
     if not (isinstance(history, list) and all(isinstance(e, dict) and needed <= e.keys() for e in history)):
-        raise DataError(f"{path}: not the history.json that a training run leaves in its folder")
+        raise DataError(f"{path}: not the history.json of a training run")
     return history
 
 
 def draw_curves(history: Sequence[Mapping[str, Any]], path: Path) -> Path:
-    """Loss and accuracy of the training crops per epoch, and each validation measure where it was taken."""
+    """Draw loss and accuracy of the training crops per epoch, and each validation measure."""
     figure = Figure(figsize=(16, 4.5), layout="constrained")
     losses, accuracy, validation = figure.subplots(1, 3)
     epochs = [entry["number"] for entry in history]
@@ -101,7 +101,7 @@ def draw_curves(history: Sequence[Mapping[str, Any]], path: Path) -> Path:
 
 
 def draw_precision_recall(scores: Scores, threshold: float, path: Path) -> Path:
-    """Precision against recall of each group over all thresholds; a dot marks the configured one."""
+    """Draw the precision-recall curve of each group; a dot marks the configured threshold."""
     figure = Figure(figsize=(7, 6), layout="constrained")
     axes = figure.subplots()
     for group, (values, hornet) in scores.items():
@@ -114,7 +114,7 @@ def draw_precision_recall(scores: Scores, threshold: float, path: Path) -> Path:
         at = metrics.share(alarm[hornet]), metrics.share(hornet[alarm])
         axes.plot(*at, "o", color=line.get_color(), markersize=9)
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.02))
-    axes.set_title(f"dots: the threshold {threshold:g}")
+    axes.set_title(f"dots: threshold {threshold:g}")
     axes.grid(alpha=0.3)
     if axes.has_data():
         axes.legend(loc="lower left", fontsize="small")
@@ -122,7 +122,7 @@ def draw_precision_recall(scores: Scores, threshold: float, path: Path) -> Path:
 
 
 def draw_histograms(scores: Scores, threshold: float, path: Path) -> Path:
-    """How the scores of each group lie, with and without a hornet, and where the threshold cuts them."""
+    """Draw histograms of the scores of each group, with and without a hornet, and the threshold."""
     figure = Figure(figsize=(5 * len(scores), 4), layout="constrained")
     edges = np.linspace(0, 1, BINS + 1).tolist()
     for axes, (group, (values, hornet)) in zip(_row(figure, len(scores)), scores.items(), strict=True):
@@ -135,7 +135,7 @@ def draw_histograms(scores: Scores, threshold: float, path: Path) -> Path:
 
 
 def draw_reliability(scores: Scores, path: Path) -> Path:
-    """For each group: of the pictures that score about so much, what share shows a hornet."""
+    """Draw the reliability diagram of each group: the share with a hornet against the mean score."""
     figure = Figure(figsize=(5 * len(scores), 5), layout="constrained")
     for axes, (group, (values, hornet)) in zip(_row(figure, len(scores)), scores.items(), strict=True):
         bins = metrics.calibration_bins(values, hornet)
@@ -152,47 +152,45 @@ def draw_reliability(scores: Scores, path: Path) -> Path:
     return _save(figure, path)
 
 
-def _grid(verdicts: Sequence[Verdict], draw: Callable[[Axes, Verdict, Pixels], None], path: Path) -> Path:
-    """As many of the verdicts as there are places, the first ones first."""
+def _grid(results: Sequence[Result], draw: Callable[[Axes, Result, Pixels], None], path: Path) -> Path:
+    """Draw the first results, as many as the grid has cells."""
     figure = Figure(figsize=(4 * COLUMNS, 2.8 * ROWS))
     figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=0.93, wspace=0.03, hspace=0.2)
-    figure.suptitle(f"boxes: {TRUTH} where a hornet is, {FOUND} where the model sees one", fontsize="medium")
-    places = list(figure.subplots(ROWS, COLUMNS).flat)
-    for axes in places:
+    figure.suptitle(f"boxes: {TRUTH} true, {FOUND} found by the model", fontsize="medium")
+    cells = list(figure.subplots(ROWS, COLUMNS).flat)
+    for axes in cells:
         axes.set_axis_off()
-    for axes, verdict in zip(places, verdicts, strict=False):
-        draw(axes, verdict, shrink(decode(verdict.picture.path), THUMB_PX))
+    for axes, result in zip(cells, results, strict=False):
+        draw(axes, result, shrink(decode(result.picture.path), THUMB_PX))
     return _save(figure, path)
 
 
-def _draw_prediction(axes: Axes, verdict: Verdict, pixels: Pixels, threshold: float) -> None:
-    picture, score = verdict.picture, verdict.prediction.score
+def _draw_prediction(axes: Axes, result: Result, pixels: Pixels, threshold: float) -> None:
+    picture, score = result.picture, result.prediction.score
     height, width = pixels.shape[:2]
     axes.imshow(pixels)
     for box in picture.hornet_boxes:
         _outline(axes, box, width, height, TRUTH)
     right = (score >= threshold) == picture.hornet
-    said = "hornet" if score >= threshold else "none"
-    title = f"{'hornet' if picture.hornet else picture.species}; said {said}, {score:.2f}"
+    predicted = "hornet" if score >= threshold else "none"
+    title = f"{'hornet' if picture.hornet else picture.species}; predicted {predicted}, {score:.2f}"
     axes.set_title(title, fontsize="medium", color="green" if right else WRONG)
 
 
-def _draw_map(axes: Axes, verdict: Verdict, pixels: Pixels) -> None:
+def _draw_map(axes: Axes, result: Result, pixels: Pixels) -> None:
     height, width = pixels.shape[:2]
     axes.imshow(pixels)
     heat = np.zeros((height, width), np.float32)
-    x0, y0, x1, y1 = verdict.prediction.extent.pixels(width, height)
+    x0, y0, x1, y1 = result.prediction.extent.pixels(width, height)
     if x1 > x0 and y1 > y0:
-        heat[y0:y1, x0:x1] = np.clip(cv2.resize(verdict.prediction.cam, (x1 - x0, y1 - y0)), 0, HOT_LOGIT)
+        heat[y0:y1, x0:x1] = np.clip(cv2.resize(result.prediction.cam, (x1 - x0, y1 - y0)), 0, HOT_LOGIT)
     axes.imshow(heat, alpha=0.6 * heat / HOT_LOGIT, cmap="autumn_r", vmin=0, vmax=HOT_LOGIT)
-    for box in verdict.picture.hornet_boxes:
+    for box in result.picture.hornet_boxes:
         _outline(axes, box, width, height, TRUTH)
-    if verdict.prediction.location.box is not None:
-        _outline(axes, verdict.prediction.location.box, width, height, FOUND)
-    picture = verdict.picture
-    axes.set_title(
-        f"{verdict.prediction.score:.2f} {picture.species}\n{picture.name[-44:]}", fontsize="small"
-    )
+    if result.prediction.location.box is not None:
+        _outline(axes, result.prediction.location.box, width, height, FOUND)
+    picture = result.picture
+    axes.set_title(f"{result.prediction.score:.2f} {picture.species}\n{picture.name[-44:]}", fontsize="small")
 
 
 def _outline(axes: Axes, box: Box, width: int, height: int, colour: str) -> None:
@@ -200,33 +198,33 @@ def _outline(axes: Axes, box: Box, width: int, height: int, colour: str) -> None
     axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=colour, linewidth=1.5))
 
 
-def _by_group(verdicts: Sequence[Verdict]) -> Scores:
-    groups: dict[str, list[Verdict]] = {}
-    for verdict in verdicts:
-        groups.setdefault(part_of(verdict.picture), []).append(verdict)
+def _by_group(results: Sequence[Result]) -> Scores:
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        groups.setdefault(part_of(result.picture), []).append(result)
     return {
         group: (
-            np.array([v.prediction.score for v in members]),
-            np.array([v.picture.hornet for v in members]),
+            np.array([r.prediction.score for r in members]),
+            np.array([r.picture.hornet for r in members]),
         )
         for group, members in sorted(groups.items())
     }
 
 
-def _some_of_each(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """As many as the grid holds: of each group and label about as many, evenly spread over it."""
-    groups: dict[tuple[str, bool], list[Verdict]] = {}
-    for verdict in verdicts:
-        groups.setdefault((part_of(verdict.picture), verdict.picture.hornet), []).append(verdict)
+def _some_of_each(results: Sequence[Result]) -> list[Result]:
+    """Return as many results as the grid holds, about equally many of each group and label, evenly spread."""
+    groups: dict[tuple[str, bool], list[Result]] = {}
+    for result in results:
+        groups.setdefault((part_of(result.picture), result.picture.hornet), []).append(result)
     count = -(-ROWS * COLUMNS // max(1, len(groups)))
-    return [v for _, members in sorted(groups.items(), key=lambda g: g[0]) for v in _spread(members, count)]
+    return [r for _, members in sorted(groups.items(), key=lambda g: g[0]) for r in _spread(members, count)]
 
 
-def _spread(verdicts: Sequence[Verdict], count: int) -> Sequence[Verdict]:
-    """``count`` of the verdicts, evenly spread over all; all of them where there are no more."""
-    if len(verdicts) <= count:
-        return verdicts
-    return [verdicts[i * len(verdicts) // count] for i in range(count)]
+def _spread(results: Sequence[Result], count: int) -> Sequence[Result]:
+    """Return ``count`` results, evenly spread, or all of them if there are fewer."""
+    if len(results) <= count:
+        return results
+    return [results[i * len(results) // count] for i in range(count)]
 
 
 def _row(figure: Figure, count: int) -> list[Axes]:

@@ -1,4 +1,4 @@
-"""Measures of scores: how well they rank frames, and whether they mean what they say."""
+"""Measures of scores: ranking and calibration."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ Flags = npt.NDArray[np.bool_]
 
 
 def auroc(scores: Floats, hornet: Flags) -> float:
-    """Area under the ROC curve: how often a hornet frame outscores one without; NaN with one class only."""
+    """Return the area under the ROC curve; NaN if a class is missing.
+
+    It is the probability that a frame with a hornet scores higher than one without.
+    """
     positives, negatives = scores[hornet], scores[~hornet]
     if not len(positives) or not len(negatives):
         return float("nan")
@@ -22,7 +25,7 @@ def auroc(scores: Floats, hornet: Flags) -> float:
 
 
 def average_precision(scores: Floats, hornet: Flags) -> float:
-    """Mean precision at each hornet frame, in the order of falling scores; NaN without a hornet."""
+    """Return the mean precision at each hornet frame, by falling score; NaN if there is none."""
     if not hornet.any():
         return float("nan")
     hits = hornet[np.argsort(-scores, kind="stable")]
@@ -31,7 +34,7 @@ def average_precision(scores: Floats, hornet: Flags) -> float:
 
 
 def threshold_at_fpr(scores: Floats, hornet: Flags, rate: float) -> float:
-    """The lowest threshold above which at most ``rate`` of the hornetless frames score; NaN without any."""
+    """Return the lowest threshold that at most ``rate`` of the negatives exceed; NaN if there are none."""
     negatives = np.sort(scores[~hornet])[::-1]
     if not len(negatives):
         return float("nan")
@@ -39,26 +42,26 @@ def threshold_at_fpr(scores: Floats, hornet: Flags, rate: float) -> float:
 
 
 def recall_at_fpr(scores: Floats, hornet: Flags, rate: float) -> float:
-    """The share of hornet frames above ``threshold_at_fpr``; NaN where either class is missing."""
+    """Return the share of hornet frames above ``threshold_at_fpr``; NaN if a class is missing."""
     if not hornet.any() or hornet.all():
         return float("nan")
     return float((scores[hornet] > threshold_at_fpr(scores, hornet, rate)).mean())
 
 
 def f1(alarm: Flags, hornet: Flags) -> float:
-    """The harmonic mean of precision and recall; NaN where there is neither a hornet nor an alarm."""
+    """Return the harmonic mean of precision and recall; NaN if there is neither a hornet nor an alarm."""
     both = int(alarm.sum() + hornet.sum())
     return float(2 * (alarm & hornet).sum() / both) if both else float("nan")
 
 
 def share(flags: Flags) -> float:
-    """The share of flags that are set; NaN without any flag."""
+    """Return the share of flags that are set; NaN if there are none."""
     return float(flags.mean()) if len(flags) else float("nan")
 
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Pictures that score about the same: how many, their mean score, and the share that shows a hornet."""
+    """Pictures with similar scores: their number, mean score, and share with a hornet."""
 
     pictures: int
     score: float
@@ -66,7 +69,7 @@ class Bin:
 
 
 def calibration_bins(scores: Floats, hornet: Flags, bins: int = 10) -> list[Bin]:
-    """The pictures in bins of equal width by score; empty bins are left out."""
+    """Return the pictures in bins of equal width by score, without the empty bins."""
     which = np.minimum((scores * bins).astype(int), bins - 1)
     return [
         Bin(int((which == i).sum()), float(scores[which == i].mean()), float(hornet[which == i].mean()))
@@ -76,33 +79,33 @@ def calibration_bins(scores: Floats, hornet: Flags, bins: int = 10) -> list[Bin]
 
 
 def expected_calibration_error(scores: Floats, hornet: Flags, bins: int = 10) -> float:
-    """Mean distance of score and share of hornets over bins of equal width (Guo et al. 2017, section 2)."""
+    """Return the mean distance of score and share of hornets over the bins (Guo et al. 2017, section 2)."""
     filled = calibration_bins(scores, hornet, bins)
     return sum(abs(b.score - b.hornets) * b.pictures for b in filled) / len(scores)
 
 
 def platt(logits: Floats, hornet: Flags) -> tuple[float, float]:
-    """Scale and offset that make ``sigmoid(scale * logit + offset)`` a probability (Platt 1999, sec. 2)."""
+    """Return scale and offset so that ``sigmoid(scale * logit + offset)`` is a probability (Platt 1999)."""
     scale, offset = logistic(logits[:, None], hornet)
     return float(scale), float(offset)
 
 
 def logistic(inputs: Floats, hornet: Flags, steps: int = 100) -> Floats:
-    """Weights of the inputs (N x K), and an offset last, whose logistic function is a probability.
+    """Fit a logistic regression to ``inputs`` (N x K); return K weights and, last, the offset.
 
     Newton's method on the cross-entropy with Platt's softened targets (1999, section 2.2), which keep the
-    weights finite when the classes are told apart perfectly.
+    weights finite if the classes are perfectly separable.
     """
     positives = int(hornet.sum())
     negatives = len(hornet) - positives
-    wanted = np.where(hornet, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    targets = np.where(hornet, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     inputs = np.column_stack([inputs, np.ones(len(inputs))])
     weights = np.zeros(inputs.shape[1])
     weights[0] = 1.0
     for _ in range(steps):
         probability = 1 / (1 + np.exp(-np.clip(inputs @ weights, -30, 30)))
         slope = probability * (1 - probability)
-        gradient = inputs.T @ (probability - wanted)
+        gradient = inputs.T @ (probability - targets)
         curvature = (inputs * slope[:, None]).T @ inputs + 1e-6 * np.eye(len(weights))
         step = np.linalg.solve(curvature, gradient)
         weights = weights - np.clip(step, -1, 1)

@@ -1,4 +1,7 @@
-"""What was measured, as values, as JSON and as a table for people."""
+"""Results of an evaluation, as values, as JSON and as a table.
+
+The names of fields are the keys of the JSON document.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ from hivewatch.training.evaluation.bootstrap import Measure
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """How well scores tell frames with a hornet from frames without, and what the threshold makes of them.
+    """How well scores separate frames with and without a hornet, and the measures at the threshold.
 
-    ``false_alarms`` is the share of the frames without a hornet that reach the threshold.
+    ``false_alarms`` is the share of frames without a hornet that reach the threshold.
     """
 
     auroc: Measure
@@ -30,13 +33,13 @@ class Ranking:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """Over the frames whose hornets are boxed: where the map points, and the middle of the frame as baseline.
+class Localization:
+    """Localization on frames with boxed hornets, and the centre of the frame as baseline.
 
-    ``box_accuracy`` is that of the model's own boxes, cut at its own fixed level; ``max_box_accuracy`` is
-    MaxBoxAccV2 (Choe et al. 2020): the best level for each IoU (0.3, 0.5, 0.7; ``at_iou`` holds its three
-    shares and levels), any region may match. ``centre_max_box_accuracy`` is the same of boxes in the middle
-    of the frame, of the size that suits best.
+    ``box_accuracy`` is that of the model's own boxes, cut at its fixed level; ``max_box_accuracy`` is
+    MaxBoxAccV2 (Choe et al. 2020): the best level for each IoU (0.3, 0.5, 0.7; ``at_iou`` holds the three
+    shares and levels), and any region may match. ``centre_max_box_accuracy`` is the same for centre boxes of
+    the best size.
     """
 
     pictures: int
@@ -50,7 +53,7 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class Alarms:
-    """How many pictures of a kind of insect reach the threshold."""
+    """The number of pictures of one kind of insect that reach the threshold."""
 
     alarms: int
     pictures: int
@@ -62,19 +65,18 @@ class Alarms:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything measured on one group of pictures. ``drawn``: of how many scenes or single pictures the
-    intervals are."""
+    """All measures of one group of pictures; ``drawn`` is the number of clusters of the bootstrap."""
 
     group: str
     pictures: int
     hornets: int
     drawn: int
     ranking: Ranking
-    places: Places | None
+    places: Localization | None
     called_hornet: dict[str, Alarms]
 
     def table(self) -> str:
-        """Return the report for people."""
+        """Return the report as a table."""
         ranking = self.ranking
         rows = {
             "AUROC": ranking.auroc,
@@ -94,13 +96,13 @@ class Report:
         ]
         lines += [f"  {name:30} {measure}" for name, measure in rows.items()]
         if self.places is not None:
-            lines += _place_lines(self.places)
-        lines.append("  called hornet")
+            lines += _localization_lines(self.places)
+        lines.append("  classified as hornet")
         lines += [f"    {name:28} {alarms}" for name, alarms in self.called_hornet.items()]
         return "\n".join(lines)
 
     def row(self) -> str:
-        """Return the report in one line of the table that ``HEADING`` heads."""
+        """Return the report as one row of the table under ``HEADING``."""
         ranking = self.ranking
         values = (ranking.auroc, ranking.recall, ranking.false_alarms, ranking.calibration_error)
         shown = "".join(f"{'-' if math.isnan(m.value) else f'{m.value:.3f}':>9}" for m in values)
@@ -115,7 +117,7 @@ HEADING = (
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The groups of one evaluation: parts of the split by kind of picture, then by source, then by scene."""
+    """The groups of one evaluation: parts of the split by kind of picture, by source and by scene."""
 
     threshold: float
     parts: Sequence[Report]
@@ -124,23 +126,23 @@ class Summary:
     warnings: Sequence[str]
 
     def document(self) -> dict[str, Any]:
-        """Return everything as plain values for JSON; what could not be measured is None."""
+        """Return everything as plain values for JSON; None for what could not be measured."""
         document: dict[str, Any] = without_nan(asdict(self))
         return document
 
     def table(self) -> str:
-        """Return everything for people: the parts in full, sources and scenes a line each."""
+        """Return a table: the parts in full, sources and scenes a line each."""
         blocks = [report.table() for report in self.parts]
         for title, reports in (("By source", self.sources), ("By scene", self.scenes)):
             if reports:
                 blocks.append("\n".join([title, HEADING, *(report.row() for report in reports)]))
         if self.warnings:
-            blocks.append("\n".join(["Mind:", *(f"  {warning}" for warning in self.warnings)]))
+            blocks.append("\n".join(["Warnings:", *(f"  {warning}" for warning in self.warnings)]))
         return "\n\n".join(blocks)
 
 
 def without_nan(value: Any) -> Any:
-    """The same plain values with None for NaN, which JSON does not know."""
+    """Return plain values with None in place of NaN, which JSON lacks."""
     if isinstance(value, dict):
         return {name: without_nan(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -148,15 +150,15 @@ def without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _place_lines(places: Places) -> list[str]:
+def _localization_lines(measured: Localization) -> list[str]:
     at = ", ".join(
-        f"{share:.2f} at IoU {iou} (cut at {cut:.2f})" for iou, (share, cut) in places.at_iou.items()
+        f"{share:.2f} at IoU {iou} (cut at {cut:.2f})" for iou, (share, cut) in measured.at_iou.items()
     )
     return [
-        f"  of {places.pictures} boxed: peak on a hornet   {places.pointing}",
-        f"    middle of the frame          {places.centre_pointing}",
-        f"  box accuracy, the model's own  {places.box_accuracy}",
-        f"  MaxBoxAccV2                    {places.max_box_accuracy}",
-        f"    box in the middle            {places.centre_max_box_accuracy}",
+        f"  of {measured.pictures} boxed: peak on a hornet   {measured.pointing}",
+        f"    centre of the frame          {measured.centre_pointing}",
+        f"  box accuracy, the model's own  {measured.box_accuracy}",
+        f"  MaxBoxAccV2                    {measured.max_box_accuracy}",
+        f"    box in the centre            {measured.centre_max_box_accuracy}",
         f"    {at}",
     ]

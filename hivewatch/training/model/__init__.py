@@ -1,1 +1,1 @@
-"""The network, its losses and its quantised form."""
+"""The network, its losses, batch norm folding and quantisation."""

@@ -1,9 +1,11 @@
-"""The network: a fully convolutional ResNet18 whose class map is the evidence that its score is pooled from.
+"""The network: a fully convolutional ResNet18 whose score is pooled from its class activation map.
 
 After Zhou et al. 2016 ("Learning Deep Features for Discriminative Localization", section 2): the classifier
-of the two classes, absence and presence, is applied to every cell of the last feature map. As the classifier
-is linear, the mean of the map of its logits is exactly what classifying the mean feature would give.
+for the two classes, absence and presence, is applied to every cell of the last feature map. As it is linear,
+the mean of the map of its logits equals the logits of the mean feature.
 """
+
+# No `from __future__ import annotations`: TorchScript cannot compile postponed annotations.
 
 import math
 from collections import OrderedDict
@@ -19,9 +21,9 @@ from hivewatch.errors import ModelError
 
 LABELS = ("absence", "presence")
 MEAN = (0.485, 0.456, 0.406)
-"""Mean of ImageNet's pixels: red, green, blue, 0..1."""
+"""Mean of ImageNet's pixels (red, green, blue), 0..1."""
 STD = (0.229, 0.224, 0.225)
-"""Standard deviation of ImageNet's pixels."""
+"""Standard deviation of ImageNet's pixels (red, green, blue)."""
 POOLINGS = ("gap", "topk", "lse", "max")
 LSE_SHARPNESS = 2.0
 IMAGENET_URL = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
@@ -30,11 +32,11 @@ IMAGENET_URL = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
 class HornetNet(nn.Module):
     """ResNet18 (``body``) and a 1x1 convolution to two classes (``classifier``).
 
-    The map covers the input uniformly: cell (r, c) of an h x w map stands for the part of the input from c/w
-    to (c+1)/w across and from r/h to (r+1)/h down. A cell is ``cam_stride_px`` pixels wide where the input's
-    sides are multiples of 32.
+    The map covers the input uniformly: cell (r, c) of an h x w map covers the input from c/w to (c+1)/w
+    across and from r/h to (r+1)/h down. A cell is ``cam_stride_px`` pixels wide if the input's sides are
+    multiples of 32.
 
-    ``pooling`` names how the map becomes one logit:
+    ``pooling`` is how the map becomes one logit:
 
     - ``gap``: mean of all cells (Zhou et al. 2016, section 2),
     - ``topk``: mean of the ``top_cells`` highest cells,
@@ -50,10 +52,10 @@ class HornetNet(nn.Module):
     def __init__(self, pooling: str = "topk", layer4_stride: int = 2, top_cells: int = 2) -> None:
         super().__init__()
         if pooling not in POOLINGS:
-            raise ValueError(f"pooling is one of {', '.join(POOLINGS)}, not {pooling!r}")
+            raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, not {pooling!r}")
         if layer4_stride not in (1, 2):
-            raise ValueError(f"layer4_stride is 1 or 2, not {layer4_stride}")
-        # Attributes, not the module's constants: TorchScript compiles the methods that use them.
+            raise ValueError(f"layer4_stride must be 1 or 2, not {layer4_stride}")
+        # Attributes, not constants of the module: TorchScript compiles the methods that use them.
         self.pooling = pooling
         self.top_cells = top_cells
         self.lse_sharpness = LSE_SHARPNESS
@@ -64,7 +66,7 @@ class HornetNet(nn.Module):
         first: Any = backbone.layer4[0]
         first.conv1.stride = first.downsample[0].stride = (layer4_stride, layer4_stride)
         self.classifier = nn.Conv2d(first.conv1.out_channels, len(LABELS), kernel_size=1)
-        # Platt scaling (Platt 1999): set after training, from pictures not trained on.
+        # Platt scaling (Platt 1999), fitted after training on pictures not trained on.
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("offset", torch.zeros(()))
 
@@ -82,7 +84,7 @@ class HornetNet(nn.Module):
         return logits[:, 1:2] - logits[:, 0:1]
 
     def pool(self, cam: Tensor) -> Tensor:
-        """Return one logit for each map of ``cam`` (N x 1 x h x w): N, not yet calibrated."""
+        """Return one uncalibrated logit per map of ``cam`` (N x 1 x h x w): N."""
         cells = cam.flatten(1)
         if self.pooling == "gap":
             return cells.mean(1)
@@ -98,18 +100,20 @@ class HornetNet(nn.Module):
         return torch.sigmoid(logits * self.scale + self.offset)
 
     def load_backbone(self, weights: Path | str, fresh: Collection[str] = ()) -> None:
-        """Start ``body`` from a ResNet18 state dict in torchvision's layout, of any float type.
+        """Load ``body`` from a ResNet18 state dict in torchvision's layout, of any float type.
 
-        ``weights``: a file, or ``imagenet`` for torchvision's own, which is downloaded. Parameters whose
-        names begin with one of ``fresh`` (such as ``layer4.1``) keep their random values. Raises ModelError
-        when there is no such state dict to be had.
+        ``weights``: a file, or ``imagenet`` to download torchvision's. Parameters whose names start with
+        one of ``fresh`` (such as ``layer4.1``) keep their random values. Raises ModelError if the state dict
+        cannot be read or is not that of a ResNet18.
         """
         state = _read_state(weights)
         own = self.body.state_dict()
         given = {name: state[name] for name in own if name in state and not name.startswith(tuple(fresh))}
         missing = [name for name in own if name not in given and not name.startswith(tuple(fresh))]
         if missing:
-            raise ModelError(f"{weights}: not a ResNet18: {len(missing)} parameters missing, as {missing[0]}")
+            raise ModelError(
+                f"{weights}: not a ResNet18: lacks {len(missing)} parameters, such as {missing[0]}"
+            )
         try:
             self.body.load_state_dict(own | given)
         except RuntimeError as error:
@@ -117,27 +121,27 @@ class HornetNet(nn.Module):
 
 
 def normalise(x: Tensor) -> Tensor:
-    """Return pixels (N x 3 x H x W, RGB, 0..255) as the network takes them."""
+    """Return pixels (N x 3 x H x W, RGB, 0..255) normalised for the network."""
     mean = torch.tensor(MEAN, device=x.device).view(3, 1, 1)
     std = torch.tensor(STD, device=x.device).view(3, 1, 1)
     return (x.float() / 255.0 - mean) / std
 
 
 def best_device() -> torch.device:
-    """The GPU where there is one that torch can use, else the processor."""
+    """Return the GPU if torch can use one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def mixed_precision(device: torch.device, *, wanted: bool) -> torch.autocast:
-    """A context in which convolutions compute in bfloat16, if ``wanted`` and the hardware does it itself.
+    """Return a context that computes convolutions in bfloat16, if ``wanted`` and supported in hardware.
 
-    Where it is imitated it is no use: on a processor with AVX2 only, a batch of 2.5 seconds took 43.
+    Emulation is useless: on a CPU with AVX2 only, a batch took 43 seconds instead of 2.5.
     """
     if device.type == "cuda":
-        itself = torch.cuda.is_bf16_supported(including_emulation=False)
+        supported = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        itself = torch.cpu._is_avx512_bf16_supported()
-    return torch.autocast(device.type, torch.bfloat16, enabled=wanted and itself)
+        supported = torch.cpu._is_avx512_bf16_supported()
+    return torch.autocast(device.type, torch.bfloat16, enabled=wanted and supported)
 
 
 def _read_state(weights: Path | str) -> dict[str, Tensor]:
@@ -146,8 +150,8 @@ def _read_state(weights: Path | str) -> dict[str, Tensor]:
             state = torch.hub.load_state_dict_from_url(IMAGENET_URL, map_location="cpu", check_hash=True)
         else:
             state = torch.load(weights, map_location="cpu", weights_only=True)
-    except Exception as error:  # On foreign bytes the unpickler fails in any way it likes.
-        raise ModelError(f"cannot read the weights to start from, {weights}: {error}") from error
+    except Exception as error:  # The unpickler may raise anything on foreign bytes.
+        raise ModelError(f"{weights}: cannot be read as weights to start from ({error})") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ModelError(f"{weights}: no state dict of a ResNet18; give one, or 'imagenet'")
+        raise ModelError(f"{weights}: not a state dict; give that of a ResNet18, or 'imagenet'")
     return state

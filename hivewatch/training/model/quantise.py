@@ -1,7 +1,7 @@
-"""The network in eight-bit integers: a quarter of the arithmetic's width, and two to four times faster.
+"""Quantise the network to int8: a quarter of the width, and two to four times faster.
 
-Post-training static quantisation: the ranges of all activations are observed on training frames, weights are
-rounded for each output channel. The classifier after the last feature map stays in floating point.
+Post-training static quantisation: activation ranges are calibrated on training frames, weights are rounded
+per output channel. The classifier after the last feature map stays in floating point.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from hivewatch.vision.model_file import use_quantised_engine
 
 
 def quantise(net: HornetNet, frames: Sequence[Pixels]) -> HornetNet:
-    """Return a copy of ``net`` (batch norms folded in, on the CPU) whose ``body`` computes in integers.
+    """Return a copy of ``net`` (batch norms folded in, on the CPU) whose ``body`` is quantised.
 
-    ``frames``: uint8, H x W x 3, sized as the network takes them, such as the network is to work on; some
-    dozens will do. Raises ModelError where torch has no engine for such networks, ValueError without frames.
+    ``frames``: uint8, H x W x 3, at input size, typical of what the network will see; a few dozen are enough.
+    Raises ModelError if torch has no engine for quantised networks, ValueError if there are no frames.
     """
     if not frames:
-        raise ValueError("quantisation needs frames to observe the network on")
+        raise ValueError("quantisation needs frames to calibrate on")
     use_quantised_engine()
-    # The full range of eight bits: as narrow as qnnpack on a Raspberry Pi needs it. See use_quantised_engine.
+    # The full eight bits: qnnpack on a Raspberry Pi does not saturate. See use_quantised_engine.
     activation = HistogramObserver.with_args(reduce_range=False)
     config = QConfig(activation=activation, weight=default_per_channel_weight_observer)  # type: ignore[no-untyped-call]
     quantised = copy.deepcopy(net).float().eval()

@@ -1,4 +1,4 @@
-"""What is read from a data folder, and what is said of a bad one."""
+"""Reading a data folder, and the errors of a bad one."""
 
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def test_folders_give_label_and_split(folders: Path) -> None:
     assert found == {("train", True), ("train", False), ("val", True), ("val", False)}
 
 
-def test_folders_below_the_class_name_the_scene(folders: Path) -> None:
+def test_subfolders_of_a_class_name_the_scene(folders: Path) -> None:
     write_picture(folders / "val/absence/garden_2026-09-03/b.jpg")
     scenes = {p.path.name: p.scene for p in read_catalogue(folders).pictures}
     assert scenes == {"a.jpg": "", "b.jpg": "garden_2026-09-03"}
@@ -87,13 +87,13 @@ def test_missing_files_and_bad_boxes_of_the_index_are_listed(index: Path) -> Non
     assert "boxes.csv, line 4" in problems
 
 
-def test_val_means_every_validation_split(index: Path) -> None:
+def test_val_includes_every_validation_split(index: Path) -> None:
     table = index / "index.csv"
     table.write_text(table.read_text().replace(",,val\n", ",,val_day\n"))
     assert [p.split for p in read_catalogue(index).split("val")] == ["val_day"]
 
 
-def test_an_index_without_a_column_is_refused(index: Path) -> None:
+def test_an_index_that_lacks_a_column_is_rejected(index: Path) -> None:
     table = index / "index.csv"
     table.write_text(table.read_text().replace("domain", "realm"))
     with pytest.raises(DataError, match=r"line 2: the column 'domain'"):
@@ -105,7 +105,7 @@ def test_a_missing_data_folder_is_a_clear_error(tmp_path: Path) -> None:
         read_catalogue(tmp_path / "nowhere")
 
 
-def test_a_folder_of_neither_layout_is_a_clear_error(tmp_path: Path) -> None:
+def test_a_folder_with_neither_layout_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"neither index.csv nor"):
         read_catalogue(tmp_path)
 
@@ -123,7 +123,7 @@ def test_an_empty_class_is_a_clear_error(folders: Path) -> None:
         read_catalogue(folders)
 
 
-def test_an_unreadable_picture_is_named_and_the_others_decoded(folders: Path) -> None:
+def test_an_unreadable_picture_is_reported_and_the_others_are_decoded(folders: Path) -> None:
     (folders / "train/presence/b.jpg").write_bytes(b"not a picture")
     (folders / "train/presence/c.jpg").write_bytes(b"")
     shots, problems = decode_all(read_catalogue(folders).split("train"), long_side_px=32)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from hivewatch.training.data.dataset import Picture
-from hivewatch.training.data.duplicates import find_copies, shared_scenes, tell_copies, warn_of_copies
+from hivewatch.training.data.duplicates import describe_copies, find_copies, shared_scenes, warn_of_copies
 
 
 def draw(seed: int, insect_at: tuple[int, int] | None = None) -> np.ndarray:
-    """A scene of coloured patches, and perhaps a dark insect of a hornet's size in it."""
+    """Return a scene of coloured patches, with a dark hornet-sized insect if a position is given."""
     rng = np.random.default_rng(seed)
     pixels = cv2.resize(
         rng.integers(40, 216, (9, 16, 3), np.uint8), (640, 360), interpolation=cv2.INTER_CUBIC
@@ -38,7 +38,7 @@ def test_the_same_file_under_another_name_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(320, 180), (500, 281)])
-def test_a_picture_scaled_and_compressed_anew_is_a_copy(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_a_rescaled_and_recompressed_picture_is_a_copy(tmp_path: Path, size: tuple[int, int]) -> None:
     first = write(tmp_path / "a.png", draw(1, insect_at=(300, 200)))
     small = write(tmp_path / "b.jpg", cv2.resize(cv2.imread(str(first.path)), size), "val")
     (copy,) = find_copies([first, small])
@@ -46,47 +46,47 @@ def test_a_picture_scaled_and_compressed_anew_is_a_copy(tmp_path: Path, size: tu
     assert copy.leaks
 
 
-def test_pictures_of_different_scenes_are_no_copies(tmp_path: Path) -> None:
+def test_pictures_of_different_scenes_are_not_copies(tmp_path: Path) -> None:
     assert find_copies([write(tmp_path / f"{i}.png", draw(i)) for i in range(30)]) == []
 
 
-def test_another_light_makes_another_picture(tmp_path: Path) -> None:
+def test_the_same_scene_in_another_light_is_not_a_copy(tmp_path: Path) -> None:
     """A fixed camera on two days: the same edges, another brightness."""
     day = draw(1)
     evening = cv2.convertScaleAbs(day, alpha=0.9)
     assert find_copies([write(tmp_path / "a.png", day), write(tmp_path / "b.png", evening, "val")]) == []
 
 
-def test_a_leak_is_named_and_a_burst_only_counted(tmp_path: Path) -> None:
+def test_a_leak_is_listed_and_a_burst_only_counted(tmp_path: Path) -> None:
     burst = [write(tmp_path / f"{i}.png", draw(1, insect_at=(100 + 150 * i, 200))) for i in range(3)]
     leaked = write(tmp_path / "v.jpg", draw(7), "val")
     original = write(tmp_path / "t.png", draw(7))
-    told = "\n".join(tell_copies(find_copies([*burst, leaked, original]), []))
-    assert f"leak: {leaked.path} (val) and {original.path} (train): nearly the same picture" in told
-    assert "3 pictures are nearly the same as another of their split" in told
-    assert "1.png" not in told
+    sentences = "\n".join(describe_copies(find_copies([*burst, leaked, original]), []))
+    assert f"leak: {leaked.path} (val) and {original.path} (train): nearly the same picture" in sentences
+    assert "3 pictures are nearly the same as another in their split" in sentences
+    assert "1.png" not in sentences
 
 
-def test_photographs_that_are_copies_with_contradicting_labels_are_named(tmp_path: Path) -> None:
+def test_copied_photographs_with_contradictory_labels_are_listed(tmp_path: Path) -> None:
     first = replace(write(tmp_path / "a.png", draw(1)), domain="photo")
     second = replace(write(tmp_path / "b.jpg", draw(1), hornet=True), domain="photo")
-    (sentence,) = tell_copies(find_copies([first, second]), [])
-    assert sentence.startswith("labels contradict each other")
+    (sentence,) = describe_copies(find_copies([first, second]), [])
+    assert sentence.startswith("contradictory labels")
 
 
-def test_the_same_frame_with_contradicting_labels_is_named(tmp_path: Path) -> None:
+def test_the_same_frame_with_contradictory_labels_is_listed(tmp_path: Path) -> None:
     first = write(tmp_path / "a.png", draw(1))
     second = write(tmp_path / "b.png", draw(1), hornet=True)
-    (sentence,) = tell_copies(find_copies([first, second]), [])
-    assert sentence.startswith("labels contradict each other")
+    (sentence,) = describe_copies(find_copies([first, second]), [])
+    assert sentence.startswith("contradictory labels")
 
 
-def test_frames_of_one_camera_with_and_without_a_hornet_do_not_contradict_each_other(tmp_path: Path) -> None:
-    """A hornet is too small for the thumbnail that copies are found by."""
+def test_near_copies_of_one_camera_with_and_without_a_hornet_are_no_contradiction(tmp_path: Path) -> None:
+    """A hornet is too small to show in the thumbnails that are compared."""
     empty = write(tmp_path / "a.png", draw(1))
     visited = write(tmp_path / "b.png", draw(1, insect_at=(300, 200)), hornet=True)
-    told = tell_copies(find_copies([empty, visited]), [])
-    assert not any("contradict" in sentence for sentence in told)
+    sentences = describe_copies(find_copies([empty, visited]), [])
+    assert not any("contradictory" in sentence for sentence in sentences)
 
 
 def test_a_scene_in_two_splits_is_a_leak(tmp_path: Path) -> None:
@@ -105,14 +105,14 @@ def test_a_scene_in_two_splits_is_a_leak(tmp_path: Path) -> None:
     assert "garden_2026-09-03" in sentence
 
 
-def test_unreadable_files_are_passed_over(tmp_path: Path) -> None:
+def test_unreadable_files_are_skipped(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"nothing")
     bad = Picture(tmp_path / "a.png", False, "none", "hive", "", "train")
     gone = Picture(tmp_path / "gone.png", False, "none", "hive", "", "train")
     assert find_copies([bad, gone, write(tmp_path / "c.png", draw(2))]) == []
 
 
-def test_what_is_found_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_copies_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pictures = [write(tmp_path / "a.png", draw(1)), write(tmp_path / "b.png", draw(1), "val")]
     assert warn_of_copies(pictures) == [record.getMessage() for record in caplog.records]
     assert "leak" in caplog.text

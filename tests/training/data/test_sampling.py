@@ -1,4 +1,4 @@
-"""Crops to train on: what is in them is what their boxes and labels say."""
+"""Training crops: their content matches their boxes and labels."""
 
 from dataclasses import replace
 
@@ -8,11 +8,11 @@ from support.training_pictures import draw_frame, draw_shots
 
 from hivewatch.domain.frames import Box
 from hivewatch.errors import DataError
-from hivewatch.training.data.augment import paste, photograph
+from hivewatch.training.data.augment import augment, paste
 from hivewatch.training.data.crops import Crop
 from hivewatch.training.data.cutouts import Cutout, cut_out
 from hivewatch.training.data.dataset import DOUBTFUL, HORNET, Insect
-from hivewatch.training.data.sampling import Place, Sampler, _shadow
+from hivewatch.training.data.sampling import HardNegative, Sampler, _shadow
 from hivewatch.training.recipe import Recipe, Shares
 
 NOTHING = dict.fromkeys(Shares.model_fields, 0.0)
@@ -46,21 +46,21 @@ def holds_darkest(crop: Crop) -> bool:
 
 
 def test_a_hornet_crop_shows_a_hornet_where_its_box_is() -> None:
-    """Also after scaling, clamping to the picture's border, mirroring and turning."""
+    """Also after scaling, clamping to the picture's border, mirroring and transposing."""
     drawn = [crop for crop in crops(hornet=1) if crop.pixels.min() < 40]
     assert len(drawn) > 40
     on_hornet = [holds_darkest(crop) for crop in drawn if crop.pixels[..., 0].min() > 10]
     assert np.mean(on_hornet) > 0.95
 
 
-def test_a_bee_crop_shows_a_bee_and_is_no_hornet() -> None:
+def test_a_bee_crop_shows_a_bee_and_is_not_labelled_hornet() -> None:
     for crop in crops(20, bee=1):
         brown = np.abs(crop.pixels.astype(int) - (150, 100, 40)).max(2) < 25
         assert brown.sum() > 20
         assert crop.hornet is False
 
 
-def test_the_label_says_whether_a_hornet_is_in_view() -> None:
+def test_the_label_is_whether_a_hornet_is_in_view() -> None:
     for crop in crops(background=1):
         assert crop.hornet is (True if crop.hornets else None if crop.doubtful else False)
 
@@ -78,15 +78,15 @@ def test_the_same_generator_gives_the_same_crop() -> None:
     )
 
 
-def test_pasted_hornets_are_boxed_where_they_land() -> None:
+def test_pasted_hornets_are_boxed_where_they_are_pasted() -> None:
     pasted = [crop for crop in crops(pasted=1) if crop.hornets]
     assert len(pasted) > 20
     assert np.mean([holds_darkest(crop) for crop in pasted]) > 0.9
 
 
-def test_hard_places_are_shown_once_there_are_any() -> None:
+def test_hard_negatives_are_drawn_once_there_are_any() -> None:
     sampler = Sampler(draw_shots(12), [], recipe(hard=1, background=1e-9))
-    sampler.hard = [Place(1, 0.5, 0.5)]
+    sampler.hard_negatives = [HardNegative(1, 0.5, 0.5)]
     crop = sampler.draw(np.random.default_rng(0))
     assert crop.hornets == ()  # picture 1 shows a bee
 
@@ -95,7 +95,7 @@ def test_a_kind_without_pictures_is_left_out() -> None:
     assert len(crops(3, photo=1, hornet=1)) == 3
 
 
-def test_an_unboxed_hornet_photograph_says_nothing_of_its_cells() -> None:
+def test_an_unboxed_hornet_photograph_has_no_cell_labels() -> None:
     shots = [
         (picture.__class__(picture.path, True, HORNET, "photo", "s", "train"), pixels)
         for picture, pixels in draw_shots(2)
@@ -113,12 +113,12 @@ def test_simulated_frames_are_drawn_from() -> None:
 def test_augmentation_keeps_size_and_type() -> None:
     pixels, _ = draw_frame(np.random.default_rng(0), hornet=True)
     for seed in range(30):
-        changed = photograph(pixels, np.random.default_rng(seed))
+        changed = augment(pixels, np.random.default_rng(seed))
         assert (changed.shape, changed.dtype) == (pixels.shape, np.uint8)
 
 
 def test_an_insect_is_cut_out_along_its_outline() -> None:
-    """Most of what the mask holds is the insect's dark body, not the light ground."""
+    """The mask covers mostly the insect's dark body, not the light ground."""
     cutouts = [cutout for cutout in cut_out(draw_shots(16)) if cutout.hornet]
     assert cutouts
     for cutout in cutouts:
@@ -158,7 +158,7 @@ def test_a_shadow_dims_the_ground_and_leaves_its_texture() -> None:
 
 
 def test_hornets_are_pasted_into_photographs_too() -> None:
-    """Their ground is other than that of the few hives."""
+    """Photographs show other ground than the few hives do."""
     shots = draw_shots(12) + [
         (
             replace(picture, species="wasp", hornet=False, domain="photo", insects=()),
@@ -173,7 +173,7 @@ def test_hornets_are_pasted_into_photographs_too() -> None:
     assert any(crop.hornets for crop in white)
 
 
-def test_what_nobody_can_tell_has_no_vote() -> None:
+def test_a_doubtful_insect_has_no_vote() -> None:
     (picture, pixels), *_ = draw_shots(1)
     shot = replace(picture, hornet=False, insects=(Insect(DOUBTFUL, picture.hornet_boxes[0]),)), pixels
     drawn = [Sampler([shot], [], recipe(background=1)).draw(np.random.default_rng(i)) for i in range(20)]
@@ -181,7 +181,7 @@ def test_what_nobody_can_tell_has_no_vote() -> None:
     assert any(crop.doubtful and crop.hornet is None for crop in drawn)
 
 
-def test_boxes_too_small_to_tell_are_doubtful() -> None:
+def test_very_small_boxes_are_doubtful() -> None:
     picture, pixels = draw_shots(1)[0]
     tiny = picture.__class__(
         picture.path, True, HORNET, "hive", "cam_1", "train", (Insect(HORNET, Box(0.5, 0.5, 0.51, 0.51)),)
@@ -192,6 +192,6 @@ def test_boxes_too_small_to_tell_are_doubtful() -> None:
     assert any(crop.doubtful and crop.hornet is None for crop in seen)
 
 
-def test_a_recipe_that_no_picture_can_serve_is_refused() -> None:
+def test_a_recipe_without_matching_pictures_is_rejected() -> None:
     with pytest.raises(DataError, match="no kind of crop"):
         Sampler(draw_shots(2), [], recipe(photo=1))

@@ -1,4 +1,4 @@
-"""Intervals by the bootstrap over scenes."""
+"""Confidence intervals by the bootstrap over scenes."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ def mean_of(values: np.ndarray):
     return lambda indices: float(values[indices].mean())
 
 
-def test_the_interval_holds_the_value_and_narrows_with_more_pictures() -> None:
+def test_the_interval_contains_the_value_and_narrows_with_more_pictures() -> None:
     values = np.random.default_rng(0).random(400)
     many = Bootstrap([""] * 400).measure(mean_of(values))
     few = Bootstrap([""] * 40).measure(mean_of(values[:40]))
@@ -17,7 +17,7 @@ def test_the_interval_holds_the_value_and_narrows_with_more_pictures() -> None:
     assert many.high - many.low < few.high - few.low
 
 
-def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+def test_about_95_percent_of_the_intervals_cover_the_true_value() -> None:
     rng = np.random.default_rng(1)
     covered = 0
     for _ in range(200):
@@ -26,8 +26,8 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     assert 0.87 <= covered / 200 <= 0.99
 
 
-def test_frames_of_a_burst_count_as_one() -> None:
-    """Ten scenes of twenty equal frames know as much as ten frames."""
+def test_the_frames_of_a_burst_count_as_one() -> None:
+    """Ten scenes of twenty equal frames carry as much information as ten frames."""
     of_scenes = np.random.default_rng(2).random(10)
     bursts = Bootstrap([f"day {i}" for i in range(10) for _ in range(20)])
     assert bursts.clusters == 10
@@ -36,33 +36,33 @@ def test_frames_of_a_burst_count_as_one() -> None:
     assert wide.high - wide.low > 2.5 * (narrow.high - narrow.low)
 
 
-def test_a_scene_is_drawn_whole_or_not_at_all() -> None:
+def test_a_scene_is_resampled_whole_or_not_at_all() -> None:
     drawn: list[Indices] = []
 
-    def note(indices: Indices) -> float:
+    def collect(indices: Indices) -> float:
         drawn.append(indices)
         return 0.0
 
-    Bootstrap(["a", "b", "a", "b", ""], rounds=50).measure(note)
+    Bootstrap(["a", "b", "a", "b", ""], rounds=50).measure(collect)
     for indices in drawn:
         counts = np.bincount(indices, minlength=5)
         assert counts[0] == counts[2]
         assert counts[1] == counts[3]
 
 
-def test_of_one_scene_there_is_a_value_but_no_interval() -> None:
+def test_one_scene_has_a_value_but_no_interval() -> None:
     measure = Bootstrap(["a"] * 30).measure(mean_of(np.arange(30.0)))
     assert measure.value == 14.5
     assert np.isnan([measure.low, measure.high]).all()
     assert str(measure) == "14.500"
 
 
-def test_draws_that_cannot_be_measured_do_not_count() -> None:
-    """With one hornet among three, some draws hold none."""
+def test_resamples_that_cannot_be_measured_do_not_count() -> None:
+    """With one hornet among three pictures, some resamples have none."""
     hornet = np.array([True, False, False])
     measure = Bootstrap(["", "", ""]).measure(lambda i: 1.0 if hornet[i].any() else float("nan"))
     assert (measure.low, measure.high) == (1.0, 1.0)
 
 
-def test_what_cannot_be_measured_at_all_says_so() -> None:
+def test_a_measure_without_a_value_is_printed_as_not_measured() -> None:
     assert str(Measure(float("nan"), float("nan"), float("nan"))) == "not measured"

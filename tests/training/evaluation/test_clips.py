@@ -17,67 +17,61 @@ from hivewatch.camera.base import CameraCounts
 from hivewatch.config.sections import Config, DecisionConfig, GateConfig, MotionConfig
 from hivewatch.domain.frames import Frame
 from hivewatch.errors import DataError
-from hivewatch.training.evaluation.clips import (
-    AtRate,
-    ClipReport,
-    Seen,
-    Span,
-    _Run,
-    judge_clip,
-    measure_clips,
-    read_truth,
-    sum_up,
-)
+from hivewatch.training.evaluation.clip_report import ClipReport, ClipSighting, summarise_clips
+from hivewatch.training.evaluation.clip_truth import Interval, read_truth
+from hivewatch.training.evaluation.clips import ClipRun, RateLimitedCamera, measure_clips, report_clip
 from hivewatch.vision.classifier import load_classifier
 
 EPOCH = datetime(2026, 9, 3, tzinfo=UTC)
 
 
-def report(sightings: list[Seen], spans: list[Span] | None, duration_s: float = 60.0) -> ClipReport:
-    run = _Run(duration_s=duration_s, frames=300, gated=150, highest=0.9)
-    run.seen = dict(zip("abcdef", sightings, strict=False))
-    return judge_clip("clips/a.mp4", run, None if spans is None else {"a.mp4": tuple(spans)})
+def report(
+    sightings: list[ClipSighting], spans: list[Interval] | None, duration_s: float = 60.0
+) -> ClipReport:
+    run = ClipRun(duration_s=duration_s, frames=300, gated=150, highest=0.9)
+    run.sightings = dict(zip("abcdef", sightings, strict=False))
+    return report_clip("clips/a.mp4", run, None if spans is None else {"a.mp4": tuple(spans)})
 
 
-def seen(start_s: float, end_s: float, alert_s: float) -> Seen:
-    return Seen(Span(start_s, end_s), alert_s, best_score=0.9)
+def sighting(start_s: float, end_s: float, alert_s: float) -> ClipSighting:
+    return ClipSighting(Interval(start_s, end_s), alert_s, best_score=0.9)
 
 
-def test_a_sighting_during_the_visit_finds_it_and_its_delay_counts_from_the_first_visible_frame() -> None:
-    found = report([seen(11.0, 18.0, alert_s=12.5)], [Span(10.0, 20.0)])
+def test_a_sighting_during_a_visit_finds_it_with_a_delay_from_the_start_of_the_visit() -> None:
+    found = report([sighting(11.0, 18.0, alert_s=12.5)], [Interval(10.0, 20.0)])
     assert (len(found.missed), len(found.false), found.delays_s) == (0, 0, (2.5,))
 
 
 def test_a_visit_without_a_sighting_is_missed() -> None:
-    found = report([], [Span(10.0, 20.0), Span(40.0, 45.0)])
-    assert found.missed == (Span(10.0, 20.0), Span(40.0, 45.0))
+    found = report([], [Interval(10.0, 20.0), Interval(40.0, 45.0)])
+    assert found.missed == (Interval(10.0, 20.0), Interval(40.0, 45.0))
 
 
 def test_a_sighting_while_no_hornet_is_in_view_is_false() -> None:
-    found = report([seen(1.0, 3.0, 2.0), seen(12.0, 13.0, 12.5)], [Span(10.0, 20.0)])
-    assert [sighting.alert_s for sighting in found.false] == [2.0]
+    found = report([sighting(1.0, 3.0, 2.0), sighting(12.0, 13.0, 12.5)], [Interval(10.0, 20.0)])
+    assert [false.alert_s for false in found.false] == [2.0]
 
 
-def test_one_sighting_over_two_visits_finds_both_and_the_second_without_delay() -> None:
-    found = report([seen(11.0, 32.0, alert_s=12.0)], [Span(10.0, 20.0), Span(30.0, 35.0)])
+def test_one_sighting_across_two_visits_finds_both_and_the_second_without_delay() -> None:
+    found = report([sighting(11.0, 32.0, alert_s=12.0)], [Interval(10.0, 20.0), Interval(30.0, 35.0)])
     assert (found.missed, found.delays_s) == ((), (2.0, 0.0))
 
 
-def test_without_truth_nothing_is_called_found_or_false() -> None:
-    found = report([seen(1.0, 3.0, 2.0)], None)
+def test_without_truth_no_sighting_is_found_or_false() -> None:
+    found = report([sighting(1.0, 3.0, 2.0)], None)
     assert (found.truth, found.false, found.delays_s) == (None, (), ())
-    summary = sum_up([found], 5.0)
+    summary = summarise_clips([found], 5.0)
     assert summary.false_per_hour is None
-    assert "not judged" in summary.table()
+    assert "not compared" in summary.table()
 
 
-def test_the_sums_count_clips_of_known_truth_only() -> None:
+def test_only_clips_with_known_truth_are_summed() -> None:
     clips = [
-        report([seen(1.0, 3.0, 2.0)], [], duration_s=1800.0),
-        report([seen(11.0, 18.0, 12.0)], [Span(10.0, 20.0)], duration_s=1800.0),
-        report([seen(1.0, 3.0, 2.0)], None, duration_s=3600.0),
+        report([sighting(1.0, 3.0, 2.0)], [], duration_s=1800.0),
+        report([sighting(11.0, 18.0, 12.0)], [Interval(10.0, 20.0)], duration_s=1800.0),
+        report([sighting(1.0, 3.0, 2.0)], None, duration_s=3600.0),
     ]
-    summary = sum_up(clips, 5.0)
+    summary = summarise_clips(clips, 5.0)
     assert (summary.found, summary.missed, summary.false) == (1, 0, 1)
     assert summary.false_per_hour == pytest.approx(1.0)
     assert summary.median_delay_s == 2.0
@@ -85,48 +79,48 @@ def test_the_sums_count_clips_of_known_truth_only() -> None:
 
 
 def test_clips_go_through_gate_classifier_and_votes(tiny_model_path: Path, tmp_path: Path) -> None:
-    """The untrained model calls everything a hornet at a threshold of nought, so a sighting must come."""
+    """At a threshold of 0 the untrained model calls everything a hornet, so there must be a sighting."""
     clip = write_clip(tmp_path / "a.avi", seconds=6.0)
     config = Config(
         decision=DecisionConfig(threshold=0.0, release=0.0),
         gate=GateConfig(motion=MotionConfig(hold_s=0.3)),
     )
     classifier = load_classifier(tiny_model_path, threads=1)
-    summary = measure_clips([clip], config, classifier, {"a.avi": (Span(0.0, 6.0),)})
+    summary = measure_clips([clip], config, classifier, {"a.avi": (Interval(0.0, 6.0),)})
     (found,) = summary.clips
-    assert found.frames == 30, "six seconds at the five frames a second of the default camera"
-    assert 0 < found.gated_share < 1, "the gate holds back while nothing moves"
+    assert found.frames == 30, "six seconds at the default of five frames a second"
+    assert 0 < found.gated_share < 1, "the gate holds frames back while nothing moves"
     assert (summary.found, summary.false) == (1, 0)
     assert 0 < found.delays_s[0] < 6
     assert found.duration_s == pytest.approx(6.0, abs=0.3)
     json.dumps(summary.document(), allow_nan=False)
 
 
-def test_what_the_model_does_not_see_is_missed(tiny_model_path: Path, tmp_path: Path) -> None:
+def test_a_visit_the_model_does_not_detect_is_missed(tiny_model_path: Path, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "a.avi", seconds=3.0)
     config = Config(decision=DecisionConfig(threshold=1.0, release=1.0))
     classifier = load_classifier(tiny_model_path, threads=1)
-    summary = measure_clips([clip], config, classifier, {"a.avi": (Span(0.0, 3.0),)})
+    summary = measure_clips([clip], config, classifier, {"a.avi": (Interval(0.0, 3.0),)})
     assert (summary.found, summary.missed) == (0, 1)
 
 
-def test_a_clip_that_the_truth_does_not_name_is_refused(tiny_model_path: Path, tmp_path: Path) -> None:
-    """Else a slip of the pen in the table would turn every hornet of the clip into a false sighting."""
+def test_a_clip_missing_from_the_truth_is_rejected(tiny_model_path: Path, tmp_path: Path) -> None:
+    """Otherwise a typo in the table would turn every hornet of the clip into a false sighting."""
     clip = write_clip(tmp_path / "a.avi", seconds=0.5)
-    with pytest.raises(DataError, match=r"does not name a\.avi"):
+    with pytest.raises(DataError, match=r"truth table lacks a\.avi"):
         measure_clips([clip], Config(), load_classifier(tiny_model_path, threads=1), {"b.avi": ()})
 
 
-def test_a_picture_is_no_clip(tiny_model_path: Path, tmp_path: Path) -> None:
+def test_a_picture_is_not_a_clip(tiny_model_path: Path, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(DataError, match="not a clip"):
         measure_clips([tmp_path / "a.png"], Config(), load_classifier(tiny_model_path, threads=1), None)
 
 
-def test_truth_is_read_with_stretches_in_order_and_clips_without_hornets(tmp_path: Path) -> None:
+def test_truth_has_intervals_in_order_and_clips_without_hornets(tmp_path: Path) -> None:
     path = tmp_path / "truth.csv"
     path.write_text("file,start_s,end_s\nb.mp4,20,25.5\nb.mp4,3,7\nbees.mp4,,\n")
-    assert read_truth(path) == {"b.mp4": (Span(3, 7), Span(20, 25.5)), "bees.mp4": ()}
+    assert read_truth(path) == {"b.mp4": (Interval(3, 7), Interval(20, 25.5)), "bees.mp4": ()}
 
 
 @pytest.mark.parametrize(
@@ -135,10 +129,10 @@ def test_truth_is_read_with_stretches_in_order_and_clips_without_hornets(tmp_pat
         ("file,from,to\n", "line 1: the columns must be file,start_s,end_s"),
         ("file,start_s,end_s\na.mp4,1,x\n", "line 2: start_s and end_s must be seconds"),
         ("file,start_s,end_s\na.mp4,1,\n", "line 2: start_s and end_s must be seconds"),
-        ("file,start_s,end_s\na.mp4,5,4\n", "line 2: a stretch must begin"),
+        ("file,start_s,end_s\na.mp4,5,4\n", "line 2: start_s must be 0 or more"),
     ],
 )
-def test_a_bad_table_of_truth_is_refused_with_its_line(text: str, fault: str, tmp_path: Path) -> None:
+def test_a_bad_truth_table_is_rejected_with_its_line(text: str, fault: str, tmp_path: Path) -> None:
     path = tmp_path / "truth.csv"
     path.write_text(text)
     with pytest.raises(DataError, match=fault):
@@ -146,7 +140,7 @@ def test_a_bad_table_of_truth_is_refused_with_its_line(text: str, fault: str, tm
 
 
 class Ticking:
-    """A camera of ``rate_hz`` black frames a second."""
+    """A camera that yields ``rate_hz`` black frames a second."""
 
     name, is_live = "ticking", False
 
@@ -162,6 +156,6 @@ class Ticking:
 
 
 @pytest.mark.parametrize(("rate_hz", "expected"), [(25.0, 50), (30.0, 50), (5.0, 50), (2.0, 20)])
-def test_a_faster_clip_is_thinned_to_the_rate_and_a_slower_one_is_not(rate_hz: float, expected: int) -> None:
-    camera = AtRate(Ticking(rate_hz, round(10 * rate_hz)), rate_hz=5.0)
+def test_a_faster_clip_is_limited_to_the_rate_and_a_slower_one_is_not(rate_hz: float, expected: int) -> None:
+    camera = RateLimitedCamera(Ticking(rate_hz, round(10 * rate_hz)), rate_hz=5.0)
     assert len(list(camera.frames(threading.Event()))) == expected

@@ -1,4 +1,4 @@
-"""A trained checkpoint becomes a model file, and the file is measured through the daemon's classifier."""
+"""Releasing a checkpoint as a model file, and evaluating the file with the daemon's classifier."""
 
 import copy
 import json
@@ -13,15 +13,17 @@ from support.training_pictures import RECIPE, write_clip, write_data, write_weig
 from hivewatch.cli.main import main
 from hivewatch.domain.frames import WHOLE, Box, Prediction
 from hivewatch.errors import DataError
+from hivewatch.training.average import average_networks
 from hivewatch.training.data.catalogue import read_catalogue
 from hivewatch.training.data.dataset import HORNET, Insect, Picture, decode
-from hivewatch.training.evaluation.evaluate import Verdict, evaluate, judge, summarise
+from hivewatch.training.evaluation.evaluate import Result, evaluate, predict_all, summarise
 from hivewatch.training.evaluation.figures import draw_figures, read_history
 from hivewatch.training.evaluation.report import Summary
 from hivewatch.training.export import Description, export_model
 from hivewatch.training.model.network import normalise
-from hivewatch.training.release import mean_network, release
-from hivewatch.training.train import BEST, HISTORY, load_network, train
+from hivewatch.training.release import release
+from hivewatch.training.run import BEST, HISTORY, load_network
+from hivewatch.training.train import train
 from hivewatch.vision.classifier import load_classifier
 from hivewatch.vision.localize import locate
 from hivewatch.vision.model_file import read_model_info
@@ -49,16 +51,16 @@ def test_the_model_file_carries_recipe_and_box_level(run: Path) -> None:
     assert 0.1 <= model.box_level <= 0.8
 
 
-def test_releasing_leaves_the_same_model_in_integers_beside_it(run: Path, data: Path) -> None:
+def test_releasing_also_writes_the_same_model_as_int8(run: Path, data: Path) -> None:
     floats, integers = (load_classifier(run / name, threads=1) for name in ("model.pt", "model-int8.pt"))
     assert integers.model.box_level == floats.model.box_level
     pictures = read_catalogue(data).split("val")
-    scores = [[v.prediction.score for v in judge(pictures, model)[0]] for model in (floats, integers)]
+    scores = [[v.prediction.score for v in predict_all(pictures, model)[0]] for model in (floats, integers)]
     assert np.abs(np.subtract(*scores)).max() < 0.1
 
 
 def test_the_weights_of_several_runs_are_averaged(run: Path, tmp_path: Path) -> None:
-    """Of checkpoints and of model files; their batch norms differ, so what they compute is compared."""
+    """Of checkpoints and model files; batch norms differ between them, so their maps are compared."""
     net, _, _ = load_network(run / BEST)
     other = copy.deepcopy(net)
     with torch.no_grad():
@@ -67,32 +69,32 @@ def test_the_weights_of_several_runs_are_averaged(run: Path, tmp_path: Path) -> 
     frames = normalise(torch.randint(0, 256, (1, 3, 64, 96), dtype=torch.uint8))
     with torch.inference_mode():
         before = net.forward_map(frames)
-        same = mean_network(net, [run / BEST]).forward_map(frames)
-        mixed = mean_network(net, [run / BEST, tmp_path / "other.pt"]).forward_map(frames)
+        same = average_networks(net, [run / BEST]).forward_map(frames)
+        mixed = average_networks(net, [run / BEST, tmp_path / "other.pt"]).forward_map(frames)
     torch.testing.assert_close(same, before, rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(mixed, before + 1.0, rtol=0.02, atol=0.02)  # a third of 3; float16 on the way
+    torch.testing.assert_close(mixed, before + 1.0, rtol=0.02, atol=0.02)  # a third of 3; rounded to float16
 
 
 def test_scores_are_calibrated_on_the_validation_frames(run: Path, data: Path) -> None:
-    """Platt scaling makes the mean score the share of hornets, here one half."""
-    verdicts, _ = judge(read_catalogue(data).split("val"), load_classifier(run / "model.pt", threads=1))
-    assert sum(v.prediction.score for v in verdicts) / len(verdicts) == pytest.approx(0.5, abs=0.1)
+    """Platt scaling makes the mean score equal the share of hornets, here one half."""
+    results, _ = predict_all(read_catalogue(data).split("val"), load_classifier(run / "model.pt", threads=1))
+    assert sum(v.prediction.score for v in results) / len(results) == pytest.approx(0.5, abs=0.1)
 
 
 @pytest.fixture(scope="module")
-def evaluated(run: Path, data: Path) -> tuple[Summary, list[Verdict]]:
+def evaluated(run: Path, data: Path) -> tuple[Summary, list[Result]]:
     return evaluate(data, load_classifier(run / "model.pt", threads=1), threshold=0.5)
 
 
-def verdict(score: float, cam: np.ndarray | None = None, **about: object) -> Verdict:
-    """A verdict made up: on a picture without a hornet unless ``about`` says otherwise."""
+def result(score: float, cam: np.ndarray | None = None, **about: object) -> Result:
+    """Return a made-up result, on a picture without a hornet unless ``about`` overrides it."""
     picture = Picture(Path("a.jpg"), False, "none", "hive", "", "val", ())
     cam = np.full((4, 6), -1.0, np.float32) if cam is None else cam
     prediction = Prediction(score, cam, WHOLE, locate(cam, WHOLE, 0.5))
-    return Verdict(replace(picture, **about), prediction)
+    return Result(replace(picture, **about), prediction)
 
 
-def test_the_report_counts_and_measures(evaluated: tuple[Summary, list[Verdict]]) -> None:
+def test_the_report_has_counts_and_measures(evaluated: tuple[Summary, list[Result]]) -> None:
     (report,) = evaluated[0].parts
     assert report.group == "val hive"
     assert (report.pictures, report.hornets) == (12, 6)
@@ -105,25 +107,25 @@ def test_the_report_counts_and_measures(evaluated: tuple[Summary, list[Verdict]]
     }
 
 
-def test_the_report_can_be_read_by_people_and_by_programs(evaluated: tuple[Summary, list[Verdict]]) -> None:
+def test_the_report_is_printed_as_a_table_and_as_json(evaluated: tuple[Summary, list[Result]]) -> None:
     summary, _ = evaluated
     assert "val hive: 12 pictures, 6 with a hornet; intervals over 12 pictures" in summary.table()
     document = json.loads(json.dumps(summary.document(), allow_nan=False))
     assert document["parts"][0]["hornets"] == 6
 
 
-def test_what_cannot_be_measured_is_null() -> None:
-    """JSON knows no NaN."""
-    summary = summarise([verdict(0.2), verdict(0.9)], 0.5)
+def test_measures_without_a_value_are_null() -> None:
+    """JSON has no NaN."""
+    summary = summarise([result(0.2), result(0.9)], 0.5)
     document = json.loads(json.dumps(summary.document(), allow_nan=False))
     assert document["parts"][0]["ranking"]["recall"]["value"] is None
     assert document["parts"][0]["places"] is None
 
 
-def test_measures_at_the_threshold_are_those_of_the_counts() -> None:
-    """At 0.5: two hornets found, one missed, one false alarm of two."""
+def test_measures_at_the_threshold_follow_from_the_counts() -> None:
+    """At 0.5: two hornets found, one missed, one false alarm in two frames."""
     scores = [(0.9, True), (0.5, True), (0.1, True), (0.7, False), (0.2, False)]
-    (report,) = summarise([verdict(score, hornet=hornet) for score, hornet in scores], 0.5).parts
+    (report,) = summarise([result(score, hornet=hornet) for score, hornet in scores], 0.5).parts
     ranking = report.ranking
     assert ranking.recall.value == pytest.approx(2 / 3)
     assert ranking.precision.value == pytest.approx(2 / 3)
@@ -132,14 +134,14 @@ def test_measures_at_the_threshold_are_those_of_the_counts() -> None:
     assert ranking.false_alarms.value == pytest.approx(1 / 2)
 
 
-def test_parts_sources_and_scenes_are_measured_apart() -> None:
-    verdicts = [
-        verdict(0.9, split="val_day", scene="left_1", source="a"),
-        verdict(0.1, split="val_day", scene="left_2", source="a"),
-        verdict(0.1, split="val", domain="photo", source="b"),
-        verdict(0.9, split="val", domain="photo", source="c"),
+def test_parts_sources_and_scenes_are_measured_separately() -> None:
+    results = [
+        result(0.9, split="val_day", scene="left_1", source="a"),
+        result(0.1, split="val_day", scene="left_2", source="a"),
+        result(0.1, split="val", domain="photo", source="b"),
+        result(0.9, split="val", domain="photo", source="c"),
     ]
-    summary = summarise(verdicts, 0.5)
+    summary = summarise(results, 0.5)
     assert [report.group for report in summary.parts] == ["val photo", "val_day hive"]
     assert [report.group for report in summary.sources] == ["val photo b", "val photo c", "val_day hive a"]
     assert [report.ranking.false_alarms.value for report in summary.scenes] == [1.0, 0.0]
@@ -147,12 +149,12 @@ def test_parts_sources_and_scenes_are_measured_apart() -> None:
 
 
 def test_look_alikes_are_counted_by_kind() -> None:
-    verdicts = [
-        *(verdict(score, species="crabro") for score in (0.9, 0.1, 0.2)),
-        *(verdict(0.9, species=species) for species in ("wasp", "vespula")),
-        verdict(0.1, species="dragonfly"),
+    results = [
+        *(result(score, species="crabro") for score in (0.9, 0.1, 0.2)),
+        *(result(0.9, species=species) for species in ("wasp", "vespula")),
+        result(0.1, species="dragonfly"),
     ]
-    (report,) = summarise(verdicts, 0.5).parts
+    (report,) = summarise(results, 0.5).parts
     assert {kind: (a.alarms, a.pictures) for kind, a in report.called_hornet.items()} == {
         "V. crabro": (1, 3),
         "wasps": (2, 2),
@@ -160,11 +162,11 @@ def test_look_alikes_are_counted_by_kind() -> None:
     }
 
 
-def test_the_map_is_measured_against_all_boxes_of_a_picture() -> None:
+def test_the_map_is_compared_with_all_boxes_of_a_picture() -> None:
     cam = np.full((6, 8), -5.0, np.float32)
     cam[4, 6] = 5.0
     boxes = (Insect(HORNET, Box(0, 0, 0.1, 0.1)), Insect(HORNET, Box(6 / 8, 4 / 6, 7 / 8, 5 / 6)))
-    (report,) = summarise([verdict(0.9, cam, hornet=True, insects=boxes)], 0.5).parts
+    (report,) = summarise([result(0.9, cam, hornet=True, insects=boxes)], 0.5).parts
     places = report.places
     assert places is not None
     assert places.pointing.value == 1.0
@@ -178,28 +180,28 @@ def test_an_empty_split_is_a_clear_error(run: Path, data: Path) -> None:
         evaluate(data, load_classifier(run / "model.pt", threads=1), split="test")
 
 
-def test_bad_files_and_leaks_stand_in_the_summary(run: Path, tmp_path: Path) -> None:
+def test_unreadable_files_and_leaks_are_in_the_summary(run: Path, tmp_path: Path) -> None:
     data = write_data(tmp_path, per_class=2)
     (data / "val/absence/bad.png").write_bytes(b"no picture")
     (data / "val/presence/leak.png").write_bytes((data / "train/presence/0.png").read_bytes())
-    summary, verdicts = evaluate(data, load_classifier(run / "model.pt", threads=1))
-    assert len(verdicts) == 5
-    told = "\n".join(summary.warnings)
-    assert "bad.png: not a readable picture" in told
-    assert "leak.png (val): the same file" in told
-    assert told.splitlines()[0] in summary.table()
+    summary, results = evaluate(data, load_classifier(run / "model.pt", threads=1))
+    assert len(results) == 5
+    warnings = "\n".join(summary.warnings)
+    assert "bad.png: not a readable picture" in warnings
+    assert "leak.png (val): the same file" in warnings
+    assert warnings.splitlines()[0] in summary.table()
 
 
-def test_releasing_leaves_figures_beside_the_checkpoint(run: Path) -> None:
+def test_releasing_draws_figures_beside_the_checkpoint(run: Path) -> None:
     assert (run / "curves.png").is_file()
     predictions, maps = (decode(run / name) for name in ("predictions.png", "maps.png"))
     for grid in (predictions, maps):
-        assert (grid < 250).any(2).mean() > 0.2  # pictures stand in it, not only white paper
+        assert (grid < 250).any(2).mean() > 0.2  # there are pictures, not only white background
     assert not np.array_equal(predictions, maps)
 
 
 def test_all_figures_are_drawn_from_one_evaluation(
-    run: Path, evaluated: tuple[Summary, list[Verdict]], tmp_path: Path
+    run: Path, evaluated: tuple[Summary, list[Result]], tmp_path: Path
 ) -> None:
     paths = draw_figures(read_history(run / HISTORY), evaluated[1], tmp_path / "figures", 0.5)
     assert [path.name for path in paths] == [
@@ -210,8 +212,8 @@ def test_all_figures_are_drawn_from_one_evaluation(
         assert (decode(path) < 200).any(2).mean() > 0.005, f"{path.name} is empty"
 
 
-def test_figures_can_be_drawn_without_a_history_and_where_a_class_is_missing(
-    evaluated: tuple[Summary, list[Verdict]], tmp_path: Path
+def test_figures_can_be_drawn_without_a_history_and_without_a_class(
+    evaluated: tuple[Summary, list[Result]], tmp_path: Path
 ) -> None:
     empty = [v for v in evaluated[1] if not v.picture.hornet]
     paths = draw_figures([], empty[:2], tmp_path, 0.5)
@@ -220,14 +222,14 @@ def test_figures_can_be_drawn_without_a_history_and_where_a_class_is_missing(
 
 
 @pytest.mark.parametrize("content", ["no json", "{}", '[{"number": 0}]'])
-def test_a_file_that_is_no_history_is_refused(content: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_history_is_rejected(content: str, tmp_path: Path) -> None:
     path = tmp_path / "history.json"
     path.write_text(content)
     with pytest.raises(DataError, match="history"):
         read_history(path)
 
 
-def test_one_command_measures_pictures_and_clips_and_draws(
+def test_one_command_measures_pictures_and_clips_and_draws_figures(
     run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clip, truth = write_clip(tmp_path / "bees.avi", seconds=1.0), tmp_path / "truth.csv"
@@ -244,7 +246,7 @@ def test_one_command_measures_pictures_and_clips_and_draws(
 
 
 @pytest.mark.parametrize("arguments", [[], ["--clips", "a.mp4", "--figures", "out"]])
-def test_evaluate_says_what_it_needs(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_reports_missing_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["evaluate", *arguments])
     assert "DATA" in capsys.readouterr().err

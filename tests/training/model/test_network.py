@@ -1,4 +1,4 @@
-"""The network: its map, how the map is pooled, and what it starts from."""
+"""The network: its map, pooling, calibration and start weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hivewatch.training.model.network import POOLINGS, HornetNet, normalise
 
 @pytest.fixture(scope="module")
 def imagenet_like() -> torch.nn.Module:
-    """A ResNet18 of 1000 classes in torchvision's layout, with statistics in its batch norms."""
+    """Return a ResNet18 with 1000 classes in torchvision's layout and with trained batch norms."""
     torch.manual_seed(1)
     model = resnet18(weights=None)
     with torch.no_grad():
@@ -31,7 +31,7 @@ def weights_path(imagenet_like: torch.nn.Module, tmp_path_factory: pytest.TempPa
 
 
 @pytest.mark.parametrize(("layer4_stride", "shape"), [(2, (2, 3)), (1, (4, 6))])
-def test_the_map_has_one_cell_per_stride(layer4_stride: int, shape: tuple[int, int]) -> None:
+def test_a_map_cell_is_one_stride_wide(layer4_stride: int, shape: tuple[int, int]) -> None:
     net = HornetNet(layer4_stride=layer4_stride).eval()
     assert net.forward_map(torch.zeros(2, 3, 64, 96)).shape == (2, 1, *shape)
     assert shape == (64 // net.cam_stride_px, 96 // net.cam_stride_px)
@@ -46,7 +46,7 @@ def test_any_input_size_gives_a_finite_map(size: tuple[int, int]) -> None:
 
 
 def test_the_mean_of_the_map_is_the_classification_of_the_mean_feature() -> None:
-    """Zhou et al. 2016, section 2: with gap, the map is the evidence the score is made of."""
+    """Zhou et al. 2016, section 2: with global average pooling, score and map agree exactly."""
     net = HornetNet(pooling="gap").eval()
     x = torch.randn(2, 3, 96, 128)
     with torch.no_grad():
@@ -65,7 +65,7 @@ def test_the_mean_of_the_map_is_the_classification_of_the_mean_feature() -> None
         ("lse", math.log(sum(math.exp(2 * value) for value in (5, 3, 1, 0, -1, -2)) / 6) / 2),
     ],
 )
-def test_each_pooling_makes_one_logit_of_the_map(pooling: str, expected: float) -> None:
+def test_each_pooling_reduces_the_map_to_one_logit(pooling: str, expected: float) -> None:
     cam = torch.tensor([[[[5.0, 3.0, 1.0], [0.0, -1.0, -2.0]]]])
     assert float(HornetNet(pooling=pooling).pool(cam)) == pytest.approx(expected)
 
@@ -83,14 +83,14 @@ def test_calibration_scales_and_shifts_the_logit() -> None:
     assert float(net.calibrate(torch.tensor(1.0))) == pytest.approx(1 / (1 + math.exp(-1)))
 
 
-def test_unknown_choices_are_refused() -> None:
+def test_unknown_options_are_rejected() -> None:
     with pytest.raises(ValueError, match="gap, topk, lse, max"):
         HornetNet(pooling="median")
     with pytest.raises(ValueError, match="layer4_stride"):
         HornetNet(layer4_stride=4)
 
 
-def test_the_backbone_computes_what_the_resnet_it_came_from_computes(
+def test_the_backbone_computes_the_same_as_its_source_resnet(
     imagenet_like: torch.nn.Module, weights_path: Path
 ) -> None:
     net = HornetNet().eval()
@@ -112,10 +112,10 @@ def test_fresh_layers_keep_their_random_values(imagenet_like: torch.nn.Module, w
     assert torch.equal(net.body.layer4[0].conv1.weight, imagenet_like.layer4[0].conv1.weight.half().float())
 
 
-def test_a_file_that_is_no_resnet18_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_resnet18_is_rejected(tmp_path: Path) -> None:
     contents = {
         "missing": None,
-        "text": b"these are no weights",
+        "text": b"not weights",
         "list": [1, 2],
         "other": {"conv1.weight": torch.zeros(3)},
         "resnet34": {"fc.weight": torch.zeros(2, 512)},
@@ -130,14 +130,14 @@ def test_a_file_that_is_no_resnet18_is_refused(tmp_path: Path) -> None:
             HornetNet().load_backbone(path)
 
 
-def test_wrong_shapes_are_refused(imagenet_like: torch.nn.Module, tmp_path: Path) -> None:
+def test_wrong_shapes_are_rejected(imagenet_like: torch.nn.Module, tmp_path: Path) -> None:
     state = imagenet_like.state_dict() | {"conv1.weight": torch.zeros(64, 1, 7, 7)}
     torch.save(state, tmp_path / "grey.pt")
     with pytest.raises(ModelError, match=r"(?s)grey\.pt: not a ResNet18.*conv1"):
         HornetNet().load_backbone(tmp_path / "grey.pt")
 
 
-def test_normalised_pixels_have_imagenets_mean_and_deviation() -> None:
+def test_pixels_are_normalised_by_imagenets_mean_and_deviation() -> None:
     grey = torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)
     channels = normalise(grey)[0, :, 0, 0]
     assert channels.tolist() == pytest.approx([2.2489, 2.4286, 2.64], abs=1e-3)

@@ -1,4 +1,4 @@
-"""The network in eight-bit integers: the same decisions, from a smaller file."""
+"""The int8 network: the same decisions from a smaller file."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def frames() -> list[Pixels]:
 
 @pytest.fixture(scope="module")
 def net(frames: list[Pixels]) -> HornetNet:
-    """A random network whose scores spread around one half on the frames given.
+    """Return a random network whose scores on ``frames`` spread around one half.
 
-    Not far: it tells drawn frames apart by little, and what rounding does to it would be blown up as well.
+    They spread little: simulator frames hardly differ, and a larger scale would magnify rounding errors too.
     """
     torch.manual_seed(2)
     net = HornetNet("topk", 2)
     batch = normalise(torch.stack([torch.from_numpy(frame).permute(2, 0, 1) for frame in frames]))
     with torch.no_grad():
         for _ in range(5):
-            net(batch)  # the batch norms learn the frames
+            net(batch)  # update the statistics of the batch norms
         logits, _ = net.eval()(batch)
         net.scale.fill_(0.5 / float(logits.std()))
         net.offset.fill_(-0.5 * float(logits.mean() / logits.std()))
@@ -62,12 +62,12 @@ def both(files: tuple[Path, Path]) -> tuple[Classifier, Classifier]:
     return load_classifier(files[0], threads=1), load_classifier(files[1], threads=1)
 
 
-def test_the_integers_decide_as_the_floats_do(
+def test_the_int8_model_decides_like_the_float_model(
     both: tuple[Classifier, Classifier], frames: list[Pixels]
 ) -> None:
-    """Frames whose score lies clear of the threshold fall on the same side of it."""
+    """Scores well away from the threshold are on the same side of it."""
     scores = np.array([[predict(frame, model).score for model in both] for frame in frames])
-    assert scores[:, 0].std() > 0.05, "scores that are all alike would show nothing"
+    assert scores[:, 0].std() > 0.05, "equal scores would prove nothing"
     assert np.abs(scores[:, 0] - scores[:, 1]).mean() < 0.05
     assert np.corrcoef(scores.T)[0, 1] > 0.85
     clear = np.abs(scores[:, 0] - 0.5) > 0.12
@@ -81,7 +81,7 @@ def test_the_maps_agree(both: tuple[Classifier, Classifier], frames: list[Pixels
         assert np.corrcoef(floats.ravel(), integers.ravel())[0, 1] > 0.97
 
 
-def test_the_file_says_that_it_is_int8_and_is_half_as_large(files: tuple[Path, Path]) -> None:
+def test_the_file_is_marked_int8_and_half_as_large(files: tuple[Path, Path]) -> None:
     floats, integers = (read_model_info(path) for path in files)
     assert (floats.precision, integers.precision) == ("float", "int8")
     assert files[1].stat().st_size < 0.6 * files[0].stat().st_size
@@ -97,18 +97,18 @@ def test_the_weights_are_integers_in_the_file(files: tuple[Path, Path]) -> None:
     assert sum(name in ("aten::conv2d", "aten::_convolution") for name in operations) == 1, "the classifier"
 
 
-def test_exporting_leaves_the_network_as_it_was(net: HornetNet, frames: list[Pixels], tmp_path: Path) -> None:
+def test_exporting_does_not_change_the_network(net: HornetNet, frames: list[Pixels], tmp_path: Path) -> None:
     before = {name: value.clone() for name, value in net.state_dict().items()}
     export_int8(net, tmp_path / "model.pt", DESCRIPTION, frames[:2])
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
 
-def test_without_frames_nothing_can_be_quantised(net: HornetNet, tmp_path: Path) -> None:
+def test_quantising_needs_frames(net: HornetNet, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="frames"):
         export_int8(net, tmp_path / "model.pt", DESCRIPTION, [])
 
 
-def test_a_torch_without_a_fitting_engine_is_told_with_what_to_do(
+def test_a_torch_without_a_suitable_engine_is_an_error_with_advice(
     files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(type(torch.backends.quantized), "supported_engines", ["none"])
@@ -118,7 +118,7 @@ def test_a_torch_without_a_fitting_engine_is_told_with_what_to_do(
 
 @pytest.fixture
 def engine() -> Iterator[None]:
-    """The engine of before comes back after the test."""
+    """Restore the engine after the test."""
     before = torch.backends.quantized.engine
     yield
     torch.backends.quantized.engine = before
@@ -129,10 +129,10 @@ def engine() -> Iterator[None]:
     ("machine", "vnni", "expected"),
     [("aarch64", False, "qnnpack"), ("x86_64", False, "qnnpack"), ("x86_64", True, "x86")],
 )
-def test_a_processor_runs_integers_in_its_fastest_exact_engine(
+def test_the_fastest_exact_engine_of_the_processor_is_used(
     machine: str, vnni: bool, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without VNNI the x86 engines saturate: scores would be wrong, and nobody would be told."""
+    """Without VNNI the x86 engines saturate: scores would be silently wrong."""
     monkeypatch.setattr(type(torch.backends.quantized), "supported_engines", ["qnnpack", "onednn", "x86"])
     monkeypatch.setattr("platform.machine", lambda: machine)
     monkeypatch.setattr("torch.cpu._is_vnni_supported", lambda: vnni)
@@ -140,7 +140,7 @@ def test_a_processor_runs_integers_in_its_fastest_exact_engine(
 
 
 @pytest.mark.usefixtures("engine")
-def test_an_engine_that_is_not_there_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_engine_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(torch.backends.quantized), "supported_engines", ["qnnpack"])
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     monkeypatch.setattr("torch.cpu._is_vnni_supported", lambda: True)

@@ -1,4 +1,4 @@
-"""What training minimises: the map against the boxes, the pooled logit against the label."""
+"""The losses: of the map against the boxes, and of the pooled logit against the label."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from hivewatch.training.data.crops import Crop, PixelBox
 
 NO_VOTE = -1.0
 INNER, OUTER = 0.75, 1.25
-"""Of a hornet's box: cells within the inner part are positive, those beyond the outer negative."""
+"""Scales of a hornet's box: cells inside the inner one are positive, outside the outer one negative."""
 
 
 def map_target(crop: Crop, cells: int) -> Map:
-    """The wanted map of a crop: cells x cells of 1 (hornet), 0 (none) or NO_VOTE (between, or not known).
+    """Return the target map of a crop: cells x cells of 1 (hornet), 0 (none) or NO_VOTE (border or unknown).
 
-    A cell counts by its centre. A hornet smaller than a cell still gets the cell nearest to its centre.
+    The centre of a cell decides. A hornet smaller than a cell still gets the cell at its centre.
     """
     target = np.full((cells, cells), 0.0 if crop.boxed else NO_VOTE, np.float32)
     stride = crop.pixels.shape[0] / cells
@@ -31,19 +31,20 @@ def map_target(crop: Crop, cells: int) -> Map:
     return target
 
 
-def _within(box: PixelBox, share: float, stride: float, cells: int) -> np.ndarray:
-    """Which cells have their centre within ``box`` scaled by ``share`` about its middle."""
+def _within(box: PixelBox, scale: float, stride: float, cells: int) -> np.ndarray:
+    """Return which cells have their centre inside ``box``, scaled by ``scale`` about its centre."""
     centres = (np.arange(cells) + 0.5) * stride
-    half_x, half_y = (box[2] - box[0]) / 2 * share, (box[3] - box[1]) / 2 * share
+    half_x, half_y = (box[2] - box[0]) / 2 * scale, (box[3] - box[1]) / 2 * scale
     across = np.abs(centres - (box[0] + box[2]) / 2) <= half_x
     down = np.abs(centres - (box[1] + box[3]) / 2) <= half_y
     return np.asarray(np.logical_and.outer(down, across), np.bool_)
 
 
 def map_loss(cam: Tensor, target: Tensor, gamma: float) -> Tensor:
-    """Focal loss (Lin et al. 2017, section 3.2) over the cells of N x 1 x h x w logits that have a vote.
+    """Return the focal loss (Lin et al. 2017, section 3.2) over the cells of ``cam`` that have a target.
 
-    It is divided by the number of positive cells, so that the many easy negatives do not weigh.
+    ``cam``: logits, N x 1 x h x w; ``target``: N x h x w. The sum is divided by the number of positive cells,
+    so that the many easy negatives do not dominate.
     """
     logits, wanted = cam[:, 0], target.clamp(min=0)
     voting = (target >= 0).float()
@@ -53,7 +54,7 @@ def map_loss(cam: Tensor, target: Tensor, gamma: float) -> Tensor:
 
 
 def pooled_loss(logits: Tensor, label: Tensor) -> Tensor:
-    """Cross-entropy of the pooled logits (N) over the crops that have a label (1 or 0, not NO_VOTE)."""
+    """Return the cross-entropy of the pooled logits (N) over the crops with a label (1 or 0, not NO_VOTE)."""
     known = label >= 0
     if not bool(known.any()):
         return logits.sum() * 0

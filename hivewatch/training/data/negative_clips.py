@@ -1,4 +1,4 @@
-"""Clips of hives without hornets, as pictures to train on: what looks like a hornet in them is mined."""
+"""Read frames of negative clips (hives without hornets), from which false alarms are mined."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from hivewatch.errors import CameraError
 from hivewatch.training.data.dataset import Picture, Shot, shrink
 
 STEP_S = 1.0
-"""From one frame taken to the next: sooner the same bees are still there."""
+"""Time between two frames used; in less time the bees hardly change."""
 MOST_FRAMES = 300
-USUAL_RATE_HZ = 25.0
+FALLBACK_RATE_HZ = 25.0
 
 
-def footage_shots(clips: Sequence[Path], long_side_px: int) -> tuple[list[Shot], list[str]]:
-    """A frame a second of each clip, the first ``MOST_FRAMES``, and a sentence for each bad clip."""
+def negative_clip_shots(clips: Sequence[Path], long_side_px: int) -> tuple[list[Shot], list[str]]:
+    """Return a frame per second of each clip, ``MOST_FRAMES`` at most, and a sentence per unreadable clip."""
     shots: list[Shot] = []
     problems = []
     for clip in clips:
         try:
-            shots += [_shot(clip, frame, long_side_px) for frame in _some_frames(clip)]
+            shots += [_shot(clip, frame, long_side_px) for frame in _sampled_frames(clip)]
         except CameraError as error:
             problems.append(str(error))
     return shots, problems
 
 
-def _some_frames(clip: Path) -> Iterator[Frame]:
+def _sampled_frames(clip: Path) -> Iterator[Frame]:
     next_s, taken = 0.0, 0
-    frames = ClipCamera(clip, fallback_rate_hz=USUAL_RATE_HZ, paced=False).frames(threading.Event())
+    frames = ClipCamera(clip, fallback_rate_hz=FALLBACK_RATE_HZ, paced=False).frames(threading.Event())
     try:
         for frame in frames:
             if frame.monotonic_s >= next_s:

@@ -1,0 +1,55 @@
+"""The recipe of a training run, read from YAML."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from support.paths import PROJECT
+
+from hivewatch.cli.main import main
+from hivewatch.errors import DataError
+from hivewatch.training.recipe import Recipe, read_recipe
+
+
+def write_recipe(folder: Path, text: str) -> Path:
+    path = folder / "train.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_all_faults_are_reported_at_once_each_with_its_line(tmp_path: Path) -> None:
+    path = write_recipe(tmp_path, "seed: 7\nepochs: 0\nshares:\n  bee: lots\n\ncrop_pixels: 224\n")
+    with pytest.raises(DataError) as raised:
+        read_recipe(path)
+    first, second, third = str(raised.value).splitlines()
+    assert first == f"{path}:2: epochs: should be greater than or equal to 1, not 0"
+    assert second == f'{path}:4: shares.bee: should be a valid number, not "lots"'
+    assert third.startswith(f"{path}:6: crop_pixels: unknown option; did you mean crop_px?")
+
+
+def test_a_file_that_is_not_yaml_is_rejected_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"train\.yaml:2: is not YAML"):
+        read_recipe(write_recipe(tmp_path, "seed: 7\nepochs: [3}\n"))
+
+
+def test_a_missing_recipe_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nowhere\.yaml"):
+        read_recipe(tmp_path / "nowhere.yaml")
+
+
+def test_options_left_out_keep_their_defaults(tmp_path: Path) -> None:
+    assert read_recipe(write_recipe(tmp_path, "epochs: 3\nshares:\n")) == Recipe(epochs=3)
+
+
+def test_train_exits_with_the_code_for_unusable_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_recipe(tmp_path, "epochs: 0\n")
+    assert main(["train", str(tmp_path), "--recipe", str(path)]) == DataError.exit_code == 8
+    assert f"{path}:1: epochs" in capsys.readouterr().err
+
+
+def test_the_released_recipe_names_every_option_with_its_default() -> None:
+    path = PROJECT / "config/train.yaml"
+    assert read_recipe(path) == Recipe()
+    assert set(yaml.safe_load(path.read_text())) == set(Recipe.model_fields)
