@@ -49,9 +49,8 @@ def run(
 
 def _watch(config: Config, stop: threading.Event, looker: Looker, board: Board) -> None:
     supervisor = Supervisor(config.camera)
-    supervisor.tell = board.tell
     shown_s = float("-inf")
-    for frame in supervisor.frames(stop):
+    for frame in supervisor.frames(stop, on_status=board.tell):
         if board.is_watched() and frame.monotonic_s - shown_s >= 1 / _MOST_HZ:
             shown_s = frame.monotonic_s
             board.show(looker.look(frame, board.pictures))
