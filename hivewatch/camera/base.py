@@ -16,11 +16,10 @@ OnIdle = Callable[[], None]
 
 @dataclass(slots=True)
 class CameraCounts:
-    """What a camera did not hand over: frames dropped for newer ones, and files or frames that were bad."""
+    """Frames a camera did not deliver: ``dropped`` for newer ones, and ``bad`` files or frames."""
 
     dropped: int = 0
     bad: int = 0
-    reconnects: int = 0
 
 
 class Camera(Protocol):

@@ -87,7 +87,6 @@ class StreamCamera:
                 "check the camera, its cable or network, and camera.video.source"
             ) from loss
         if grab is not None and retrying.statistics["attempt_number"] > 1:
-            self.counts.reconnects += 1
             logger.info("%s gives frames again after %.0f s", self.name, self._silence_s())
         self._last_frame_s = time.monotonic()
         return grab
