@@ -10,17 +10,16 @@ from typing import Protocol
 from hivewatch.config.sections import CameraConfig
 from hivewatch.domain.frames import Frame
 
-Meanwhile = Callable[[], None]
-"""What a camera calls several times a second, from the thread that asked for a frame, while there is none."""
+OnIdle = Callable[[], None]
+"""Called several times a second, on the consumer's thread, while a camera has no frame to deliver."""
 
 
 @dataclass(slots=True)
 class CameraCounts:
-    """What a camera did not hand over: frames dropped for newer ones, and files or frames that were bad."""
+    """Frames a camera did not deliver: ``dropped`` for newer ones, and ``bad`` files or frames."""
 
     dropped: int = 0
     bad: int = 0
-    reconnects: int = 0
 
 
 class Camera(Protocol):
@@ -45,11 +44,11 @@ class Camera(Protocol):
         """
 
 
-def open_camera(config: CameraConfig, meanwhile: Meanwhile = lambda: None) -> Camera:
+def open_camera(config: CameraConfig, on_idle: OnIdle = lambda: None) -> Camera:
     """Return the camera that the configuration names, at its own pace.
 
     A camera's libraries are imported only where it is chosen; devices are opened at the first frame. A camera
-    that itself tries to get a lost source back calls ``meanwhile``; the others raise CameraError in time.
+    that reconnects to a lost source calls ``on_idle`` while it waits; the others raise CameraError.
     """
     match config.kind:
         case "picamera2":
@@ -59,7 +58,7 @@ def open_camera(config: CameraConfig, meanwhile: Meanwhile = lambda: None) -> Ca
         case "video":
             from hivewatch.camera.sources.video import video_camera
 
-            return video_camera(config, paced=True, meanwhile=meanwhile)
+            return video_camera(config, paced=True, on_idle=on_idle)
         case "folder":
             from hivewatch.camera.sources.folder import FolderCamera
 

@@ -60,7 +60,7 @@ class CameraChecks:
         self.raised: Counter[CameraFault] = Counter()
         self.status = CameraStatus(source, CameraState.OFFLINE, (CameraFault.NO_FRAMES,))
 
-    def look(self, frame: Frame, dropped: int = 0) -> bool:
+    def check(self, frame: Frame, dropped: int = 0) -> bool:
         """Judge ``frame``, and tell whether it shows anything that may count for or against a hornet.
 
         ``dropped``: how many frames the camera made so far that were not handed over.
@@ -81,7 +81,7 @@ class CameraChecks:
         frozen = evidence.get(CameraFault.FROZEN) and self._holds[CameraFault.FROZEN].raised
         return not (frozen or any(evidence.get(fault) for fault in _WORTHLESS))
 
-    def silent(self) -> None:
+    def report_silence(self) -> None:
         """Say that no frame came when one was due: the camera is offline from now on."""
         self._silent = True
         self._start_over()
@@ -89,7 +89,7 @@ class CameraChecks:
             self._holds[fault].raised = fault is CameraFault.NO_FRAMES
         self._conclude()
 
-    def reopened(self) -> None:
+    def report_reopened(self) -> None:
         """Say that the camera was opened afresh: what stays raised has to be shown anew from here on."""
         self._start_over()
 

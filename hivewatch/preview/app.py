@@ -49,9 +49,8 @@ def run(
 
 def _preview(config: Config, stop: threading.Event, previewer: Previewer, latest: LatestFrames) -> None:
     supervisor = Supervisor(config.camera)
-    supervisor.tell = latest.set_camera_status
     shown_s = float("-inf")
-    for frame in supervisor.frames(stop):
+    for frame in supervisor.frames(stop, on_status=latest.set_camera_status):
         if latest.has_viewers() and frame.monotonic_s - shown_s >= 1 / _MAX_RATE_HZ:
             shown_s = frame.monotonic_s
             latest.add(previewer.inspect(frame, latest.count))

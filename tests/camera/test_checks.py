@@ -63,7 +63,7 @@ class Spell:
     def step(self, change: Change, rate_hz: float = RATE_HZ) -> None:
         pixels = film()[self._number % len(film())].pixels
         frame = make_frame(change(pixels, self._number), self.now_s, self._number)
-        self.usable.append(self.checks.look(frame))
+        self.usable.append(self.checks.check(frame))
         self._number += 1
         self.now_s += 1 / rate_hz
 
@@ -160,7 +160,7 @@ def test_a_falling_frame_rate_is_told_and_frames_dropped_for_a_busy_reader_are_n
     spell.seconds_until(set(), unchanged)
     busy = CameraChecks(CONFIG, "test camera")
     for number in range(60):
-        busy.look(make_frame(film()[number].pixels, number / 0.8, number), dropped=2 * number)
+        busy.check(make_frame(film()[number].pixels, number / 0.8, number), dropped=2 * number)
     assert busy.status.state is CameraState.ONLINE
 
 
@@ -169,7 +169,7 @@ def test_ten_minutes_of_bees_hornets_shade_and_clouds_raise_nothing(seed: int) -
     config = SimulatorConfig(seed=seed, bees=25, duration_s=600)
     checks = CameraChecks(CONFIG.model_copy(update={"rate_hz": 1.0}), "simulator")
     frames = list(SimulatorCamera(config, 320, 180, 1.0, paced=False).frames(threading.Event()))
-    usable = [checks.look(frame) for frame in frames]
+    usable = [checks.check(frame) for frame in frames]
     assert all(usable)
     assert checks.status.state is CameraState.ONLINE
     assert not checks.raised
@@ -231,7 +231,7 @@ def test_before_its_first_frame_and_in_an_outage_the_camera_is_offline() -> None
     assert spell.checks.status.state is CameraState.OFFLINE
     spell.run(1.0)
     assert spell.checks.status.state is CameraState.ONLINE, "two frames that differ are proof enough"
-    spell.checks.silent()
+    spell.checks.report_silence()
     assert spell.checks.status.state is CameraState.OFFLINE
     assert spell.checks.status.reasons == (CameraFault.NO_FRAMES,)
     spell.run(CLEAR_S - 1)
@@ -246,7 +246,7 @@ def test_a_camera_that_is_stuck_from_its_first_frame_is_never_online(after_an_ou
     spell = Spell(learnt_s=0)
     spell.run(0.5, same)
     if after_an_outage:
-        spell.checks.silent()
+        spell.checks.report_silence()
     while spell.checks.status.reasons == (CameraFault.NO_FRAMES,):
         spell.step(same)
     assert spell.checks.status.reasons == (CameraFault.REPEATING,)
@@ -256,7 +256,7 @@ def test_a_camera_that_is_stuck_from_its_first_frame_is_never_online(after_an_ou
 def test_evidence_on_both_sides_of_an_outage_does_not_add_up() -> None:
     spell = Spell()
     spell.run(RAISE_S - 2, black)
-    spell.checks.silent()
+    spell.checks.report_silence()
     spell.now_s += 60
     spell.run(CLEAR_S + 1, black)
     assert spell.checks.status.state is CameraState.ONLINE
@@ -267,7 +267,7 @@ def test_switched_off_only_missing_frames_are_told() -> None:
     spell.run(120, same)
     assert spell.checks.status.state is CameraState.ONLINE
     assert all(spell.usable)
-    spell.checks.silent()
+    spell.checks.report_silence()
     assert spell.checks.status.state is CameraState.OFFLINE
 
 

@@ -17,7 +17,7 @@ def test_every_fault_of_a_network_camera_reaches_a_subscriber_and_its_end_does_t
     with open_site(tmp_path, tiny_model_path, broker) as site:
         for fault in FAULTS:
             assert try_fault(site, fault, runs=1).problems == []
-        assert "afresh, try 1 of" in site.daemon.log, "what may heal is tried"
+        assert "reopening" in site.daemon.log, "what may heal is tried"
         assert site.daemon.stop() == 0
         for document in site.documents:
             Draft202012Validator(schema("camera_status")).validate(document)
@@ -59,7 +59,7 @@ def test_a_camera_that_stays_frozen_ends_the_daemon_with_exit_code_4_and_its_las
         site.server.picture = frozen
         assert site.daemon.process.wait(60) == 4
         log = site.daemon.log
-        assert "the same picture comes again and again, although it was opened afresh 2 times" in log
+        assert "the same picture repeats, although it was reopened 2 times" in log
         assert "Traceback" not in log
         site.wait_for("offline", "repeating")
         assert site.subscriber.on("availability")[-1] == b"offline"

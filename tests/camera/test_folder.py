@@ -108,7 +108,35 @@ def test_a_bad_picture_is_named_with_the_reason_counted_and_passed_over(
     ]
 
 
-@pytest.mark.parametrize("name", ["missing", "empty", "text"])
+@pytest.mark.parametrize("name", ["folder", "picture.jpg"])
+def test_a_missing_path_is_an_error_that_names_it_and_says_what_to_do(tmp_path: Path, name: str) -> None:
+    missing = tmp_path / name
+    with pytest.raises(
+        CameraError, match=rf"^{missing} does not exist: name a picture or a folder of pictures$"
+    ):
+        play(missing)
+
+
+def test_a_folder_that_vanishes_before_the_first_frame_is_an_error(tmp_path: Path) -> None:
+    picture = write(tmp_path / "pictures" / "1.jpg")
+    frames = FolderCamera([picture.parent], rate_hz=5.0, paced=True).frames(threading.Event())
+    picture.unlink()
+    picture.parent.rmdir()
+    with pytest.raises(CameraError, match=rf"^{picture.parent} does not exist: name a picture or a folder"):
+        next(frames)
+
+
+def test_a_picture_that_vanishes_from_a_list_is_skipped_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    missing, there = tmp_path / "1.jpg", write(tmp_path / "2.jpg")
+    frames, camera = play(missing, there)
+    assert [frame.source for frame in frames] == [str(there)]
+    assert camera.counts.bad == 1
+    assert f"{missing} cannot be read: No such file or directory" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["empty", "text"])
 def test_a_folder_without_pictures_is_an_error_that_names_it(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text").mkdir()

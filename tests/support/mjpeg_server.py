@@ -40,7 +40,6 @@ class MjpegServer:
     def __init__(self, rate_hz: float = 30.0) -> None:
         self.rate_hz = rate_hz
         self.picture: Callable[[int], np.ndarray | bytes] = numbered_picture
-        self.connections = 0
         self.hangs = threading.Event()
         self.breaks_mid_picture = threading.Event()
         self._number = 0
@@ -84,7 +83,6 @@ class MjpegServer:
                 connection.shutdown(socket.SHUT_RDWR)
 
     def _serve(self, request: BaseHTTPRequestHandler) -> None:
-        self.connections += 1
         self._open.add(request.connection)
         with contextlib.suppress(OSError):
             self._wait_while_hanging()

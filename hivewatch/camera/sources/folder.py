@@ -46,12 +46,6 @@ def find_pictures(folder: Path) -> list[Path]:
     return sorted(found, key=natural_order)
 
 
-def _pictures(path: Path) -> list[Path]:
-    if not path.exists():
-        raise CameraError(f"{path} does not exist: name a picture or a folder of pictures")
-    return find_pictures(path) if path.is_dir() else [path]
-
-
 class FolderCamera:
     """Gives pictures from files, once each.
 
@@ -73,11 +67,9 @@ class FolderCamera:
     def frames(self, stop: threading.Event) -> Generator[Frame]:
         """Yield each picture; a bad one is named in a warning, counted and passed over.
 
-        Raises CameraError if there is none, or not one that can be read.
+        Raises CameraError if a path does not exist, a folder holds no picture, or none can be read.
         """
-        pictures = [
-            found for path in self._paths for found in (find_pictures(path) if path.is_dir() else [path])
-        ]
+        pictures = [picture for path in self._paths for picture in self._pictures(path)]
         started_s, given = time.monotonic(), 0
         for path in pictures:
             due_s = given / self._rate_hz
@@ -93,3 +85,12 @@ class FolderCamera:
             given += 1
         if not given:
             raise CameraError(f"not one of {len(pictures)} pictures in {self.name} can be read")
+
+    def _pictures(self, path: Path) -> list[Path]:
+        if path.is_dir():
+            return find_pictures(path)
+        # A picture deleted from a list meanwhile is skipped with a warning, like a damaged one.
+        may_be_missing = len(self._paths) > 1 and path.suffix.lower() in PICTURE_SUFFIXES
+        if not may_be_missing and not path.exists():
+            raise CameraError(f"{path} does not exist: name a picture or a folder of pictures")
+        return [path]

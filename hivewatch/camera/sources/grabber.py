@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import cv2
 
-from hivewatch.camera.base import CameraCounts, Meanwhile
+from hivewatch.camera.base import CameraCounts, OnIdle
 from hivewatch.camera.sources.opencv import to_rgb
 from hivewatch.domain.frames import Pixels
 
@@ -62,7 +62,7 @@ class Grabber(threading.Thread):
         """Whether nobody waits for its frames any more; the thread may still hang in a read."""
         return self._closing.is_set()
 
-    def take(self, timeout_s: float, stop: threading.Event, meanwhile: Meanwhile) -> Grab | None:
+    def take(self, timeout_s: float, stop: threading.Event, on_idle: OnIdle) -> Grab | None:
         """Wait for the newest frame and hand it over, once; None on a fault, a stop or a time-out.
 
         A connection that is still being opened has ``timeout_s`` for that and as long again for its frame.
@@ -77,7 +77,7 @@ class Grabber(threading.Thread):
                     return grab
             if time.monotonic() - asked_s >= (timeout_s if self._opened else 2 * timeout_s):
                 break
-            meanwhile()
+            on_idle()
         return None
 
     def close(self) -> None:

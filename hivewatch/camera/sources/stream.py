@@ -11,7 +11,7 @@ from functools import partial
 import cv2
 import tenacity
 
-from hivewatch.camera.base import CameraCounts, Meanwhile
+from hivewatch.camera.base import CameraCounts, OnIdle
 from hivewatch.camera.sources.grabber import Grab, Grabber
 from hivewatch.camera.sources.opencv import prepare_opencv
 from hivewatch.config.sections import CameraConfig
@@ -39,7 +39,7 @@ class StreamCamera:
         open_capture: Callable[[], cv2.VideoCapture],
         name: str,
         config: CameraConfig,
-        meanwhile: Meanwhile = lambda: None,
+        on_idle: OnIdle = lambda: None,
     ) -> None:
         """``open_capture``: opens the source, from the thread; ``config``: rate, time-outs and back-off."""
         prepare_opencv()
@@ -47,7 +47,7 @@ class StreamCamera:
         self._config = config
         self._grabber: Grabber | None = None
         self._last_frame_s = 0.0
-        self._meanwhile = meanwhile
+        self._on_idle = on_idle
         self.is_live = True
         self.name = name
         self.counts = CameraCounts()
@@ -87,7 +87,6 @@ class StreamCamera:
                 "check the camera, its cable or network, and camera.video.source"
             ) from loss
         if grab is not None and retrying.statistics["attempt_number"] > 1:
-            self.counts.reconnects += 1
             logger.info("%s gives frames again after %.0f s", self.name, self._silence_s())
         self._last_frame_s = time.monotonic()
         return grab
@@ -96,7 +95,7 @@ class StreamCamera:
         if stop.is_set():
             return None
         grabber = self._connected()
-        grab = grabber.take(self._config.timeout_s, stop, self._meanwhile)
+        grab = grabber.take(self._config.timeout_s, stop, self._on_idle)
         if grab is None and not stop.is_set():
             grabber.close()
             raise _LostError(grabber.fault or f"no frame came for {self._config.timeout_s:g} s")
@@ -116,7 +115,7 @@ class StreamCamera:
     def _pause(self, stop: threading.Event, pause_s: float) -> None:
         until_s = time.monotonic() + pause_s
         while (left_s := until_s - time.monotonic()) > 0 and not stop.wait(min(left_s, _POLL_S)):
-            self._meanwhile()
+            self._on_idle()
 
     def _silence_s(self) -> float:
         return time.monotonic() - self._last_frame_s

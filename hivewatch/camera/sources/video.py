@@ -8,13 +8,13 @@ from pathlib import Path
 
 import cv2
 
-from hivewatch.camera.base import Camera, Meanwhile
+from hivewatch.camera.base import Camera, OnIdle
 from hivewatch.camera.sources.clip import ClipCamera
 from hivewatch.camera.sources.stream import StreamCamera
 from hivewatch.config.sections import CameraConfig
 
 
-def video_camera(config: CameraConfig, *, paced: bool, meanwhile: Meanwhile = lambda: None) -> Camera:
+def video_camera(config: CameraConfig, *, paced: bool, on_idle: OnIdle = lambda: None) -> Camera:
     """Return the camera for ``camera.video.source``; nothing is opened before its frames are asked for.
 
     ``/dev/...`` or a bare number is a V4L2 device, ``scheme://...`` a network stream (both: StreamCamera),
@@ -24,9 +24,9 @@ def video_camera(config: CameraConfig, *, paced: bool, meanwhile: Meanwhile = la
     if source.isdecimal() or source.startswith("/dev/"):
         device = int(source) if source.isdecimal() else source
         name = f"/dev/video{source}" if source.isdecimal() else source
-        return StreamCamera(partial(_open_device, device, config), name, config, meanwhile)
+        return StreamCamera(partial(_open_device, device, config), name, config, on_idle)
     if "://" in source:
-        return StreamCamera(partial(_open_url, source, config), public_name(source), config, meanwhile)
+        return StreamCamera(partial(_open_url, source, config), public_name(source), config, on_idle)
     return ClipCamera(Path(source), fallback_rate_hz=config.rate_hz, paced=paced)
 
 
