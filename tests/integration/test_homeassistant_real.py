@@ -301,7 +301,7 @@ def test_a_visit_told_late_comes_without_a_picture_that_could_be_anothers(
     with SpokenHive(broker.port, "late") as hive:
         alert_the_phone(home, phone, hive)
         hive.visit("old", [Phase.START], age_s=7200)
-        wait_until(lambda: len(phone.about(hive)) == 1, "the phone hears of the visit", SLOW_S)
+        wait_until(lambda: len(phone.about(hive)) >= 1, "the phone hears of the visit", SLOW_S)
     (notification,) = phone.about(hive)
     assert "image" not in notification["data"]
     assert "Told late" in notification["message"]
@@ -313,7 +313,7 @@ def test_a_visit_whose_picture_does_not_come_is_told_without(
     with SpokenHive(broker.port, "unseen") as hive:
         alert_the_phone(home, phone, hive, patience=5)
         hive.say(hive.alert("v1", Phase.START)[0])
-        wait_until(lambda: len(phone.about(hive)) == 1, "the phone hears of the visit", SLOW_S)
+        wait_until(lambda: len(phone.about(hive)) >= 1, "the phone hears of the visit", SLOW_S)
     (notification,) = phone.about(hive)
     assert "image" not in notification["data"]
     assert "has not come yet" in notification["message"]
@@ -350,7 +350,7 @@ def test_a_restart_of_home_assistant_changes_nothing(
         picture = hive.visit("v1")
         hive.pressure(sightings_today=1)
         home.wait_for("sensor.hivewatch_firm_visits_today", "1")
-        wait_until(lambda: len(phone.about(hive)) == 1, "the phone hears of the visit", SLOW_S)
+        wait_until(lambda: len(phone.about(hive)) >= 1, "the phone hears of the visit", SLOW_S)
         before = home.states("firm")
         home.stop()
         home.start()
@@ -371,7 +371,7 @@ def test_a_restart_of_the_hive_changes_nothing(home: HomeAssistant, broker: Brok
     with SpokenHive(broker.port, "again") as hive:
         alert_the_phone(home, phone, hive)
         hive.visit("v1")
-        wait_until(lambda: len(phone.about(hive)) == 1, "the phone hears of the visit", SLOW_S)
+        wait_until(lambda: len(phone.about(hive)) >= 1, "the phone hears of the visit", SLOW_S)
         before = home.states("again")
         hive.break_off()
         home.wait_for("sensor.hivewatch_again_outbox", "unavailable")

@@ -287,9 +287,10 @@ def test_systemd_hears_of_a_reload_by_signal_too(hive: Hive) -> None:
 def test_an_upgrade_that_does_not_come_up_is_undone(hive: Hive) -> None:
     """It starts, and ends with an error: the version before runs again."""
     broken = copy_of_checkout(hive.sources / "broken")
-    with (broken / "hivewatch" / "app.py").open("a") as file:
+    with (broken / "hivewatch" / "daemon" / "app.py").open("a") as file:
         file.write(
-            "\ndef run(path: Path, wishes: Wishes) -> None:\n    raise ConfigError(['it is broken'])\n"
+            "\nfrom hivewatch.errors import ConfigError\n"
+            "def run(*_: object) -> None:\n    raise ConfigError(['it is broken'])\n"
         )
     before = hive.release(), hive.debian.tell("ls", "/opt/hivewatch/releases")
     unit = hive.debian.tell("cat", "/etc/systemd/system/hivewatch.service")
@@ -305,7 +306,7 @@ def test_an_upgrade_that_does_not_come_up_is_undone(hive: Hive) -> None:
 def test_a_version_that_the_configuration_does_not_fit_is_refused_before_anything_stops(hive: Hive) -> None:
     """What is new among the options is shown, and which of those in use the new version lacks."""
     unfit = copy_of_checkout(hive.sources / "unfit")
-    options = unfit / "hivewatch" / "config.py"
+    options = unfit / "hivewatch" / "config" / "sections.py"
     options.write_text(options.read_text().replace("cool_down_s", "calm_down_s"))
     with (unfit / "config" / "hivewatch.yaml").open("a") as file:
         file.write("\n# A section of tomorrow.\n")

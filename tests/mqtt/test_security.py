@@ -493,7 +493,7 @@ def test_what_is_listened_to_is_heard_and_marked_where_it_is_retained(
         wait_until(lambda: bool(heard), "the retained one has come")
         sender._client.publish("hw/h1/command/resume", b"new", 1)
         sender._client.publish("hw/h1/other", b"not ours", 1)
-        wait_until(lambda: len(heard) == 2, "the other one has come")
+        wait_until(lambda: len(heard) >= 2, "the other one has come")
     assert heard == [
         Message("hw/h1/command/pause", b"old", retained=True),
         Message("hw/h1/command/resume", b"new", retained=False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -33,18 +34,28 @@ _PREPARE = (
     "printf '127.0.0.1 localhost\\n127.0.1.1 hive\\n' >/etc/hosts; systemctl mask systemd-timesyncd || true"
 )
 _TORCH = r"""
-bash -euc '
-    . /rig/lib.sh
-    python3 -m venv /root/venv
-    python=/root/venv/bin/python
-    index=()
-    ! wants_cpu_wheels || index=(--index-url "$torch_cpu_index")
-    mkdir -p /root/tmp
-    TMPDIR=/root/tmp $python -m pip install --quiet --no-cache-dir "${index[@]}" \
-        --target "$(python3 -c "import site; print(site.getsitepackages()[0])")" "torch>=2.7"
-    rm -rf /root/venv /root/tmp
-'
+python3 -m venv /root/venv
+python=/root/venv/bin/python
+index=()
+! wants_cpu_wheels || index=(--index-url "$torch_cpu_index")
+mkdir -p /root/tmp
+TMPDIR=/root/tmp $python -m pip install --quiet --no-cache-dir "${index[@]}" \
+    --target "$(python3 -c "import site; print(site.getsitepackages()[0])")" "torch>=2.7"
+rm -rf /root/venv /root/tmp
 """
+
+
+def _install_torch() -> str:
+    """Return the script that installs torch, with what scripts/lib.sh knows about its index and nothing else.
+
+    The rest of that file may change without a new tree.
+    """
+    library = (PROJECT / "scripts" / "lib.sh").read_text()
+    index = re.search(r"^torch_cpu_index=.*$", library, re.MULTILINE)
+    probe = re.search(r"^wants_cpu_wheels\(\) \{$.*?^\}$", library, re.MULTILINE | re.DOTALL)
+    assert index, "scripts/lib.sh does not set torch_cpu_index"
+    assert probe, "scripts/lib.sh has no function wants_cpu_wheels"
+    return f"bash -euc {shlex.quote(index[0] + chr(10) + probe[0] + _TORCH)}"
 
 
 def debian(suite: str) -> DebianTree:
@@ -52,8 +63,7 @@ def debian(suite: str) -> DebianTree:
     if suite == "bookworm":
         return DebianTree(f"booted-{suite}", suite, _PACKAGES, _PREPARE)
     packages = (*_PACKAGES, "python3-systemd")
-    files = (PROJECT / "scripts" / "lib.sh",)
-    return DebianTree(f"booted-{suite}", suite, packages, _PREPARE + _TORCH, files)
+    return DebianTree(f"booted-{suite}", suite, packages, f"{_PREPARE}\n{_install_torch()}")
 
 
 def torch_for_trixie() -> Path:
