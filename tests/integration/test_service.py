@@ -87,7 +87,7 @@ def hive(upgraded: Upgraded) -> Iterator[Hive]:
     """Return the hive with its service at work, and put it back to work afterwards."""
     upgraded.hive.wait_until_it_works()
     yield upgraded.hive
-    upgraded.hive.put_right()
+    upgraded.hive.restore()
 
 
 def files_of(hive: Hive) -> set[str]:

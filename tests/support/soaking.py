@@ -1,8 +1,8 @@
-"""The daemon's loop on simulated time, as fast as it goes; a program of its own, for its memory is watched.
+"""Runs the daemon's loop in simulated time, as fast as possible, in its own process: its memory is measured.
 
     python soaking.py DIRECTORY MODEL PORT FRAMES RATE_HZ
 
-Prints a JSON line at the start and after every fiftieth part, and at the end the keys of all events recorded.
+Prints a JSON line 50 times during the run, and finally the keys of all recorded events.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ PARTS = 50
 
 
 class Time:
-    """What both clocks say: the time of the latest frame."""
+    """Wall clock and monotonic clock; both return the time of the latest frame."""
 
     now_s = 0.0
 
@@ -65,8 +65,8 @@ class Time:
 
 
 def configured(directory: Path, model: Path, port: int, rate_hz: float) -> Config:
-    # The gate is all but shut: a frame a minute is classified, in which the untrained model sees a hornet, so
-    # that a sighting begins and ends every half hour.
+    # The gate holds back all but one frame a minute, which the untrained model classifies as a hornet, so
+    # that a sighting starts and ends every half hour.
     return Config(
         camera=CameraConfig(
             width_px=96,
@@ -123,7 +123,7 @@ def main(directory: Path, model: Path, port: int, frames: int, rate_hz: float) -
 
 
 def sample(frames: int, outbox_depth: int) -> dict[str, int]:
-    """Return what must not grow."""
+    """Return the figures that must not grow."""
     return {
         "frames": frames,
         "rss_bytes": rss_bytes(),
