@@ -146,8 +146,13 @@ class Hive:
         """Write a configuration: simulated hornets, this broker, and defaults."""
         self.changed |= bool(sections)
         usual: dict[str, object] = {
-            "camera": {"kind": "simulator", "simulator": {"hornet_every_s": 20.0, "hornet_stay_s": 12.0}},
-            "decision": {"cool_down_s": 1.0, "quiet_s": 3.0},
+            # Many visits, so that tests wait for few seconds, and few frames, which leaves processor time.
+            "camera": {
+                "kind": "simulator",
+                "rate_hz": 2.0,
+                "simulator": {"hornet_every_s": 10.0, "hornet_stay_s": 6.0},
+            },
+            "decision": {"cool_down_s": 1.0, "quiet_s": 2.0},
             "mqtt": {"host": "127.0.0.1", "port": self.port, "reconnect_longest_s": 2},
             "clock": {"wait_s": 0.0},
         }
