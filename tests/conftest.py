@@ -1,8 +1,9 @@
-"""Fixtures that many tests share."""
+"""Fixtures that many tests share, and how tests are spread over processes."""
 
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -13,25 +14,43 @@ from hypothesis import settings
 from support.brokers import Broker
 from support.models import make_untrained_model
 
-# A machine with other work is slow, not wrong.
+# No deadline: on a busy machine a test is slow, not wrong.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
+def pytest_configure() -> None:
+    """Keep torch to one thread, here and in the processes that tests start, if other tests run beside."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let a golden file be written anew on purpose."""
-    parser.addoption("--update-expected", action="store_true", help="write the expected results anew")
+    """Add an option that rewrites golden files on purpose."""
+    parser.addoption("--update-expected", action="store_true", help="rewrite the files in tests/expected")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the integration tests first, which take longest, and keep each module in one process.
+
+    Modules share what is expensive: a booted Debian, a Home Assistant, a trained network. A test with an
+    ``xdist_group`` of its own is in that group instead.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("integration") is None)
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(item.config.rootpath))))
 
 
 @pytest.fixture(scope="session")
 def tiny_model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Path of a model file of the released format with random weights: quick to make, valid, and no judge."""
+    """Return the path of a model file in the released format with random weights."""
     return make_untrained_model(tmp_path_factory.mktemp("model") / "untrained.pt")
 
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
-    """A real mosquitto on a free port of loopback, running, open to everybody."""
+    """Return a running mosquitto on a free port of loopback that needs no password."""
     directory = tmp_path / "broker"
     directory.mkdir()
     broker = Broker(directory).start()
@@ -41,7 +60,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 
 @pytest.fixture(autouse=True)
 def no_signal_stays_blocked() -> Iterator[None]:
-    """Fail a test that leaves signals blocked: every process started after it would never hear them."""
+    """Fail a test that leaves signals blocked: processes started after it would never receive them."""
     yield
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
@@ -49,8 +68,8 @@ def no_signal_stays_blocked() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def log_level_is_put_back() -> Iterator[None]:
-    """Commands run in this process set the level of the package's log: the next test begins as the first."""
+def log_level_is_restored() -> Iterator[None]:
+    """Restore the level of the package's logger, which commands run in this process set."""
     package = logging.getLogger("hivewatch")
     level = package.level
     yield
@@ -59,7 +78,7 @@ def log_level_is_put_back() -> Iterator[None]:
 
 @pytest.fixture
 def local_time_is_that_of_paris(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let days begin and summer time change as in Paris, wherever the tests run."""
+    """Set the time zone to that of Paris, which has summer time."""
     monkeypatch.setenv("TZ", "Europe/Paris")
     time.tzset()
     yield

@@ -93,6 +93,7 @@ def test_disabled_at_a_reload_the_device_is_removed_and_enabled_it_returns(
         assert "takes effect at the next start only" not in daemon.log
         publish.single("homeassistant/status", "online", hostname="127.0.0.1", port=broker.port)
         wait_until(lambda: len(subscriber.on(TOPIC)) >= 4, "it is announced again", 60)
+        assert len(subscriber.on(TOPIC)) == 4
 
 
 def test_disabled_while_stopped_the_device_is_removed_at_the_next_start(

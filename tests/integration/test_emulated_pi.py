@@ -1,4 +1,4 @@
-"""hivewatch on the instruction set of a Raspberry Pi 4: what it computes, and a sighting from end to end."""
+"""hivewatch with the instruction set of a Raspberry Pi 4: what it computes, and a sighting end to end."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def sized(pixels: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Frames of the simulator, and model files: an untrained int8 one, for there must be one to try."""
+    """Return a directory with simulated frames and model files, at least one of them int8."""
     folder = tmp_path_factory.mktemp("emulated")
     frames = [sized(pixels) for _, pixels in simulated_shots(4, seed=5, scenes=2)]
     np.savez(folder / "frames.npz", *frames)
@@ -57,7 +57,7 @@ def models(folder: Path) -> list[str]:
 
 @pytest.fixture(scope="module", params=["newest", "oldest"])
 def there(folder: Path, request: pytest.FixtureRequest) -> Any:
-    """What the emulated Pi says of the frames, with the newest and the oldest torch for it."""
+    """Return the predictions of the emulated Pi, with the newest and the oldest torch it supports."""
     path = "/opt/hivewatch" if request.param == "newest" else f"/opt/hivewatch:{OLDEST_TORCH}"
     tree = emulated_pi()
     tree.ensure()
@@ -79,7 +79,7 @@ def there(folder: Path, request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture(scope="module")
 def here(folder: Path) -> Any:
-    """What this machine says of the same frames."""
+    """Return the predictions of this machine for the same frames."""
     script = SUPPORT / "judge_frames.py"
     done = subprocess.run(
         [sys.executable, script, folder / "frames.npz", *(folder / name for name in models(folder))],
@@ -91,13 +91,13 @@ def here(folder: Path) -> Any:
     return json.loads(done.stdout)
 
 
-def test_the_wheels_for_the_pi_are_the_ones_that_run_there(there: Any) -> None:
+def test_the_wheels_for_the_pi_run_there(there: Any) -> None:
     assert there["machine"] == "aarch64"
     assert (2, 7) <= tuple(int(part) for part in there["torch"].split(".")[:2]) < (2, 10)
     assert there["engine"] == "qnnpack"
 
 
-def test_the_released_model_computes_there_what_it_computes_here(here: Any, there: Any) -> None:
+def test_the_released_model_computes_the_same_there_as_here(here: Any, there: Any) -> None:
     ours, theirs = here["judged"][RELEASED_MODEL.name], there["judged"][RELEASED_MODEL.name]
     assert len(ours) == len(theirs) == 4
     for a, b in zip(ours, theirs, strict=True):
@@ -105,8 +105,8 @@ def test_the_released_model_computes_there_what_it_computes_here(here: Any, ther
         np.testing.assert_allclose(b["cam"], a["cam"], atol=1e-2)
 
 
-def test_int8_models_decide_there_as_they_do_here(here: Any, there: Any) -> None:
-    """Engines round differently by a step here and there; decisions clear of the threshold must agree."""
+def test_int8_models_make_the_same_decisions_there_as_here(here: Any, there: Any) -> None:
+    """Engines may differ by a rounding step; decisions clear of the threshold must agree."""
     names = [name for name in here["judged"] if name.endswith("-int8.pt")]
     assert names
     for name in names:
@@ -117,10 +117,10 @@ def test_int8_models_decide_there_as_they_do_here(here: Any, there: Any) -> None
         assert ((ours >= THRESHOLD) == (theirs >= THRESHOLD))[clear].all()
 
 
-def test_a_simulated_sighting_goes_from_picture_to_broker(
+def test_a_sighting_gets_from_the_picture_to_the_broker(
     tiny_model_path: Path, tmp_path: Path, broker: Broker
 ) -> None:
-    """Drawn pictures, the loop, the store, a real mosquitto outside; the model calls everything a hornet."""
+    """Simulated pictures, loop, store and a real mosquitto; the model classifies everything as a hornet."""
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     for number, (_, pixels) in enumerate(simulated_shots(6, seed=6, scenes=1)):

@@ -1,7 +1,7 @@
-"""What the daemon says, as the real journald keeps it: fields, levels, and the error that ends it.
+"""The daemon's log as the real journald stores it: fields, levels, and the error that ends the daemon.
 
-journald runs here by itself, in a mount namespace with a /run of its own; ``systemd-cat`` connects the daemon
-to it as systemd does, but for $JOURNAL_STREAM.
+journald runs alone, in a mount namespace with its own /run. ``systemd-cat`` connects the daemon to it as
+systemd does; it does not set $JOURNAL_STREAM, so the script does.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from support.debian_tree import NAMESPACE, require_packages, require_root
 
 pytestmark = pytest.mark.integration
 
-# $@ is the command whose output the journal keeps; what it kept is printed, a JSON document a line.
+# Runs the command $@ and prints its journal entries, one JSON document a line.
 _UNDER_THE_JOURNAL = """
 set -eu
 mount -t tmpfs none /run
@@ -35,7 +35,7 @@ WARNING, CRITICAL, INFO = "4", "2", "6"
 
 
 def journal_of(daemon: Daemon) -> list[dict[str, Any]]:
-    """Run the daemon until it ends and return what the journal has of it, in order."""
+    """Run the daemon until it ends and return its journal entries in order."""
     require_root()
     require_packages("systemd")
     pytest.importorskip("systemd.journal", reason="systemd-python is not installed")
@@ -51,9 +51,9 @@ def journal_of(daemon: Daemon) -> list[dict[str, Any]]:
     return [entry for entry in entries if entry.get("SYSLOG_IDENTIFIER") == "hivewatch"]
 
 
-def test_sightings_and_cameras_can_be_asked_for_by_field(tmp_path: Path, tiny_model_path: Path) -> None:
-    film = SMALL_SIMULATOR | {"simulator": {"duration_s": 1.0}}
-    entries = journal_of(Daemon(tmp_path, tiny_model_path, camera=film))
+def test_sightings_and_cameras_have_fields(tmp_path: Path, tiny_model_path: Path) -> None:
+    clip = SMALL_SIMULATOR | {"simulator": {"duration_s": 1.0}}
+    entries = journal_of(Daemon(tmp_path, tiny_model_path, camera=clip))
     by_code = {entry["CODE"]: entry for entry in entries if "CODE" in entry}
     assert by_code["watching"]["CAMERA"] == "simulator"
     start, end = by_code["sighting_start"], by_code["sighting_end"]
@@ -62,7 +62,7 @@ def test_sightings_and_cameras_can_be_asked_for_by_field(tmp_path: Path, tiny_mo
     assert start["MESSAGE"].startswith(f"sighting {start['SIGHTING']}: start, best score")
 
 
-def test_an_error_that_ends_the_daemon_is_critical_and_carries_its_exit_code(
+def test_an_error_that_ends_the_daemon_is_critical_and_has_its_exit_code(
     tmp_path: Path, tiny_model_path: Path
 ) -> None:
     nothing = {"kind": "video", "video": {"source": "missing.mp4"}}
@@ -73,8 +73,8 @@ def test_an_error_that_ends_the_daemon_is_critical_and_carries_its_exit_code(
 
 def test_a_warning_keeps_its_level(tmp_path: Path, tiny_model_path: Path) -> None:
     mqtt = {"host": "127.0.0.1", "port": 1}
-    film = SMALL_SIMULATOR | {"simulator": {"duration_s": 1.0}}
-    entries = journal_of(Daemon(tmp_path, tiny_model_path, camera=film, mqtt=mqtt))
+    clip = SMALL_SIMULATOR | {"simulator": {"duration_s": 1.0}}
+    entries = journal_of(Daemon(tmp_path, tiny_model_path, camera=clip, mqtt=mqtt))
     (lost,) = [entry for entry in entries if entry.get("CODE") == "broker_lost"]
     assert lost["PRIORITY"] == WARNING
     assert "nothing listens on that port" in lost["MESSAGE"]

@@ -1,4 +1,4 @@
-"""The flow of deploy/clients in a real Node-RED beside a real broker."""
+"""The flow of deploy/clients in a real Node-RED with a real broker."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SLOW_S = 120.0
 
 
 def node_red() -> Path:
-    """Return the script that starts Node-RED, fetched from npm where it is not there yet."""
+    """Return the script that starts Node-RED; install it from npm if it is not in the cache."""
     if shutil.which("npm") is None:
         require_packages("nodejs", "npm")
     folder = cache_folder() / f"node-red-{VERSION.partition('.')[0]}"
@@ -41,7 +41,7 @@ def node_red() -> Path:
 
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
-    """Address of a Node-RED without flows."""
+    """Return the address of a Node-RED without flows."""
     port = free_port()
     settings = tmp_path / "settings.js"
     settings.write_text(f"module.exports = {{uiHost: '127.0.0.1', uiPort: {port}, flowFile: 'flows.json'}}\n")
@@ -73,21 +73,21 @@ def ask(address: str, document: object = None) -> Any:
         return json.loads(answer.read() or b"null")
 
 
-def test_the_flow_tells_of_each_visit_once(address: str, broker: Broker) -> None:
+def test_the_flow_reports_each_visit_once(address: str, broker: Broker) -> None:
     flow = json.loads(FLOW.read_text().replace('"1883"', f'"{broker.port}"'))
     ask(f"{address}/flows", flow)
     assert {node["id"] for node in ask(f"{address}/flows")} == {node["id"] for node in flow}
     with SpokenHive(broker.port, "a") as hive, Subscriber(broker.port) as subscriber:
 
-        def heard() -> bool:
+        def has_reported() -> bool:
             hive.visit("first", [Phase.START])
             return bool(subscriber.on("a")[:1])
 
-        wait_until(heard, "the flow hears of a visit", SLOW_S)
+        wait_until(has_reported, "the flow reports a visit", SLOW_S)
         for sighting_id in ("v1", "v1", "v2"):
             hive.visit(sighting_id)
-        wait_until(lambda: len(subscriber.on("a")) >= 3, "the flow hears of the last visit", SLOW_S)
-        told = [m for m in subscriber.received if m.topic == "hivewatch-alarm/a"]
-    assert len(told) == 3
-    assert all(message.payload.startswith(b"Hornet at Hive a, ") for message in told)
-    assert all(message.payload.endswith(b"score 90 %") for message in told)
+        wait_until(lambda: len(subscriber.on("a")) >= 3, "the flow reports the last visit", SLOW_S)
+        alarms = [m for m in subscriber.received if m.topic == "hivewatch-alarm/a"]
+    assert len(alarms) == 3
+    assert all(message.payload.startswith(b"Hornet at Hive a, ") for message in alarms)
+    assert all(message.payload.endswith(b"score 90 %") for message in alarms)

@@ -1,7 +1,7 @@
-"""Picamera2Camera on the real picamera2 and the real libcamera, with libcamera's virtual camera.
+"""Picamera2Camera with the real picamera2 and libcamera, on libcamera's virtual camera.
 
-A Debian 13 tree holds both; ``report.py`` runs once in it, and each test looks at a part of its report.
-The last test runs the whole daemon there.
+A Debian 13 tree contains both. ``report.py`` runs once in it, and each test checks a part of its report. The
+last test runs the whole daemon there.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ BARS = {
 
 
 def libcamera_tree() -> DebianTree:
-    """The recipe: libcamera from Debian, picamera2 from PyPI, and what preload.c is for."""
+    """Return the recipe: libcamera from Debian, picamera2 from PyPI, and the library of preload.c."""
     without_torch = [line for line in runtime_requirements() if not line.startswith("torch")]
     requirements = " ".join(f"'{line}'" for line in ("picamera2==0.3.38", *without_torch))
     return DebianTree(
@@ -65,7 +65,7 @@ def libcamera_tree() -> DebianTree:
 
 
 def run_report(*arguments: str, environment: dict[str, str] | None = None) -> Any:
-    """Run report.py in the tree on this checkout's package and return what it says."""
+    """Run report.py in the tree with this checkout's package and return its report."""
     tree = libcamera_tree()
     tree.ensure()
     done = tree.run(
@@ -79,7 +79,7 @@ def run_report(*arguments: str, environment: dict[str, str] | None = None) -> An
 
 @pytest.fixture(scope="module")
 def report() -> Any:
-    """Return all that happened with the camera that is there."""
+    """Return the report on the camera that exists."""
     return run_report()
 
 
@@ -95,30 +95,30 @@ def test_frames_are_fresh_by_both_clocks(report: Any) -> None:
         assert frame["age_by_clock_s"] == pytest.approx(frame["age_s"], abs=0.1)
 
 
-def test_a_camera_faster_than_the_rate_is_held_to_it(report: Any) -> None:
-    """The virtual camera knows no frame duration and gives hundreds of frames a second."""
+def test_a_camera_faster_than_the_rate_is_throttled(report: Any) -> None:
+    """The virtual camera ignores frame durations and delivers hundreds of frames a second."""
     times_s = [frame["monotonic_s"] for frame in report["steady"]["frames"]]
     assert np.diff(times_s).min() >= 0.9 / 10
     assert report["fastest"] > 10
 
 
-def test_the_size_is_what_the_camera_gave(report: Any) -> None:
+def test_the_size_is_that_of_the_camera(report: Any) -> None:
     assert all(frame["shape"] == [768, 1024, 3] for frame in report["steady"]["frames"])
     assert report["other_sizes"] == {"640x512": [512, 640, 3], "1280x720": [768, 1024, 3]}
 
 
 @pytest.mark.parametrize("row", ["top_row", "bottom_row"])
-def test_the_test_pattern_comes_in_its_own_colours(report: Any, row: str) -> None:
-    """The bars move to the left from frame to frame, so they are counted from where white begins."""
+def test_the_test_pattern_has_its_colours(report: Any, row: str) -> None:
+    """The bars move left from frame to frame, so they are counted from the start of the white one."""
     pixels = np.array(report["steady"][row])
     white = (pixels > 250).all(axis=1)
-    begin = np.flatnonzero(white & ~np.roll(white, 1))[0]
+    first = np.flatnonzero(white & ~np.roll(white, 1))[0]
     bar_px = len(pixels) // len(BARS)
-    middles = (begin + bar_px // 2 + bar_px * np.arange(len(BARS))) % len(pixels)
+    middles = (first + bar_px // 2 + bar_px * np.arange(len(BARS))) % len(pixels)
     assert np.abs(pixels[middles] - list(BARS.values())).max() <= 4
 
 
-def test_a_slow_reader_gets_fresh_frames_and_the_missed_ones_are_counted(report: Any) -> None:
+def test_a_slow_reader_gets_fresh_frames_and_dropped_ones_are_counted(report: Any) -> None:
     frames = report["slow_reader"]["frames"]
     assert max(frame["age_s"] for frame in frames) < 0.3, "the reader slept for 0.5 s between frames"
     assert report["slow_reader"]["dropped"] >= 8 * (len(frames) - 1), "at 20 Hz, 9 are due in 0.5 s"
@@ -133,35 +133,35 @@ def test_a_reader_that_leaves_early_closes_the_camera(report: Any) -> None:
     assert report["steady"]["is_open_after_close"] is False
 
 
-def test_a_camera_that_gives_no_more_frames_is_an_error(report: Any) -> None:
+def test_a_camera_that_stops_delivering_frames_is_an_error(report: Any) -> None:
     assert report["starved"].startswith("no fresh frame from picamera2:0 within 1 s. Check that the cable")
 
 
-def test_a_camera_that_dies_is_an_error_in_time_and_can_be_opened_again(report: Any) -> None:
+def test_a_camera_that_dies_is_an_error_in_time_and_can_be_reopened(report: Any) -> None:
     assert report["dying"]["waited_s"] < 1 + 3, "time_out_s is 1, the rest is for closing"
     assert report["dying"]["sequence_after_reopening"] == 0
 
 
-def test_a_camera_in_use_is_told_as_such(report: Any) -> None:
+def test_a_camera_in_use_is_reported_as_busy(report: Any) -> None:
     assert "busy" in report["in_use"]
     assert "Another program has it" in report["in_use"]
 
 
-def test_a_number_too_high_names_the_cameras_there_are() -> None:
+def test_a_number_too_high_lists_the_existing_cameras() -> None:
     assert "no camera number 5: libcamera sees only Virtual Video Device." in run_report("5")
 
 
-def test_no_camera_at_all_says_where_to_look() -> None:
+def test_no_camera_at_all_says_what_to_check() -> None:
     message = run_report("0", environment={"LIBCAMERA_PIPELINES_MATCH_LIST": "none"})
     assert "libcamera sees none at all. Check that the cable" in message
 
 
 class DaemonInTree(Daemon):
-    """The daemon in the tree, where its directory has the path ``inside``."""
+    """A daemon that runs in the tree. ``inside`` is the path of its directory there."""
 
     inside: str
     torch: Path
-    """Folder of this machine with torch for the tree's Python."""
+    """Directory on this machine with torch for the tree's Python."""
 
     def _start(self, log: TextIO) -> subprocess.Popen[bytes]:
         arguments = ["run", "--config", f"{self.inside}/{self.config_path.name}"]
@@ -175,12 +175,12 @@ class DaemonInTree(Daemon):
 
 @pytest.fixture
 def daemon(broker: Broker) -> Iterator[DaemonInTree]:
-    """Return a daemon that has yet to start: the camera, the released model, this machine's broker."""
+    """Return a daemon, not started, with the camera, the released model and this machine's broker."""
     tree = libcamera_tree()
     tree.ensure()
     with tempfile.TemporaryDirectory(prefix="daemon-", dir=tree.path / "tmp") as folder:
         inside = f"/{Path(folder).relative_to(tree.path)}"
-        # The bars of the test pattern are no scenery, so the camera is not judged by what it shows.
+        # The test pattern is not a natural scene, so faults of the view are not raised.
         checks = {"raise_after_s": 3600.0}
         daemon = DaemonInTree(
             Path(folder),
@@ -196,7 +196,7 @@ def daemon(broker: Broker) -> Iterator[DaemonInTree]:
 
 @pytest.mark.timeout(3600)  # both trees may have to be built
 def test_the_daemon_watches_through_picamera2(daemon: DaemonInTree, broker: Broker) -> None:
-    """The camera is online, its frames are seen, classified and alerted of, and SIGTERM ends it cleanly."""
+    """The camera is online, frames are classified and cause alerts, and SIGTERM ends the daemon cleanly."""
 
     def last(leaf: str) -> Any:
         assert daemon.process.poll() is None, "the daemon has ended"
@@ -209,9 +209,9 @@ def test_the_daemon_watches_through_picamera2(daemon: DaemonInTree, broker: Brok
         wait_until(lambda: last("camera/status").get("status") == "online", "the camera is online", WAIT_S)
         wait_until(lambda: frames()["seen"] >= 10, "frames are seen", WAIT_S)
         wait_until(lambda: frames()["classified"] >= 3, "frames are classified", WAIT_S)
-        wait_until(lambda: bool(subscriber.on("snapshot")), "a picture of what is taken for a hornet", WAIT_S)
+        wait_until(lambda: bool(subscriber.on("snapshot")), "a snapshot", WAIT_S)
         assert last("camera/status")["status"] == "online"
         assert {last("camera/status")["source"], last("health")["source"]} == {"picamera2:0"}
         assert daemon.stop() == 0
         assert "not stopped within" not in daemon.log
-        wait_until(lambda: subscriber.on("availability")[-1:] == [b"offline"], "it says that it left")
+        wait_until(lambda: subscriber.on("availability")[-1:] == [b"offline"], "it publishes offline")

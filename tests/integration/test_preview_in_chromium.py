@@ -1,4 +1,4 @@
-"""The preview's page in a real Chromium of a phone's size, served by the real command."""
+"""The preview's page in a real Chromium with the screen size of a phone, served by the real command."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WATCH = [[0.05, 0.3], [0.95, 0.3], [0.95, 0.98], [0.05, 0.98]]
 
 @contextmanager
 def preview(directory: Path, **sections: object) -> Iterator[str]:
-    """Run ``hivewatch preview`` on the simulator and give its URL."""
+    """Run ``hivewatch preview`` with the simulator and yield its URL."""
     file = directory / "hivewatch.yaml"
     camera = {"kind": "simulator", "simulator": {"hornet_every_s": 10.0, "hornet_stay_s": 8.0}}
     store = {"directory": str(directory / "store")}
@@ -35,14 +35,14 @@ def preview(directory: Path, **sections: object) -> Iterator[str]:
         assert process.wait(30) == 0
 
 
-def test_the_page_shows_the_picture_and_all_that_was_found_in_it(tmp_path: Path) -> None:
+def test_the_page_shows_the_picture_and_the_results(tmp_path: Path) -> None:
     with (
         preview(tmp_path, gate={"watch": [WATCH], "ignore": [[[0.7, 0.3], [0.95, 0.3], [0.95, 0.5]]]}) as url,
         Chromium(tmp_path) as browser,
     ):
         browser.open(url)
         wait_until(lambda: browser.text("live") == "live", "the picture is live", PATIENCE_S)
-        wait_until(lambda: browser.text("score").endswith("%"), "a picture is looked at", PATIENCE_S)
+        wait_until(lambda: browser.text("score").endswith("%"), "a picture is classified", PATIENCE_S)
         assert browser.evaluate("document.getElementById('picture').naturalWidth") == 1280
         assert browser.text("hive") == "Hive 1 · simulator · 1280 x 720"
         assert browser.text("sharpness-hint").startswith(("Sharp", "It was sharper before"))
@@ -50,14 +50,14 @@ def test_the_page_shows_the_picture_and_all_that_was_found_in_it(tmp_path: Path)
         assert browser.text("motion-hint").endswith((" is classified.", " is still classified."))
         ink = "[...document.getElementById('drawing').getContext('2d')"
         ink += ".getImageData(0, 0, 400, 400).data].some((v) => v)"
-        assert browser.evaluate(ink), "something is drawn over the picture"
+        assert browser.evaluate(ink), "the overlay is drawn"
         wide = browser.evaluate("document.documentElement.scrollWidth")
-        assert wide <= 412, "nothing reaches beyond a phone's screen"
+        assert wide <= 412, "the page is as wide as a phone's screen"
         browser.screenshot(tmp_path / "preview.png")
     assert (tmp_path / "preview.png").stat().st_size > 50_000
 
 
-def test_dragging_over_a_known_width_tells_how_many_pixels_a_hornet_takes(tmp_path: Path) -> None:
+def test_dragging_over_a_known_width_gives_the_size_of_a_hornet_in_pixels(tmp_path: Path) -> None:
     with preview(tmp_path) as url, Chromium(tmp_path) as browser:
         browser.open(url)
         wait_until(lambda: browser.text("live") == "live", "the picture is live", PATIENCE_S)
@@ -67,7 +67,7 @@ def test_dragging_over_a_known_width_tells_how_many_pixels_a_hornet_takes(tmp_pa
         )
         x, y, width, height = box
         browser.drag((x + 0.25 * width, y + 0.2 * height), (x + 0.75 * width, y + 0.8 * height))
-        # Half of 1280 pixels are 40 cm, so 2.5 cm are 40 pixels.
+        # Half of 1280 pixels is 40 cm, so 2.5 cm is 40 pixels.
         wait_until(lambda: browser.text("size") == "40 pixels", browser.text("size"), PATIENCE_S)
         assert "[[0.25, 0.20], [0.75, 0.20], [0.75, 0.80], [0.25, 0.80]]" in browser.text("watch-yaml")
         browser.evaluate(

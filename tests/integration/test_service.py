@@ -1,7 +1,8 @@
-"""The service as a beekeeper has it: Debian 12 and 13 with systemd as PID 1, install.sh, a real broker.
+"""The service as a beekeeper runs it: Debian 12 and 13 with systemd as PID 1, install.sh, a real broker.
 
-In each Debian the tests follow one story: an earlier version is installed, upgraded, tormented, backed up
-and removed. Each begins and ends with a service that works.
+In each Debian the tests run in order: an earlier version is installed, upgraded, put under faults, backed up
+and removed. Each test starts and ends with a working service. The two Debians are in different
+``xdist_group``s.
 """
 
 from __future__ import annotations
@@ -25,9 +26,12 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 HANGING_PICTURES = "/srv/pictures"
 
 
-@pytest.fixture(scope="module", params=["bookworm", "trixie"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(suite, marks=pytest.mark.xdist_group(suite)) for suite in ("bookworm", "trixie")],
+)
 def bare(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hive]:
-    """Return a booted Debian with a broker, and without hivewatch."""
+    """Return a booted Debian with a broker and without hivewatch."""
     sources = tmp_path_factory.mktemp("sources")
     earlier_version(sources / "earlier")
     copy_of_checkout(sources / "this")
@@ -36,63 +40,63 @@ def bare(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 @dataclass
-class Begun:
-    """An earlier version as install.sh left it."""
+class Installed:
+    """An earlier version, as installed by install.sh."""
 
     hive: Hive
     files_before: set[str]
-    told: subprocess.CompletedProcess[str]
+    output: subprocess.CompletedProcess[str]
 
 
 @pytest.fixture(scope="module")
-def begun(bare: Hive) -> Begun:
-    """Return the hive after its first installation, with a configuration that was there before."""
+def installed(bare: Hive) -> Installed:
+    """Return the hive after its first installation, with a configuration file that existed before."""
     before = files_of(bare)
     bare.configure()
-    told = bare.install("earlier")
-    assert told.returncode == 0, told.stderr
-    return Begun(bare, before, told)
+    output = bare.install("earlier")
+    assert output.returncode == 0, output.stderr
+    return Installed(bare, before, output)
 
 
 @dataclass
 class Upgraded:
-    """What happened at the upgrade with a full outbox."""
+    """The hive after an upgrade, and the sightings that waited for the broker during it."""
 
     hive: Hive
     release_before: str
     waiting: list[str]
-    told: subprocess.CompletedProcess[str]
+    output: subprocess.CompletedProcess[str]
     delivered: list[str]
 
 
 @pytest.fixture(scope="module")
-def upgraded(begun: Begun) -> Upgraded:
-    """Return the hive after an upgrade to this checkout, done while the broker was away and alerts waited."""
-    hive = begun.hive
+def upgraded(installed: Installed) -> Upgraded:
+    """Return the hive after an upgrade to this checkout, made while the broker was down and alerts waited."""
+    hive = installed.hive
     hive.stop_broker()
     wait_until(lambda: len(hive.query("SELECT id FROM outbox")) >= 6, "alerts wait", WAIT_S)
     release = hive.release()
     waiting = waiting_sightings(hive)
-    told = hive.install("this")
-    assert told.returncode == 0, told.stderr
+    output = hive.install("this")
+    assert output.returncode == 0, output.stderr
     hive.start_broker()
     with hive.subscriber() as subscriber:
         wait_until(lambda: set(waiting) <= set(sightings(subscriber.on("event"))), "all arrive", WAIT_S)
         delivered = sightings(subscriber.on("event"))
-    return Upgraded(hive, release, waiting, told, delivered)
+    return Upgraded(hive, release, waiting, output, delivered)
 
 
 @pytest.fixture
 def hive(upgraded: Upgraded) -> Iterator[Hive]:
-    """Return the hive with its service at work, and put it back to work afterwards."""
+    """Return the hive with a working service, and restore it afterwards."""
     upgraded.hive.wait_until_it_works()
     yield upgraded.hive
-    upgraded.hive.put_right()
+    upgraded.hive.restore()
 
 
 def files_of(hive: Hive) -> set[str]:
-    """Return all files and folders but those that come and go by themselves, and what apt brings."""
-    passing = (
+    """Return all files and directories except volatile ones and those of apt."""
+    excluded = (
         "proc",
         "sys",
         "dev",
@@ -106,43 +110,42 @@ def files_of(hive: Hive) -> set[str]:
         "usr",
     )
     pruned = " -o ".join(
-        f"-path /{name}" for name in (*passing, "var/lib/dpkg", "var/lib/apt", "var/lib/systemd")
+        f"-path /{name}" for name in (*excluded, "var/lib/dpkg", "var/lib/apt", "var/lib/systemd")
     )
     listed = hive.debian.tell("sh", "-c", rf"find / \( {pruned} \) -prune -o -print; find /usr/local")
     return set(listed.splitlines())
 
 
 def sightings(events: list[bytes]) -> list[str]:
-    """Return the ids of the sightings, in the order of the events."""
+    """Return the ids of the sightings in the order of their events."""
     return [str(json.loads(event)["sighting_id"]) for event in events]
 
 
 def waiting_sightings(hive: Hive) -> list[str]:
-    """Return the ids of the sightings with an event in the outbox, in order."""
+    """Return the ids of the sightings with events in the outbox, in order."""
     return hive.query("SELECT DISTINCT sighting_id FROM outbox WHERE payload IS NOT NULL ORDER BY id")
 
 
-def test_it_is_enabled_runs_and_was_looked_at_by_the_doctor(begun: Begun) -> None:
-    """What the installer promises."""
-    assert "Now the doctor looks at it" in begun.told.stderr
-    assert begun.hive.debian.tell("systemctl", "is-enabled", "hivewatch") == "enabled"
-    assert begun.hive.property("ActiveState") == "active"
+def test_the_service_is_enabled_and_runs_and_the_doctor_checked_it(installed: Installed) -> None:
+    assert "Now the doctor looks at it" in installed.output.stderr
+    assert installed.hive.debian.tell("systemctl", "is-enabled", "hivewatch") == "enabled"
+    assert installed.hive.property("ActiveState") == "active"
 
 
-def test_room_and_download_are_told_beforehand(begun: Begun) -> None:
-    assert "MB are downloaded" in begun.told.stderr
-    assert begun.told.stderr.index("MB are free") < begun.told.stderr.index("Installing into")
+def test_the_installer_first_says_what_it_downloads_and_how_much_room_it_needs(installed: Installed) -> None:
+    assert "MB are downloaded" in installed.output.stderr
+    assert installed.output.stderr.index("MB are free") < installed.output.stderr.index("Installing into")
 
 
-def test_numpy_is_of_the_same_major_version_as_the_system_s(begun: Begun) -> None:
-    """Otherwise picamera2 from apt would not import."""
+def test_numpy_has_the_major_version_of_the_system_s(installed: Installed) -> None:
+    """Otherwise picamera2 from apt could not be imported."""
     ask = ["-c", "import numpy; print(numpy.__version__.split('.')[0])"]
-    system = begun.hive.debian.tell("/usr/bin/python3", *ask)
-    assert begun.hive.debian.tell("/opt/hivewatch/current/bin/python", *ask) == system
+    system = installed.hive.debian.tell("/usr/bin/python3", *ask)
+    assert installed.hive.debian.tell("/opt/hivewatch/current/bin/python", *ask) == system
 
 
 def test_an_upgrade_with_a_full_outbox_loses_nothing(upgraded: Upgraded) -> None:
-    """Events of before the upgrade arrive after it, in their order."""
+    """Events from before the upgrade arrive after it, in order."""
     assert upgraded.waiting
     first = [id_ for n, id_ in enumerate(upgraded.delivered) if id_ not in upgraded.delivered[:n]]
     assert [id_ for id_ in first if id_ in upgraded.waiting] == upgraded.waiting
@@ -159,16 +162,16 @@ def test_an_upgrade_leaves_the_configuration_alone(upgraded: Upgraded) -> None:
 
 
 def test_installing_the_same_version_again_changes_nothing(hive: Hive) -> None:
-    """Not even the process."""
+    """The process keeps running."""
     before = hive.release(), hive.property("MainPID")
-    told = hive.install("this")
-    assert told.returncode == 0, told.stderr
-    assert "installed already" in told.stderr
+    output = hive.install("this")
+    assert output.returncode == 0, output.stderr
+    assert "installed already" in output.stderr
     assert (hive.release(), hive.property("MainPID")) == before
 
 
 def test_a_hornet_reaches_the_broker_and_its_picture_the_disk(hive: Hive) -> None:
-    """The whole way through: camera, network, store, publisher, mosquitto."""
+    """From end to end: camera, network, store, publisher, mosquitto."""
     with hive.subscriber() as subscriber:
         wait_until(lambda: bool(subscriber.on("event")), "an event comes", WAIT_S)
         event = json.loads(subscriber.on("event")[-1])
@@ -183,10 +186,9 @@ def test_a_hornet_reaches_the_broker_and_its_picture_the_disk(hive: Hive) -> Non
     assert event["snapshot"]["sha256"] in on_disk.split()
 
 
-def test_its_status_says_how_it_goes_and_its_journal_can_be_asked_by_field(hive: Hive) -> None:
-    """The status counts the visits that the journal lists."""
+def test_systemd_shows_a_status_and_the_journal_has_fields(hive: Hive) -> None:
     status = re.compile(r"watching, [0-9.]+ fps, last hornet \d\d:\d\d, outbox \d+")
-    wait_until(lambda: bool(status.fullmatch(hive.property("StatusText"))), "the status tells", WAIT_S)
+    wait_until(lambda: bool(status.fullmatch(hive.property("StatusText"))), "the status is set", WAIT_S)
     listed = ("journalctl", "--unit=hivewatch", "CODE=sighting_start", "--output=json", "--lines=1")
     wait_until(lambda: bool(hive.debian.tell(*listed)), "the journal lists a visit", WAIT_S)
     entry = json.loads(hive.debian.tell(*listed))
@@ -201,19 +203,18 @@ def digest(data: bytes) -> str:
 
 
 def test_the_sandbox_is_tight(hive: Hive) -> None:
-    """By the figure of systemd itself, for the service as it was loaded."""
-    told = hive.debian.tell("systemd-analyze", "security", "--no-pager", "hivewatch.service")
-    assert exposure(told) <= 2.0
+    """As systemd rates the loaded unit."""
+    rating = hive.debian.tell("systemd-analyze", "security", "--no-pager", "hivewatch.service")
+    assert exposure(rating) <= 2.0
 
 
-def test_nobody_complains_about_the_unit(hive: Hive) -> None:
-    """On no version of systemd."""
+def test_systemd_finds_no_fault_in_the_unit(hive: Hive) -> None:
     done = hive.debian.run("systemd-analyze", "verify", "/etc/systemd/system/hivewatch.service")
     assert "hivewatch" not in done.stdout + done.stderr
 
 
-def test_killed_it_is_back_in_the_set_time_and_nothing_is_lost(hive: Hive) -> None:
-    """With alerts waiting, for the broker is away when it is killed."""
+def test_after_a_kill_it_restarts_in_time_and_loses_nothing(hive: Hive) -> None:
+    """Alerts are waiting, because the broker is down when it is killed."""
     hive.stop_broker()
     wait_until(lambda: bool(waiting_sightings(hive)), "an alert waits", WAIT_S)
     killed, restarts = hive.property("MainPID"), int(hive.property("NRestarts"))
@@ -227,9 +228,9 @@ def test_killed_it_is_back_in_the_set_time_and_nothing_is_lost(hive: Hive) -> No
         wait_until(lambda: set(waiting) <= set(sightings(subscriber.on("event"))), "all arrive", WAIT_S)
 
 
-def test_stopped_in_its_tracks_it_is_killed_by_the_watchdog_and_restarted(hive: Hive) -> None:
-    """SIGSTOP: the process is there and does nothing."""
-    hive.override(WatchdogSec="20")
+def test_the_watchdog_restarts_a_daemon_that_is_stuck(hive: Hive) -> None:
+    """SIGSTOP: the process exists and does nothing."""
+    hive.override(WatchdogSec="10")
     hive.restart()
     stopped = hive.property("MainPID")
     hive.debian.tell("kill", "-STOP", stopped)
@@ -237,8 +238,8 @@ def test_stopped_in_its_tracks_it_is_killed_by_the_watchdog_and_restarted(hive: 
     assert "Watchdog timeout" in hive.journal()
 
 
-def test_a_camera_that_hangs_is_a_missing_beat(hive: Hive) -> None:
-    """A read that never returns: a pipe without a writer, among the pictures of a folder."""
+def test_the_watchdog_restarts_a_daemon_whose_camera_hangs(hive: Hive) -> None:
+    """The read never returns: among the pictures of the folder is a pipe without a writer."""
     pictures = HANGING_PICTURES
     hive.debian.tell(
         *("sh", "-c"),
@@ -246,36 +247,36 @@ def test_a_camera_that_hangs_is_a_missing_beat(hive: Hive) -> None:
         f" && mkfifo {pictures}/2.jpg; chmod -R a+rX {pictures}",
     )
     hive.configure(camera={"kind": "folder", "folder": {"path": pictures}})
-    hive.override(WatchdogSec="20")
+    hive.override(WatchdogSec="10")
     before = int(hive.property("NRestarts"))
     hive.debian.tell("systemctl", "restart", "hivewatch", timeout_s=200)
     wait_until(lambda: int(hive.property("NRestarts")) > before, "it is restarted", WAIT_S)
-    assert "read_picture" in hive.journal(), "the log says where it hung"
+    assert "read_picture" in hive.journal(), "the log shows where it hung"
 
 
-def test_a_good_file_is_taken_over_by_a_reload(hive: Hive) -> None:
-    """Without a new process."""
+def test_a_reload_applies_a_good_file(hive: Hive) -> None:
+    """The process stays the same."""
     process = hive.property("MainPID")
     hive.configure(decision={"threshold": 0.91})
     hive.debian.tell("systemctl", "reload", "hivewatch")
-    wait_until(lambda: "changed: decision" in hive.journal(), "it is taken over", WAIT_S)
+    wait_until(lambda: "changed: decision" in hive.journal(), "the change is applied", WAIT_S)
     wait_until(lambda: hive.property("ActiveState") == "active", "the reload ends")
     assert hive.property("MainPID") == process
 
 
-def test_a_bad_file_fails_the_reload_and_the_daemon_goes_on(hive: Hive) -> None:
-    """The mistakes are told."""
+def test_a_bad_file_makes_the_reload_fail_and_the_daemon_continues(hive: Hive) -> None:
+    """The journal names the mistake."""
     process = hive.property("MainPID")
     hive.configure(decision={"treshold": 0.91})
     assert hive.debian.run("systemctl", "reload", "hivewatch").returncode != 0
     assert "decision.treshold" in hive.journal()
     beat = hive.property("WatchdogTimestampMonotonic")
-    wait_until(lambda: hive.property("WatchdogTimestampMonotonic") != beat, "it goes on", WAIT_S)
+    wait_until(lambda: hive.property("WatchdogTimestampMonotonic") != beat, "it continues", WAIT_S)
     assert (hive.property("ActiveState"), hive.property("MainPID")) == ("active", process)
 
 
-def test_systemd_hears_of_a_reload_by_signal_too(hive: Hive) -> None:
-    """A bad file sent by SIGHUP: reloading, then ready again, on systemd with and without notify-reload."""
+def test_systemd_is_notified_of_a_reload_by_signal(hive: Hive) -> None:
+    """SIGHUP with a bad file: reloading, then ready again, on systemd with and without notify-reload."""
     process = hive.property("MainPID")
     hive.configure(decision={"threshold": 7})
     hive.debian.tell("kill", "-HUP", process)
@@ -285,35 +286,36 @@ def test_systemd_hears_of_a_reload_by_signal_too(hive: Hive) -> None:
 
 
 def test_an_upgrade_that_does_not_come_up_is_undone(hive: Hive) -> None:
-    """It starts, and ends with an error: the version before runs again."""
+    """The new version starts and ends with an error: the previous version runs again."""
     broken = copy_of_checkout(hive.sources / "broken")
-    with (broken / "hivewatch" / "app.py").open("a") as file:
+    with (broken / "hivewatch" / "daemon" / "app.py").open("a") as file:
         file.write(
-            "\ndef run(path: Path, wishes: Signals) -> None:\n    raise ConfigError(['it is broken'])\n"
+            "\nfrom hivewatch.errors import ConfigError\n"
+            "def run(*_: object) -> None:\n    raise ConfigError(['it is broken'])\n"
         )
     before = hive.release(), hive.debian.tell("ls", "/opt/hivewatch/releases")
     unit = hive.debian.tell("cat", "/etc/systemd/system/hivewatch.service")
-    told = hive.install("broken")
-    assert told.returncode == 1
-    assert "it is broken" in told.stderr
-    assert "the version before runs again" in told.stderr
+    output = hive.install("broken")
+    assert output.returncode == 1
+    assert "it is broken" in output.stderr
+    assert "the version before runs again" in output.stderr
     assert (hive.release(), hive.debian.tell("ls", "/opt/hivewatch/releases")) == before
     assert hive.debian.tell("cat", "/etc/systemd/system/hivewatch.service") == unit
     hive.wait_until_it_works()
 
 
-def test_a_version_that_the_configuration_does_not_fit_is_refused_before_anything_stops(hive: Hive) -> None:
-    """What is new among the options is shown, and which of those in use the new version lacks."""
+def test_a_version_that_rejects_the_configuration_is_refused_before_anything_stops(hive: Hive) -> None:
+    """The installer shows new options, and options in use that the new version lacks."""
     unfit = copy_of_checkout(hive.sources / "unfit")
-    options = unfit / "hivewatch" / "config.py"
+    options = unfit / "hivewatch" / "config" / "sections.py"
     options.write_text(options.read_text().replace("cool_down_s", "calm_down_s"))
     with (unfit / "config" / "hivewatch.yaml").open("a") as file:
         file.write("\n# A section of tomorrow.\n")
     before = hive.release(), hive.property("MainPID")
-    told = hive.install("unfit")
-    assert told.returncode == 1
-    assert "+# A section of tomorrow." in told.stderr
-    assert "decision.cool_down_s" in told.stderr
+    output = hive.install("unfit")
+    assert output.returncode == 1
+    assert "+# A section of tomorrow." in output.stderr
+    assert "decision.cool_down_s" in output.stderr
     assert (hive.release(), hive.property("MainPID")) == before
 
 
@@ -336,35 +338,35 @@ def test_a_version_that_the_configuration_does_not_fit_is_refused_before_anythin
     ],
     ids=["no network", "32 bits", "no room"],
 )
-def test_what_cannot_work_fails_early_with_a_sentence(
+def test_an_installation_that_cannot_work_fails_early_and_says_why(
     hive: Hive, enter: tuple[str, ...], sentence: str
 ) -> None:
-    """Before anything is fetched or changed."""
+    """Before anything is downloaded or changed."""
     before = hive.release(), hive.property("MainPID")
     if not (hive.sources / "other").exists():
         other = copy_of_checkout(hive.sources / "other")
         (other / "hivewatch" / "__init__.py").open("a").write("\n")
-    told = hive.install("other", enter=enter)
-    assert told.returncode == 1
-    assert sentence in told.stderr
-    assert "Installing" not in told.stderr
+    output = hive.install("other", enter=enter)
+    assert output.returncode == 1
+    assert sentence in output.stderr
+    assert "Installing" not in output.stderr
     assert (hive.release(), hive.property("MainPID")) == before
 
 
 @pytest.fixture
 def probe(hive: Hive) -> Iterator[Hive]:
-    """Return the hive with things to probe, which are gone again afterwards."""
+    """Return the hive with files for the probe; remove them afterwards."""
     hive.debian.write("/etc/hivewatch/credentials/password", "honey")
     hive.debian.write("/srv/probe.py", (SUPPORT / "sandbox_probe.py").read_text())
     hive.debian.tell("install", "-g", "video", "-m", "0660", "/dev/null", "/srv/of-video")
     hive.debian.tell("install", "-D", "-m", "0644", "/dev/null", "/home/keeper/secret")
     yield hive
-    places = ("/etc/hivewatch/credentials/password", "/srv/probe.py", "/srv/of-video", "/home/keeper")
-    hive.debian.tell("rm", "-r", *places)
+    files = ("/etc/hivewatch/credentials/password", "/srv/probe.py", "/srv/of-video", "/home/keeper")
+    hive.debian.tell("rm", "-r", *files)
 
 
-def test_within_the_sandbox_there_is_what_the_daemon_needs_and_no_more(probe: Hive) -> None:
-    """As a probe sees it that runs in place of the daemon."""
+def test_the_sandbox_allows_what_the_daemon_needs_and_no_more(probe: Hive) -> None:
+    """A probe runs in place of the daemon."""
     unit = probe.debian.tell("cat", "/etc/systemd/system/hivewatch.service")
     lines = [
         line
@@ -375,8 +377,8 @@ def test_within_the_sandbox_there_is_what_the_daemon_needs_and_no_more(probe: Hi
     probe.debian.write("/run/systemd/system/probe.service", "\n".join(lines))
     probe.debian.tell("systemctl", "daemon-reload")
     probe.debian.run("systemctl", "start", "probe")
-    said = probe.debian.tell("journalctl", "--unit", "probe", "--output", "cat")
-    found = json.loads(next(line for line in said.splitlines() if line.startswith("{")))
+    output = probe.debian.tell("journalctl", "--unit", "probe", "--output", "cat")
+    found = json.loads(next(line for line in output.splitlines() if line.startswith("{")))
     assert found == {
         "asks the kernel about its clock": True,
         "sets the clock": False,
@@ -394,8 +396,8 @@ def test_within_the_sandbox_there_is_what_the_daemon_needs_and_no_more(probe: Hi
     }
 
 
-def test_a_second_camera_has_a_service_of_its_own(hive: Hive) -> None:
-    """By the template unit, with its own file and its own folder."""
+def test_a_second_camera_has_its_own_service(hive: Hive) -> None:
+    """The template unit, with its own configuration file and store."""
     hive.configure(
         "/etc/hivewatch/left.yaml",
         hive={"id": "left"},
@@ -408,42 +410,38 @@ def test_a_second_camera_has_a_service_of_its_own(hive: Hive) -> None:
         )
     owner = hive.debian.tell("stat", "--format", "%U %a", "/var/lib/hivewatch/left")
     assert owner == "hivewatch 750"
-    assert hive.property("ActiveState") == "active", "the other goes on"
+    assert hive.property("ActiveState") == "active", "the first service continues"
     hive.debian.tell("systemctl", "stop", "hivewatch@left")
     hive.debian.tell("rm", "-r", "/etc/hivewatch/left.yaml", "/var/lib/hivewatch/left")
 
 
 def test_a_backup_restores_everything(hive: Hive) -> None:
-    """As on a new card: configuration and data are gone, and come back."""
-    wait_until(
-        lambda: bool(hive.query("SELECT id FROM sightings WHERE ended_at IS NOT NULL")), "a visit", WAIT_S
-    )
+    """As on a new card: configuration and data are missing, and are restored."""
+    ended = "SELECT id FROM sightings WHERE ended_at IS NOT NULL"
+    wait_until(lambda: bool(hive.query(ended)), "a visit", WAIT_S)
+    known, pictures = hive.query(ended), pictures_of(hive)
     backup = "/sources/this/deploy/backup.sh"
     hive.debian.tell(backup, "/root/hive.tar", timeout_s=200)
-    assert hive.property("ActiveState") == "active", "a backup disturbs nobody"
-    ended = "SELECT id FROM sightings WHERE ended_at IS NOT NULL ORDER BY started_at"
+    assert hive.property("ActiveState") == "active", "the backup does not stop the service"
     hive.debian.tell("systemctl", "stop", "hivewatch")
-    known, pictures = hive.query(ended), pictures_of(hive)
     config = hive.debian.tell("cat", "/etc/hivewatch/hivewatch.yaml")
     hive.debian.tell("sh", "-c", "rm -rf /etc/hivewatch/* /var/lib/hivewatch/*")
     hive.debian.tell(backup, "restore", "/root/hive.tar", timeout_s=300)
     hive.debian.tell("systemctl", "start", "hivewatch", timeout_s=200)
     hive.wait_until_it_works()
     assert hive.debian.tell("cat", "/etc/hivewatch/hivewatch.yaml") == config
-    restored = hive.query(ended)
-    assert restored
-    assert set(restored) >= set(known[: len(known) - 1]), "all but what ended after the backup"
+    assert set(hive.query(ended)) >= set(known)
     assert pictures_of(hive) & pictures
     hive.debian.tell("sh", "-c", "rm -r /etc/hivewatch.before-* /var/lib/hivewatch.before-*")
 
 
 def pictures_of(hive: Hive) -> set[str]:
-    """Return the stored pictures."""
+    """Return the paths of the stored pictures."""
     return set(hive.debian.tell("find", "/var/lib/hivewatch/snapshots", "-name", "*.jpg").splitlines())
 
 
-def test_a_file_that_is_no_backup_is_refused(hive: Hive) -> None:
-    """Before the service is stopped."""
+def test_a_file_that_is_not_a_backup_is_refused(hive: Hive) -> None:
+    """The service is not stopped."""
     before = hive.property("MainPID")
     done = hive.debian.run("/sources/this/deploy/backup.sh", "restore", "/etc/hostname")
     assert done.returncode == 1
@@ -451,23 +449,24 @@ def test_a_file_that_is_no_backup_is_refused(hive: Hive) -> None:
     assert hive.property("MainPID") == before
 
 
-def test_uninstalled_it_leaves_what_it_says_and_purged_nothing(upgraded: Upgraded, begun: Begun) -> None:
-    """The end of the story."""
+def test_uninstall_leaves_configuration_and_data_and_purge_leaves_nothing(
+    upgraded: Upgraded, installed: Installed
+) -> None:
     hive = upgraded.hive
     hive.debian.tell("rm", "-rf", HANGING_PICTURES)
-    told = hive.install("this", "uninstall")
-    assert told.returncode == 0, told.stderr
-    assert "Kept: /etc/hivewatch, /var/lib/hivewatch" in told.stderr
-    left = left_behind(begun)
+    output = hive.install("this", "uninstall")
+    assert output.returncode == 0, output.stderr
+    assert "Kept: /etc/hivewatch, /var/lib/hivewatch" in output.stderr
+    left = left_behind(installed)
     assert left
     assert [path for path in left if not path.startswith(("/etc/hivewatch", "/var/lib/hivewatch"))] == []
-    assert hive.debian.run("systemctl", "status", "hivewatch").returncode == 4, "systemd knows it no more"
+    assert hive.debian.run("systemctl", "status", "hivewatch").returncode == 4, "systemd knows no such unit"
     assert hive.install("this", "uninstall", "--purge").returncode == 0
-    assert left_behind(begun) == []
+    assert left_behind(installed) == []
     assert hive.debian.run("getent", "passwd", "hivewatch").returncode != 0
 
 
-def left_behind(begun: Begun) -> list[str]:
-    """Return what was not there before, less the copies that the tools for accounts make of their files."""
-    left = files_of(begun.hive) - begun.files_before
+def left_behind(installed: Installed) -> list[str]:
+    """Return the files that did not exist before, without the backups that the account tools make."""
+    left = files_of(installed.hive) - installed.files_before
     return sorted(path for path in left if not (path.startswith("/etc/") and path.endswith("-")))

@@ -320,6 +320,7 @@ def test_many_waiting_messages_are_all_sent_in_order(
         assert publisher.drain(60)
         wait_until(lambda: len(subscriber.on("snapshot")) >= 250, "all pictures")
     assert ids(subscriber) == expected
+    assert len(subscriber.on("snapshot")) == 250
     assert store.outbox_depth() == 0
 
 

@@ -1,7 +1,7 @@
 """A Debian booted with systemd as PID 1, in which hivewatch can be installed, broken and removed.
 
-What happens in it goes to a layer of its own over the cached tree, which is thrown away in the end. It shares
-this machine's network, so that a broker in it can be listened to from here.
+Writes go to an overlay on the cached tree, which is removed at the end. The Debian shares this machine's
+network, so tests can connect to a broker that runs in it.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from support.pip_settings import pip_environment, pip_folders
 
 BOOT_S = 180.0
 
-# $1: the tree, $2: the folder of this boot, then what is said to systemd-nspawn.
-# The mount lives in a namespace that ends with the last process of the booted system.
+# $1: the tree, $2: the folder of this boot, then options for systemd-nspawn.
+# The mount is in a namespace that ends with the last process of the booted system.
 _BOOT = """
 set -eu
 tree=$1 here=$2; shift 2
@@ -44,13 +44,13 @@ exec systemd-nspawn --quiet --boot --directory="$here/root" --register=no --keep
 
 @dataclass
 class BootedDebian:
-    """``with`` it, the tree is up and running. ``shared`` (here: there) is seen in it, read-only."""
+    """A context manager that boots the tree. ``shared`` (path here: path inside) is mounted read-only."""
 
     tree: DebianTree
     shared: Mapping[Path, str] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
-        """Boot, and wait until systemd has started everything; skips the test where that cannot be done."""
+        """Boot and wait until systemd has started all units; skip the test if this machine cannot."""
         require_packages("systemd-container")
         self.tree.ensure()
         self._folder = Path(tempfile.mkdtemp(prefix="booted-", dir=cache_folder()))
@@ -58,12 +58,12 @@ class BootedDebian:
             (self._folder / name).mkdir()
         mounts = {path: str(path) for path in (*pip_folders(), HOST_CERTIFICATES) if path.exists()}
         binds = [f"--bind-ro={here}:{there}" for here, there in (mounts | dict(self.shared)).items()]
-        # A host's name has neither "_" nor "-" at its end, which mkdtemp's names may have.
+        # mkdtemp may produce "_" or a trailing "-", which host names may not have.
         name = f"--machine={self._folder.name.replace('_', '0')}"
         with (self._folder / "boot.log").open("w") as log:
             self._nspawn = subprocess.Popen(
                 [*NAMESPACE, "sh", "-c", _BOOT, "sh", str(self.tree.path), str(self._folder), name, *binds],
-                # systemd 257 boots beside version 1 of control groups only when told to.
+                # systemd 257 refuses to boot with control groups v1 unless this is set.
                 env=os.environ | {"SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -91,7 +91,7 @@ class BootedDebian:
         stdin: str = "",
         enter: tuple[str, ...] = (),
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command as root in it, by way of ``enter``. Its exit status is the caller's to judge."""
+        """Run a command as root in the Debian, wrapped in the command ``enter``, whatever its exit status."""
         variables = {"PATH": PATH_INSIDE, "HOME": "/root", "LC_ALL": "C.UTF-8", **(environment or {})}
         settings = [f"{name}={value}" for name, value in variables.items()]
         return subprocess.run(
@@ -104,33 +104,33 @@ class BootedDebian:
         )
 
     def tell(self, *command: str, timeout_s: float = 60.0, stdin: str = "") -> str:
-        """Run a command that must succeed, and return what it says."""
+        """Run a command that must succeed and return its standard output."""
         done = self.run(*command, timeout_s=timeout_s, stdin=stdin)
         assert done.returncode == 0, f"{command} ended with {done.returncode}: {done.stdout}{done.stderr}"
         return done.stdout.strip()
 
     def write(self, path: str, text: str) -> None:
-        """Write a file in it, and the folders above it."""
+        """Write a file in the Debian and create its parent directories."""
         self.tell("sh", "-c", f"mkdir -p $(dirname {path}) && cat > {path}", stdin=text)
 
     def pip_environment(self) -> dict[str, str]:
-        """Return what lets pip in it get packages from where this machine's does."""
+        """Return variables that make pip in the Debian use this machine's package sources."""
         certificates = str(HOST_CERTIFICATES)
         return pip_environment() | {"PIP_CERT": certificates, "SSL_CERT_FILE": certificates}
 
     def _init(self) -> int:
         children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children").read_text().split()
-        assert children, f"no longer running: {(self._folder / 'boot.log').read_text()[-2000:]}"
+        assert children, f"the Debian has ended: {(self._folder / 'boot.log').read_text()[-2000:]}"
         return int(children[0])
 
     def _is_up(self) -> bool:
-        assert self._nspawn.poll() is None, "it ended while it booted"
+        assert self._nspawn.poll() is None, "systemd-nspawn ended during the boot"
         with suppress(AssertionError, subprocess.TimeoutExpired):
             return self.run("systemctl", "is-system-running").stdout.strip() in ("running", "degraded")
         return False
 
     def _end(self) -> None:
-        """End it at once, as pulling the plug does."""
+        """Kill it without a shutdown, as a power cut does."""
         with suppress(ProcessLookupError, AssertionError):
             os.kill(self._init(), signal.SIGKILL)
         self._nspawn.kill()

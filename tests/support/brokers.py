@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import getpass
+import itertools
 import shutil
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -27,11 +29,28 @@ def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = PATI
         time.sleep(0.01)
 
 
+@cache
+def _ports_of_this_process() -> tuple[Iterator[int], socket.socket]:
+    """Return 100 ports that no other test process uses, over and over, and the lock that keeps them.
+
+    They are below the ephemeral ports (32768 and up), so no outgoing connection takes one either.
+    """
+    for first in range(12_000, 32_000, 100):
+        lock = socket.socket(socket.AF_UNIX)
+        with suppress(OSError):
+            lock.bind(f"\0hivewatch-test-ports-{first}")  # abstract: the kernel frees it with the process
+            return itertools.cycle(range(first, first + 100)), lock
+        lock.close()
+    raise OSError("all port ranges for tests are taken")
+
+
 def free_port() -> int:
-    """Return a TCP port on loopback that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+    """Return a TCP port of loopback that nothing listens on and no other test process is given."""
+    ports, _ = _ports_of_this_process()
+    for port in itertools.islice(ports, 100):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise OSError("all ports of this test process are taken")
 
 
 class Broker:

@@ -1,4 +1,4 @@
-"""A real Chromium without a window, told what to do through a pipe (Chrome DevTools Protocol)."""
+"""A headless Chromium, controlled through a pipe with the Chrome DevTools Protocol."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FLAGS = (
 
 
 class Chromium:
-    """One page of a browser with a profile of its own in ``directory``; ``with`` it, it runs."""
+    """A context manager: a browser with one page and its own profile in ``directory``."""
 
     def __init__(self, directory: Path, width_px: int = 412, height_px: int = 915) -> None:
         require_packages("chromium")
@@ -35,7 +35,7 @@ class Chromium:
         theirs_in, ours_out = os.pipe()
         ours_in, theirs_out = os.pipe()
         program = shutil.which("chromium") or "chromium"
-        # Chromium reads from descriptor 3 and writes to 4; "sh" puts ours there.
+        # Chromium reads from descriptor 3 and writes to 4; the shell redirects ours to them.
         command = f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}'
         self._process = subprocess.Popen(
             ["bash", "-c", command, program, *_FLAGS, f"--user-data-dir={self._profile}"],
@@ -64,11 +64,11 @@ class Chromium:
         return self._call(method, session=self._session, **parameters)
 
     def open(self, url: str) -> None:
-        """Go to ``url``."""
+        """Open ``url``."""
         self.do("Page.navigate", url=url)
 
     def text(self, element: str) -> str:
-        """Return the text of the element with that id, "" where there is none."""
+        """Return the text of the element with this id, or "" if there is none."""
         return str(
             self.evaluate(f"(document.getElementById({json.dumps(element)}) || {{}}).textContent || ''")
         )

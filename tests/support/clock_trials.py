@@ -1,4 +1,4 @@
-"""A daemon whose clock is wrong, or is set while it watches: every sighting must arrive, rightly dated."""
+"""A daemon whose clock is wrong or is set while it runs: every sighting arrives with the right time."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from support.trials import Outcome, compare, timed
 YEAR_S = 365 * 86_400.0
 ALWAYS = ALWAYS_A_HORNET | {"cool_down_s": 0.0}
 NEVER = {"threshold": 1.0, "release": 1.0, "quiet_s": 0.1, "cool_down_s": 0.0}
-# Daemon, subscriber and this process look at the time one after the other.
+# Daemon, subscriber and this process read the time one after the other.
 PRECISION = timedelta(minutes=2)
 
 
 class WrongClock:
-    """The wall clock of a daemon, off by as much as one wants."""
+    """The wall clock of a daemon, off by any number of seconds."""
 
     def __init__(self, directory: Path, off_by_s: float) -> None:
         directory.mkdir(exist_ok=True)
@@ -45,10 +45,10 @@ class WrongClock:
 
 
 def boot_in_1970(directory: Path, model: Path, visits: int, wait_s: float) -> Outcome:
-    """See so many visits in 1970, then have the clock set: it is trusted ``wait_s`` after the start."""
+    """Record visits in 1970, then set the clock; the daemon trusts it ``wait_s`` after the start."""
     outcome = Outcome("clock: starts in 1970, is set later", runs=visits)
     clock = WrongClock(directory, 600 - time.time())
-    trusted_at_s = time.monotonic() + wait_s  # after boot, where no time server keeps this machine's clock
+    trusted_at_s = time.monotonic() + wait_s  # after boot, if this machine's clock is not synchronised
     with timed(outcome), watching(directory, model, clock, trusted_at_s) as (subscriber, daemon):
         daemon.wait_for_log("start, best score")
         for _ in range(visits - 1):
@@ -60,14 +60,14 @@ def boot_in_1970(directory: Path, model: Path, visits: int, wait_s: float) -> Ou
         wait_until(lambda: bool(subscriber.on("event")), "events arrive", wait_s + 60)
         _stop_and_compare(outcome, daemon, subscriber, visits)
     if "before the clock was set" not in daemon.log:
-        outcome.problems.append("nothing was dated anew")
+        outcome.problems.append("no times were corrected")
     if any(_is_off(event, timedelta()) for event in events(subscriber)):
         outcome.problems.append("wrong times were sent")
     return outcome
 
 
 def jump_during_a_sighting(directory: Path, model: Path, jump_s: float) -> Outcome:
-    """Set the clock while a sighting is open, and another is kept."""
+    """Set the clock while one sighting is open and another one is stored."""
     outcome = Outcome(f"clock: jumps {jump_s / 3600:+.0f} h during a sighting", runs=1)
     clock = WrongClock(directory, 0)
     with timed(outcome), watching(directory, model, clock) as (subscriber, daemon):
@@ -86,7 +86,7 @@ def jump_during_a_sighting(directory: Path, model: Path, jump_s: float) -> Outco
 
 
 def reload(daemon: Daemon, decision: dict[str, float], words: str) -> None:
-    """Let the daemon decide by other rules, and wait until the log says ``words`` once more."""
+    """Reload the daemon with another decision section and wait until the log contains ``words`` again."""
     before = daemon.log.count(words)
     daemon.configure(decision=decision)
     daemon.signal(signal.SIGHUP)
@@ -94,7 +94,7 @@ def reload(daemon: Daemon, decision: dict[str, float], words: str) -> None:
 
 
 def events(subscriber: Subscriber) -> list[dict[str, Any]]:
-    """Return the event documents that have come so far."""
+    """Return the event documents received so far."""
     return [json.loads(payload) for payload in subscriber.on("event")]
 
 
@@ -102,7 +102,7 @@ def events(subscriber: Subscriber) -> list[dict[str, Any]]:
 def watching(
     directory: Path, model: Path, clock: WrongClock, wait_s: float = 0.0
 ) -> Iterator[tuple[Subscriber, Daemon]]:
-    """A daemon with that clock that sees a hornet in everything, a broker, and who listens to it."""
+    """Run a daemon with this clock that classifies every frame as a hornet, a broker and a subscriber."""
     (directory / "broker").mkdir()
     broker = Broker(directory / "broker").start()
     sections: dict[str, Any] = {
@@ -122,12 +122,12 @@ def watching(
 
 def _stop_and_compare(outcome: Outcome, daemon: Daemon, subscriber: Subscriber, visits: int) -> None:
     if daemon.stop() != 0:
-        outcome.problems.append("it did not stop well")
+        outcome.problems.append("it did not stop with exit code 0")
     with Store(daemon.store) as store:
         kept = len(store.sightings(10 * visits))
     if kept != visits:
         outcome.problems.append(f"{kept} of {visits} sightings are kept")
-    # The log tells of an event once it is on disk.
+    # Events are logged when they are on disk.
     expected = [" ".join(found) for found in re.findall(r"sighting (\w+): (start|end)", daemon.log)]
     wait_until(lambda: _told(subscriber)[-1:] == expected[-1:], "the end arrives")
     compare(outcome, expected, _told(subscriber))

@@ -1,4 +1,4 @@
-"""The real daemon in a process of its own."""
+"""The daemon in its own process."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import yaml
 
 from support.brokers import wait_until
 
-# The untrained model sees a hornet in everything, so that sightings start by themselves.
+# Every score of the untrained model is above this threshold, so a sighting starts at the first frame.
 ALWAYS_A_HORNET = {"threshold": 0.0, "release": 0.0, "votes": 1, "quiet_s": 3600.0}
 SMALL_SIMULATOR = {"kind": "simulator", "width_px": 320, "height_px": 240, "rate_hz": 20.0}
 
 
 class Daemon:
-    """``hivewatch run`` on ``directory/hivewatch.yaml``; ``with`` it, it runs."""
+    """A context manager that runs ``hivewatch run`` with ``directory/hivewatch.yaml``."""
 
     def __init__(
         self, directory: Path, model: Path, environment: dict[str, str] | None = None, **sections: Any
@@ -41,7 +41,7 @@ class Daemon:
         self.configure(**sections)
 
     def configure(self, **sections: Any) -> None:
-        """Write the configuration file with these sections in place of the usual ones."""
+        """Write the configuration file with these sections replaced."""
         self._sections |= sections
         self.config_path.write_text(yaml.safe_dump(self._sections))
 
@@ -64,11 +64,11 @@ class Daemon:
 
     @property
     def log(self) -> str:
-        """What the daemon has said so far."""
+        """Return the log so far."""
         return self._log.read_text()
 
     def wait_for_log(self, words: str) -> None:
-        """Wait until ``words`` stand in the log."""
+        """Wait until the log contains ``words``."""
         wait_until(
             lambda: words in self.log or self.process.poll() is not None, f"the log says {words!r}", 60
         )

@@ -1,8 +1,8 @@
-"""Debian trees for tests that need a real system around hivewatch: built once, cached, entered by chroot.
+"""Debian trees for tests that need a real system around hivewatch: built once, cached, entered with chroot.
 
-A tree lies in ``$HIVEWATCH_TEST_CACHE`` (default ``~/.cache/hivewatch-tests``) and is built again when its
-recipe changes. All mounts are made in a mount namespace of their own, so none outlives its command.
-The folder ``DebianTree.path`` can as well be booted with systemd-nspawn.
+Trees are kept in ``$HIVEWATCH_TEST_CACHE`` (default ``~/.cache/hivewatch-tests``) and rebuilt when their
+recipe changes. Each command gets a mount namespace of its own, so no mount outlives it. ``DebianTree.path``
+can also be booted with systemd-nspawn.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ BINFMT = Path("/proc/sys/fs/binfmt_misc")
 QEMU = "qemu-aarch64"
 
 NAMESPACE = ("unshare", "--mount", "--propagation", "private")
-# $1 is the tree, then "source target" pairs to mount read-only up to "--", then the command.
+# $1 is the tree; then "source target" pairs to mount read-only; then "--" and the command.
 # The namespace ends with its last process, and its mounts with it.
 _ENTER = """
 set -eu
@@ -52,10 +52,11 @@ exec chroot "$root" "$@"
 
 @dataclass(frozen=True)
 class DebianTree:
-    """The recipe of a tree: a Debian release with packages, and a shell script run once inside it.
+    """The recipe of a tree: a Debian release with packages, and a shell script that is run once inside it.
 
-    The script sees each of ``files`` (they are part of the recipe) at /rig, and the network. A tree of
-    another ``architecture`` (Debian's name for it) is emulated: by qemu, as the processor ``emulated_cpu``.
+    The script finds each of ``files``, which are part of the recipe, in /rig, and has network access. A tree
+    of another ``architecture`` (Debian's name for it) runs under qemu, which emulates the processor
+    ``emulated_cpu``.
     """
 
     name: str
@@ -68,11 +69,11 @@ class DebianTree:
 
     @property
     def path(self) -> Path:
-        """The folder that holds the tree."""
+        """Return the root directory of the tree."""
         return cache_folder() / self.name / _key(self.suite, self.architecture, *sorted(self.packages))
 
     def ensure(self) -> None:
-        """Build what is missing or out of date; skips the test where that cannot be done (in CI: fails)."""
+        """Build the tree if it is missing or out of date. Skip the test (CI: fail) if that fails."""
         require_root()
         if self.architecture:
             require_emulation()
@@ -94,10 +95,10 @@ class DebianTree:
         environment: Mapping[str, str] | None = None,
         timeout_s: float = 120.0,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command in the tree with /dev, /proc and /sys, and ``mounts`` (here: there) read-only.
+        """Run a command in the tree, with ``mounts`` (path here: path inside) mounted read-only.
 
-        Output is returned as text; a non-zero exit status is the caller's to judge. Raises
-        subprocess.TimeoutExpired after ``timeout_s``, when the command has been killed.
+        Return its output as text, whatever its exit status. Raises subprocess.TimeoutExpired when the command
+        was killed after ``timeout_s``.
         """
         return subprocess.run(
             self._inside(command, mounts or {}),
@@ -121,7 +122,7 @@ class DebianTree:
         mounts: Mapping[Path, str] | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> subprocess.Popen[bytes]:
-        """Start what ``run`` would wait for. It writes to ``log``; signals to it reach the command."""
+        """Start a command as ``run`` does, without waiting. Output goes to ``log``; signals reach it."""
         return subprocess.Popen(
             self._inside(command, mounts or {}),
             env=self._environment() | dict(environment or {}),
@@ -138,7 +139,7 @@ class DebianTree:
         return _key(self.script, *(path.read_text() for path in self.files))
 
     def _bootstrap(self) -> None:
-        """Install Debian under another name first, so that a build that broke off is not taken for a tree."""
+        """Install Debian under a temporary name, so that an interrupted build is not mistaken for a tree."""
         shutil.rmtree(self.path.parent, ignore_errors=True)  # trees of older recipes, and unfinished ones
         self.path.parent.mkdir()
         unfinished = self.path.with_suffix(".unfinished")
@@ -158,10 +159,10 @@ class DebianTree:
         unfinished.rename(self.path)
 
     def _run_script(self) -> None:
-        """Run the recipe's script and note that it succeeded."""
+        """Run the recipe's script and record that it succeeded."""
         (self.path / ".script").unlink(missing_ok=True)
         mounts = {Path("/etc/resolv.conf").resolve(): "/etc/resolv.conf"}
-        if HOST_CERTIFICATES.exists():  # the host may stand behind a proxy with a certificate of its own
+        if HOST_CERTIFICATES.exists():  # the host may be behind a proxy with its own certificate
             mounts[HOST_CERTIFICATES] = str(HOST_CERTIFICATES)
         mounts |= {path: str(path) for path in pip_folders()}
         mounts |= {path: f"/rig/{path.name}" for path in self.files}
@@ -175,14 +176,14 @@ class DebianTree:
 
 
 def cache_folder() -> Path:
-    """Where trees are kept; made if it is not there."""
+    """Return the directory of all trees; create it if necessary."""
     folder = Path(os.environ.get("HIVEWATCH_TEST_CACHE") or "~/.cache/hivewatch-tests").expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     return folder.resolve()
 
 
 def runtime_requirements() -> list[str]:
-    """What setup.cfg asks for at run time, a line each, as pip takes them."""
+    """Return the run-time requirements of setup.cfg as pip accepts them."""
     setup = ConfigParser()
     setup.read(PROJECT / "setup.cfg")
     lines = setup["options"]["install_requires"].split("\n")
@@ -190,14 +191,14 @@ def runtime_requirements() -> list[str]:
 
 
 def cannot(reason: str) -> None:
-    """Skip the test for a reason, or fail it in CI, where everything must have run."""
+    """Skip the test for this reason; fail it in CI, where every test must run."""
     if os.environ.get("CI") == "true":
         pytest.fail(f"{reason} (in CI this test must run)")
     pytest.skip(reason)
 
 
 def require_root() -> None:
-    """Make sure that trees can be built and entered."""
+    """Skip the test if trees cannot be built and entered."""
     if os.geteuid() != 0:
         cannot("building and entering a Debian tree needs root")
     if subprocess.run([*NAMESPACE, "true"], capture_output=True, check=False).returncode != 0:
@@ -205,7 +206,7 @@ def require_root() -> None:
 
 
 def require_packages(*packages: str) -> None:
-    """Make sure of Debian packages on this machine; CI installs those it lacks."""
+    """Skip the test if Debian packages are missing on this machine; in CI, install them."""
     missing = [name for name in packages if not _is_installed(name)]
     if missing and os.environ.get("CI") == "true":
         for step in (["update"], ["install", "--no-install-recommends", *missing]):
@@ -215,22 +216,22 @@ def require_packages(*packages: str) -> None:
 
 
 def require_emulation() -> None:
-    """Make sure that the kernel hands programs for arm64 to qemu."""
+    """Have the kernel run arm64 programs with qemu; skip the test if it cannot."""
     require_packages("qemu-user-static", "binfmt-support")
     if not (BINFMT / "register").exists():
         subprocess.run(["mount", "-t", "binfmt_misc", "binfmt_misc", str(BINFMT)], check=False)
     if not (BINFMT / QEMU).exists():
         subprocess.run(["update-binfmts", "--enable", QEMU], capture_output=True, check=False)
     if not (BINFMT / QEMU).exists():
-        cannot("this kernel does not hand programs for arm64 to qemu (binfmt_misc)")
+        cannot("this kernel does not run arm64 programs with qemu (binfmt_misc)")
 
 
 def require_network() -> None:
-    """Make sure that Debian's mirror answers."""
+    """Skip the test if Debian's mirror does not answer."""
     try:
         socket.create_connection(("deb.debian.org", 80), timeout=10).close()
     except OSError as error:
-        cannot(f"a Debian tree has to be built, but deb.debian.org does not answer: {error}")
+        cannot(f"a Debian tree must be built, but deb.debian.org does not answer: {error}")
 
 
 def _is_installed(package: str) -> bool:
@@ -251,7 +252,7 @@ def _key(*parts: str) -> str:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Keep other test runs out while a tree is built."""
+    """Hold a lock, so that only one test run builds a tree."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -1,6 +1,6 @@
 """A Debian 12 for arm64 under qemu with the instruction set of a Raspberry Pi 4 (Cortex-A72).
 
-It shows what runs there and what it computes. How fast, it does not show: it is slower by far.
+It shows what runs on a Pi and what it computes there. It says nothing about speed: emulation is far slower.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from support.debian_tree import DebianTree, runtime_requirements
 
 PYTHON = "/opt/venv/bin/python"
 OLDEST_TORCH = "/opt/oldest-torch"
-"""A folder for PYTHONPATH with the oldest torch that setup.cfg allows."""
+"""A directory for PYTHONPATH with the oldest torch that setup.cfg allows."""
 
 
 def emulated_pi() -> DebianTree:
-    """The recipe: what setup.cfg asks for, from PyPI's wheels alone."""
+    """Return the recipe: the run-time requirements of setup.cfg, from PyPI's wheels only."""
     requirements = " ".join(f"'{line}'" for line in runtime_requirements())
     return DebianTree(
         name="emulated-pi",

@@ -1,4 +1,4 @@
-"""A real Home Assistant: the Debian tree that holds it, and how to start, set up and ask it."""
+"""A real Home Assistant: its Debian tree, and a client that starts it, sets it up and queries it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from support.brokers import free_port, wait_until
 from support.debian_tree import DebianTree
 
 VERSION = "2026.2.3"
-# What the integrations of the tests ask for beside Home Assistant itself, in the versions that it pins. It
-# would fetch them at its first start; here they are there before, and it runs with --skip-pip.
+# Requirements of the integrations that the tests use, in the versions that Home Assistant pins. It would
+# install them at its first start; here they are installed in advance, and it runs with --skip-pip.
 INTEGRATIONS = (
     *("paho-mqtt", "home-assistant-frontend"),
-    # Of mobile_app, by way of what it imports: cloud, camera, conversation.
+    # Of mobile_app, which imports cloud, camera and conversation.
     *("PyNaCl", "numpy", "PyTurboJPEG", "ha-ffmpeg", "av", "mutagen", "hassil", "home-assistant-intents"),
     *("pymicro-vad", "pyspeex-noise"),
 )
@@ -51,11 +51,11 @@ lovelace:
 
 
 def homeassistant_tree() -> DebianTree:
-    """The recipe: Home Assistant from PyPI in a venv of its own."""
+    """Return the recipe: Home Assistant from PyPI in its own venv."""
     return DebianTree(
         name="homeassistant",
         suite="trixie",
-        # Three of its requirements have no wheel for this Python: lru-dict, pymicro-vad, pyspeex-noise.
+        # Three requirements have no wheel for this Python: lru-dict, pymicro-vad, pyspeex-noise.
         packages=("python3", "python3-venv", "python3-dev", "g++"),
         script=f"""
             python3 -m venv /opt/homeassistant
@@ -68,10 +68,10 @@ def homeassistant_tree() -> DebianTree:
 
 
 class HomeAssistant:
-    """A Home Assistant of its own configuration, with an owner who has just been through its first steps."""
+    """A Home Assistant with its own configuration directory and an owner account."""
 
     def __init__(self, files: dict[str, str]) -> None:
-        """Prepare its configuration folder with ``files`` (name: text) beside the usual ones."""
+        """Write its configuration directory, with ``files`` (name: text) in addition to the usual ones."""
         self.tree = homeassistant_tree()
         self.tree.ensure()
         self.port = free_port()
@@ -87,11 +87,11 @@ class HomeAssistant:
 
     @property
     def log(self) -> str:
-        """What it has said so far."""
+        """Return its log so far."""
         return self._log.read_text(errors="replace")
 
     def start(self) -> None:
-        """Start it, and wait until it runs."""
+        """Start it and wait until it runs."""
         inside = f"/{self.folder.relative_to(self.tree.path)}"
         command = ["/opt/homeassistant/bin/hass", "--config", inside, "--skip-pip"]
         with self._log.open("a") as log:
@@ -101,21 +101,21 @@ class HomeAssistant:
             self.wait_until_running()
 
     def stop(self) -> None:
-        """End it as its service manager would."""
+        """Stop it with SIGTERM, as its service manager would."""
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
             self._process.wait(SLOW_S)
             self._process = None
 
     def remove(self) -> None:
-        """End it and remove its folder."""
+        """Kill it and remove its directory."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
         shutil.rmtree(self.folder)
 
     def become_owner(self) -> None:
-        """Go through the first step of a new installation: it gives the right to ask for all that follows."""
+        """Complete the first onboarding step, which creates the owner and yields an access token."""
         client = f"http://127.0.0.1:{self.port}/"
         owner = {"name": "Keeper", "username": "keeper", "password": "honey", "language": "en"}
         code = self.post("/api/onboarding/users", owner | {"client_id": client})["auth_code"]
@@ -126,7 +126,7 @@ class HomeAssistant:
         self.wait_until_running()
 
     def add_mqtt(self, port: int) -> None:
-        """Set up its MQTT integration as a person does."""
+        """Set up the MQTT integration as a user does."""
         flow = self.post("/api/config/config_entries/flow", {"handler": "mqtt"})
         answer = self.post(
             f"/api/config/config_entries/flow/{flow['flow_id']}", {"broker": "127.0.0.1", "port": port}
@@ -134,7 +134,7 @@ class HomeAssistant:
         assert answer["type"] == "create_entry", answer
 
     def wait_until_running(self) -> None:
-        """Wait until all is set up."""
+        """Wait until the start-up has finished."""
         wait_until(lambda: self.get("/api/config")["state"] == "RUNNING", "Home Assistant runs", SLOW_S)
 
     def states(self, hive: str) -> dict[str, str]:
@@ -146,7 +146,7 @@ class HomeAssistant:
         }
 
     def state(self, entity_id: str) -> dict[str, Any]:
-        """Return what it knows of an entity, {} where it knows none."""
+        """Return the state document of an entity, or {} if there is no such entity."""
         try:
             found: dict[str, Any] = self.get(f"/api/states/{entity_id}")
         except urllib.error.HTTPError as error:
@@ -156,13 +156,13 @@ class HomeAssistant:
         return found
 
     def wait_for(self, entity_id: str, state: str | Callable[[str], bool]) -> dict[str, Any]:
-        """Wait until an entity has that ``state`` (or one that fulfils it); return what is known of it."""
-        fulfils = state if callable(state) else state.__eq__
+        """Wait until an entity's state equals or satisfies ``state``; return its state document."""
+        matches = state if callable(state) else state.__eq__
         seen: list[dict[str, Any]] = [{}]
 
         def arrived() -> bool:
             seen.append(self.state(entity_id))
-            return bool(seen[-1]) and fulfils(seen[-1]["state"])
+            return bool(seen[-1]) and matches(seen[-1]["state"])
 
         try:
             wait_until(arrived, f"{entity_id} is {state}", SLOW_S)
@@ -171,19 +171,19 @@ class HomeAssistant:
         return seen[-1]
 
     def get(self, path: str) -> Any:
-        """Return the JSON that its HTTP API has at ``path``."""
+        """Return the JSON document at ``path`` of its HTTP API."""
         return json.loads(self.fetch(path))
 
     def fetch(self, path: str) -> bytes:
-        """Return what its HTTP API has at ``path``."""
+        """Return the body of ``path`` of its HTTP API."""
         return self._ask(path)
 
     def post(self, path: str, document: object) -> Any:
-        """Send a JSON document to ``path``, and return the answer."""
+        """Post a JSON document to ``path`` and return the answer."""
         return json.loads(self._ask(path, json.dumps(document).encode(), "application/json"))
 
     def command(self, **message: object) -> Any:
-        """Return the answer to a command of its WebSocket API."""
+        """Send a command to its WebSocket API and return the result."""
         with connect(
             f"ws://127.0.0.1:{self.port}/api/websocket", max_size=None, open_timeout=SLOW_S
         ) as socket:

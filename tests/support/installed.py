@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -19,52 +20,61 @@ from support.pip_settings import cpu_wheel_of_torch
 PYTHON = {"bookworm": "3.11", "trixie": "3.13"}
 INSTALL_S = 900.0
 WAIT_S = 240.0
-"""Generous: torch is loaded at every start, perhaps beside other tests."""
+"""Generous: every start loads torch, perhaps while other tests run."""
 
-# What a release is made of, and what makes one.
+# The files of a release, and those that build it.
 _SOURCE = ("hivewatch", "config", "deploy", "scripts", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 _PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "procps", "python3", "python3-venv", "python3-numpy"),
     *("mosquitto", "mosquitto-clients"),
 )
-# Debian 12's python3-systemd is left to install.sh. On Debian 13 torch is in the tree already, for the
-# system's Python, so that not each run has to fetch and unpack PyPI's, with all that graphics cards need.
+# install.sh installs python3-systemd on Debian 12. On Debian 13 torch is already in the tree, for the
+# system's Python: otherwise each run would download and unpack PyPI's build, with 3 GB of CUDA.
 _PREPARE = (
     "printf '127.0.0.1 localhost\\n127.0.1.1 hive\\n' >/etc/hosts; systemctl mask systemd-timesyncd || true"
 )
 _TORCH = r"""
-bash -euc '
-    . /rig/lib.sh
-    python3 -m venv /root/venv
-    python=/root/venv/bin/python
-    index=()
-    ! wants_cpu_wheels || index=(--index-url "$torch_cpu_index")
-    mkdir -p /root/tmp
-    TMPDIR=/root/tmp $python -m pip install --quiet --no-cache-dir "${index[@]}" \
-        --target "$(python3 -c "import site; print(site.getsitepackages()[0])")" "torch>=2.7"
-    rm -rf /root/venv /root/tmp
-'
+python3 -m venv /root/venv
+python=/root/venv/bin/python
+index=()
+! wants_cpu_wheels || index=(--index-url "$torch_cpu_index")
+mkdir -p /root/tmp
+TMPDIR=/root/tmp $python -m pip install --quiet --no-cache-dir "${index[@]}" \
+    --target "$(python3 -c "import site; print(site.getsitepackages()[0])")" "torch>=2.7"
+rm -rf /root/venv /root/tmp
 """
 
 
+def _install_torch() -> str:
+    """Return the script that installs torch, with what scripts/lib.sh knows about its index and nothing else.
+
+    The rest of that file may change without a new tree.
+    """
+    library = (PROJECT / "scripts" / "lib.sh").read_text()
+    index = re.search(r"^torch_cpu_index=.*$", library, re.MULTILINE)
+    probe = re.search(r"^wants_cpu_wheels\(\) \{$.*?^\}$", library, re.MULTILINE | re.DOTALL)
+    assert index, "scripts/lib.sh does not set torch_cpu_index"
+    assert probe, "scripts/lib.sh has no function wants_cpu_wheels"
+    return f"bash -euc {shlex.quote(index[0] + chr(10) + probe[0] + _TORCH)}"
+
+
 def debian(suite: str) -> DebianTree:
-    """Return the recipe of the Debian that hivewatch is installed in."""
+    """Return the recipe of a Debian to install hivewatch in."""
     if suite == "bookworm":
         return DebianTree(f"booted-{suite}", suite, _PACKAGES, _PREPARE)
     packages = (*_PACKAGES, "python3-systemd")
-    files = (PROJECT / "scripts" / "lib.sh",)
-    return DebianTree(f"booted-{suite}", suite, packages, _PREPARE + _TORCH, files)
+    return DebianTree(f"booted-{suite}", suite, packages, f"{_PREPARE}\n{_install_torch()}")
 
 
 def torch_for_trixie() -> Path:
-    """Return the folder with torch for Debian 13's Python; its tree is built first if it is not there."""
+    """Return the directory with torch for Debian 13's Python; build its tree if necessary."""
     tree = debian("trixie")
     tree.ensure()
     return tree.path / "usr" / "local" / "lib" / f"python{PYTHON['trixie']}" / "dist-packages"
 
 
 def copy_of_checkout(folder: Path) -> Path:
-    """Copy what gets installed to ``folder`` and return it."""
+    """Copy the files of a release to ``folder`` and return it."""
     folder.mkdir(parents=True)
     for name in _SOURCE:
         here, there = PROJECT / name, folder / name
@@ -76,10 +86,10 @@ def copy_of_checkout(folder: Path) -> Path:
 
 
 def earlier_version(folder: Path) -> Path:
-    """Put the version before the last change of the package into ``folder``, with today's deploy scripts."""
+    """Write the package as it was before its last commit to ``folder``, with the current deploy scripts."""
     git = ["git", "-c", "safe.directory=*", "-C", str(PROJECT)]
     listed = subprocess.run(
-        # Words for people make no other version: install.sh passes over them as well.
+        # Documents do not make a new version: install.sh ignores them as well.
         [*git, "rev-list", "HEAD", "--", "hivewatch", ":(exclude)*.md"],
         capture_output=True,
         text=True,
@@ -87,7 +97,7 @@ def earlier_version(folder: Path) -> Path:
     )
     commits = listed.stdout.split()
     if len(commits) < 2:
-        cannot("an upgrade begins with an earlier version, and git knows none here")
+        cannot("an upgrade needs an earlier version, and this checkout's git history has none")
     copy_of_checkout(folder)
     shutil.rmtree(folder / "hivewatch")
     package = ["hivewatch", "setup.cfg", "pyproject.toml", "config"]
@@ -98,46 +108,51 @@ def earlier_version(folder: Path) -> Path:
 
 @dataclass
 class Hive:
-    """A booted Debian with a mosquitto, and hivewatch where ``install`` has been called."""
+    """A booted Debian with a mosquitto, and with hivewatch once ``install`` has been called."""
 
     debian: BootedDebian
     sources: Path
-    """Folder of this machine, seen as /sources in the Debian."""
+    """Directory on this machine, mounted as /sources in the Debian."""
     changed: bool = False
-    """Configuration or unit are not as usual."""
+    """Configuration or unit differ from the usual ones."""
 
     def __post_init__(self) -> None:
-        """Have mosquitto listen on a port of its own: the network is shared with this machine."""
+        """Start mosquitto on a free port: the network is shared with this machine."""
         self.port = free_port()
         listener = f"listener {self.port} 127.0.0.1\nallow_anonymous true\n"
         self.debian.write("/etc/mosquitto/conf.d/test.conf", listener)
         self.start_broker()
 
     def start_broker(self) -> None:
-        """Have the broker run, and listen."""
-        # Many restarts within seconds are the tests' doing; systemd would refuse the next.
+        """Start the broker and wait until it listens."""
+        # The tests restart it so often that systemd would refuse the next start.
         self.debian.run("systemctl", "reset-failed", "mosquitto")
         self.debian.tell("systemctl", "restart", "mosquitto")
         wait_until(lambda: self.run("mosquitto_pub", "-t", "here", "-n").returncode == 0, "mosquitto listens")
 
     def stop_broker(self) -> None:
-        """End the broker."""
+        """Stop the broker."""
         self.debian.tell("systemctl", "stop", "mosquitto")
 
     def run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run one of mosquitto's programs on the broker."""
+        """Run one of mosquitto's clients against the broker."""
         return self.debian.run(program, "-h", "127.0.0.1", "-p", str(self.port), *arguments)
 
     def subscriber(self) -> Subscriber:
-        """Return one who hears all messages."""
+        """Return a subscriber to all messages."""
         return Subscriber(self.port)
 
     def configure(self, path: str = "/etc/hivewatch/hivewatch.yaml", **sections: object) -> None:
-        """Write a configuration: drawn hornets, this broker, the rest as it comes."""
+        """Write a configuration: simulated hornets, this broker, and defaults."""
         self.changed |= bool(sections)
         usual: dict[str, object] = {
-            "camera": {"kind": "simulator", "simulator": {"hornet_every_s": 20.0, "hornet_stay_s": 12.0}},
-            "decision": {"cool_down_s": 1.0, "quiet_s": 3.0},
+            # Many visits, so that tests wait for few seconds, and few frames, which leaves processor time.
+            "camera": {
+                "kind": "simulator",
+                "rate_hz": 2.0,
+                "simulator": {"hornet_every_s": 10.0, "hornet_stay_s": 6.0},
+            },
+            "decision": {"cool_down_s": 1.0, "quiet_s": 2.0},
             "mqtt": {"host": "127.0.0.1", "port": self.port, "reconnect_longest_s": 2},
             "clock": {"wait_s": 0.0},
         }
@@ -146,7 +161,7 @@ class Hive:
     def install(
         self, source: str, *arguments: str, enter: tuple[str, ...] = ()
     ) -> subprocess.CompletedProcess[str]:
-        """Run install.sh of /sources/``source``; what it says is on stderr."""
+        """Run install.sh of /sources/``source``; its messages are on stderr."""
         environment = self.debian.pip_environment()
         wheel = cpu_wheel_of_torch("3.11")
         if wheel and self.debian.tree.suite == "bookworm":
@@ -156,19 +171,19 @@ class Hive:
         return self.debian.run(script, *arguments, timeout_s=INSTALL_S, environment=environment, enter=enter)
 
     def property(self, name: str, unit: str = "hivewatch") -> str:
-        """Return what systemd says of the service."""
+        """Return a property of the service, as systemd reports it."""
         return self.debian.tell("systemctl", "show", "--property", name, "--value", unit)
 
     def release(self) -> str:
-        """Return the folder of what is installed."""
+        """Return the directory of the installed release."""
         return self.debian.tell("readlink", "/opt/hivewatch/current")
 
     def journal(self, since: str = "-1h") -> str:
-        """Return what the service and systemd have said of it."""
+        """Return the journal of the service, including systemd's messages about it."""
         return self.debian.tell("journalctl", "--unit", "hivewatch", "--output", "cat", "--since", since)
 
     def wait_until_it_works(self, other_than: str = "0") -> None:
-        """Wait until a process, not ``other_than``, is watching: frames get finished."""
+        """Wait until a process other than ``other_than`` is watching and has finished frames."""
 
         def works() -> bool:
             process = self.property("MainPID")
@@ -186,19 +201,19 @@ class Hive:
             raise AssertionError(f"{error}\n{self.journal()[-3000:]}") from error
 
     def override(self, **settings: str) -> None:
-        """Change settings of the unit, from its next start on."""
+        """Override settings of the unit from its next start on."""
         self.changed = True
         lines = "".join(f"{name}={value}\n" for name, value in settings.items())
         self.debian.write("/run/systemd/system/hivewatch.service.d/test.conf", f"[Service]\n{lines}")
         self.debian.tell("systemctl", "daemon-reload")
 
     def restart(self) -> None:
-        """Start the service anew, and wait until it works."""
+        """Restart the service and wait until it works."""
         self.debian.tell("systemctl", "restart", "hivewatch", timeout_s=200)
         self.wait_until_it_works()
 
-    def put_right(self) -> None:
-        """Have all as usual again: broker, configuration, unit."""
+    def restore(self) -> None:
+        """Restore broker, configuration and unit."""
         self.start_broker()
         if self.changed:
             self.debian.tell("rm", "-rf", "/run/systemd/system/hivewatch.service.d")
@@ -208,7 +223,7 @@ class Hive:
             self.changed = False
 
     def query(self, sql: str) -> list[str]:
-        """Return the first column of what the store's database answers."""
+        """Return the first column of the rows that the store's database returns."""
         code = (
             "import sqlite3, sys\nfor row in sqlite3.connect(sys.argv[1]).execute(sys.argv[2]): print(row[0])"
         )
@@ -217,7 +232,7 @@ class Hive:
 
 
 def exposure(told: str) -> float:
-    """Return the figure of `systemd-analyze security`."""
+    """Return the exposure level that `systemd-analyze security` reports."""
     found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", told)
     assert found, told
     return float(found[1])

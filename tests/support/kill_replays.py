@@ -1,8 +1,8 @@
-"""Replays pictures again and again, kills each replay at a random instant, and prints what it had committed.
+"""Replays pictures, kills each replay at a random instant, and prints the events that it had committed.
 
-Run as ``kill_replays.py RUNS SEED CONFIG PICTURES``. Python and torch are loaded once; each replay is a fork,
-so that two hundred take minutes. Prints the JSON line of each sighting event that a replay printed, and last
-``{"killed": N}``: how many replays did not come to their own end.
+Run as ``kill_replays.py RUNS SEED CONFIG PICTURES``. Python and torch are loaded once and each replay is a
+fork, so that 200 replays take minutes. Prints the JSON line of each sighting event that a replay printed, and
+finally ``{"killed": N}``: the number of replays that did not end before they were killed.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ LONGEST_S = 60.0
 
 
 def main(runs: int, seed: int, config: str, pictures: str) -> None:
-    """Kill so many replays."""
+    """Run and kill ``runs`` replays."""
     import torch
 
     from hivewatch.cli import main as cli
-    from hivewatch.daemon import app, replay  # noqa: F401  loaded before the fork, so once
+    from hivewatch.daemon import app, replay  # noqa: F401  loaded once, before the fork
 
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
@@ -44,7 +44,7 @@ def main(runs: int, seed: int, config: str, pictures: str) -> None:
 
 
 def kill_at_random(child: int, reader: int, dice: random.Random) -> bool:
-    """Kill ``child`` some events and an instant on; print all its events; tell whether it died of that."""
+    """Kill ``child`` after a random number of events, print them, and return whether the kill ended it."""
     lines_left = dice.randrange(0, 12)
     printed = b""
     with open(reader, "rb", buffering=0) as stream:
@@ -53,7 +53,7 @@ def kill_at_random(child: int, reader: int, dice: random.Random) -> bool:
             if not (data := stream.read(65536)):
                 break
             printed += data
-        # Any instant will do: it is the instant that is tested. Without an event it may be in the start.
+        # The instant is random on purpose. Before the first event, it may be in the start-up.
         select.select([], [], [], dice.uniform(0, 0.05 if lines_left else 1.5))
         os.kill(child, signal.SIGKILL)
         printed += stream.read() or b""

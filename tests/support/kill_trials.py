@@ -1,4 +1,4 @@
-"""Trials in which the process is killed at random instants."""
+"""Trials that kill the process at random instants."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ from support.trials import Outcome, compare, event_key, timed
 
 JPEG_END = b"\xff\xd9"
 DELIVERY_S = 120.0
-# Every picture starts, betters or ends a sighting: the untrained model sees a hornet in all of them.
+# Every picture starts, updates or ends a sighting: the untrained model scores all of them above the
+# threshold.
 _DECISION = {"threshold": 0.0, "release": 0.0, "votes": 1, "update_gain": 0.0, "update_every_s": 0.0}
 
 
 def kill_replays(directory: Path, model: Path, runs: int, seed: int = 1) -> Outcome:
-    """Kill so many replays; then let the store send what is left, and see what is there and what has come."""
+    """Kill replays, deliver the rest of the outbox, and compare store and received events with the output."""
     directory.mkdir()
     pictures = _make_pictures(directory / "pictures")
     store = directory / "store"
@@ -53,11 +54,11 @@ def kill_replays(directory: Path, model: Path, runs: int, seed: int = 1) -> Outc
 
 
 def _make_pictures(folder: Path) -> Path:
-    """Write pictures into folders, each of which is replayed as a source, and so a sighting, of its own."""
+    """Write pictures to directories, each of which is replayed as a source, and so a sighting, of its own."""
     for number in range(40):
-        place = folder / f"{number // 4:02}"
-        place.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(place / f"{number:03}.jpg"), make_pixels(320, 240, number))
+        source = folder / f"{number // 4:02}"
+        source.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(source / f"{number:03}.jpg"), make_pixels(320, 240, number))
     return folder
 
 
@@ -85,12 +86,12 @@ def _deliver(store: Path, port: int) -> None:
     with Store(store) as opened:
         publisher = Publisher(MqttConfig(host="127.0.0.1", port=port), opened, "hivewatch-after")
         publisher.start()
-        assert publisher.drain(DELIVERY_S), "not all was delivered"
+        assert publisher.drain(DELIVERY_S), "the outbox was not emptied"
         publisher.stop(5.0)
 
 
 def _check_files(outcome: Outcome, store: Path) -> None:
-    """Look at the files as the last kill left them."""
+    """Check the pictures that the last kill left."""
     for file in store.glob("snapshots/*/*.jpg"):
         if not (file.name.startswith(".") or file.read_bytes().endswith(JPEG_END)):
             outcome.problems.append(f"{file.name} is half a file")
@@ -100,7 +101,7 @@ def _check_store(outcome: Outcome, store: Path, committed: set[str]) -> None:
     with closing(sqlite3.connect(store / "hivewatch.db")) as database:
         (integrity,) = database.execute("PRAGMA integrity_check").fetchone()
     if integrity != "ok":
-        outcome.problems.append(f"the database does not hold together: {integrity}")
+        outcome.problems.append(f"the database is damaged: {integrity}")
     with Store(store) as opened:
         missing = committed - {stored.id for stored in opened.sightings(100_000)}
         if missing:

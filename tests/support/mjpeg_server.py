@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import cv2
 import numpy as np
 
+from support.brokers import free_port
+
 BITS = 12
 _BLOCK_PX = 16
 
@@ -45,8 +47,7 @@ class MjpegServer:
         self._number = 0
         self._open: set[socket.socket] = set()
         self._server: ThreadingHTTPServer | None = None
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
 
     @property
     def sent(self) -> int:

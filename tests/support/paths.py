@@ -1,4 +1,4 @@
-"""Where things are in the checkout."""
+"""Paths of the checkout."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ SUPPORT = TESTS / "support"
 
 
 def python_path(*first: Path) -> str:
-    """Return a PYTHONPATH with which a program of its own imports ``support`` and this checkout."""
+    """Return a PYTHONPATH from which another process imports ``support`` and this checkout's package."""
     paths = [*map(str, first), str(TESTS), str(PROJECT), os.environ.get("PYTHONPATH", "")]
     return os.pathsep.join(filter(None, paths))

@@ -1,4 +1,4 @@
-"""This machine's settings of pip, so that a Debian tree gets its packages from where this machine does."""
+"""This machine's pip settings, so that a Debian tree installs from the same package sources."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-# Of this machine, or of no meaning elsewhere.
+# Settings that apply to this machine only.
 _STAY_HERE = {"cert", "no-cache-dir", "cache-dir", "log", "target", "prefix", "user", "require-virtualenv"}
 
 
@@ -23,24 +23,25 @@ def _settings() -> dict[str, str]:
 
 
 def pip_environment() -> dict[str, str]:
-    """Return the settings, and those of a proxy, as environment variables."""
+    """Return the pip settings and the proxy variables as environment variables."""
     environment = {f"PIP_{name.upper().replace('-', '_')}": value for name, value in _settings().items()}
     proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
     return environment | proxies
 
 
 def pip_folders() -> list[Path]:
-    """Return the files and folders that the settings name; where they hold they must have the same paths."""
+    """Return the files and directories that the settings name; mount them at the same paths."""
     words = " ".join(_settings().values()).replace("file://", "").split()
     paths = {Path(word) for word in words if word.startswith("/") and Path(word).exists()}
-    # An index is by custom the folder `simple`, beside the files that it points to.
+    # An index is usually a directory `simple` next to the files that it links to.
     return sorted({path.parent if path.name == "simple" else path for path in paths})
 
 
 def cpu_wheel_of_torch(python: str) -> str | None:
-    """Return the version of a CPU build of torch for ``python`` ("3.11") that lies ready here, if any.
+    """Return the version of a CPU build of torch for ``python`` ("3.11") in the local package sources, if
+    any.
 
-    It is a tenth of the size of what PyPI has for x86-64.
+    It has a tenth of the size of PyPI's build for x86-64.
     """
     tag = f"cp{python.replace('.', '')}"
     folders = [folder for folder in pip_folders() if folder.is_dir()]

@@ -1,4 +1,4 @@
-"""Run inside the service's sandbox in place of the daemon: prints what it can do there, as JSON."""
+"""Runs in the service's sandbox in place of the daemon and prints as JSON what the sandbox allows."""
 
 import ctypes
 import json
@@ -12,19 +12,19 @@ from pathlib import Path
 
 
 def works(attempt: Callable[[], object]) -> bool:
-    """Tell whether ``attempt`` gets through; what it returns counts as well."""
+    """Return whether ``attempt`` raises no OSError and does not return False."""
     with suppress(OSError):
         return attempt() is not False
     return False
 
 
 def writes(path: str) -> Callable[[], object]:
-    """Return an attempt to write a file."""
+    """Return a function that tries to write a file."""
     return lambda: Path(path).write_text("probe")
 
 
 def password() -> bool:
-    """Tell whether the credential is what was put there."""
+    """Return whether the credential has the expected content."""
     return Path(os.environ["CREDENTIALS_DIRECTORY"], "mqtt_password").read_text() == "honey"
 
 

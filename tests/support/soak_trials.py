@@ -1,4 +1,4 @@
-"""Hours of watching on simulated time: nothing may be lost, and neither memory nor queues may grow."""
+"""Hours of watching in simulated time: nothing may be lost, and neither memory nor queues may grow."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOISE_BYTES = 8_000_000
 
 
 def soak(directory: Path, model: Path, frames: int, rate_hz: float) -> Outcome:
-    """Watch so many frames as fast as they go; ``rate_hz`` says how much simulated time they stand for."""
+    """Process frames as fast as possible; in simulated time they come at ``rate_hz``."""
     outcome = Outcome(f"soak: {frames} frames, {frames / rate_hz / 3600:.1f} simulated hours", runs=1)
     (directory / "broker").mkdir(parents=True)
     broker = Broker(directory / "broker").start()

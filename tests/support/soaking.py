@@ -1,8 +1,8 @@
-"""The daemon's loop on simulated time, as fast as it goes; a program of its own, for its memory is watched.
+"""Runs the daemon's loop in simulated time, as fast as possible, in its own process: its memory is measured.
 
     python soaking.py DIRECTORY MODEL PORT FRAMES RATE_HZ
 
-Prints a JSON line at the start and after every fiftieth part, and at the end the keys of all events recorded.
+Prints a JSON line 50 times during the run, and finally the keys of all recorded events.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from hivewatch.camera.simulator.camera import SimulatorCamera
+from hivewatch.camera.supervisor import Supervisor
 from hivewatch.config.sections import (
     CameraConfig,
     ClassifierConfig,
@@ -32,10 +33,17 @@ from hivewatch.config.sections import (
     SimulatorConfig,
     StoreConfig,
 )
-from hivewatch.daemon.app import make_classifier, make_watch
-from hivewatch.daemon.health import ProofOfLife
-from hivewatch.daemon.maintenance import Upkeep
+from hivewatch.daemon.app import make_classifier
+from hivewatch.daemon.configuration import Configuration
+from hivewatch.daemon.frame_counts import FrameCounts
+from hivewatch.daemon.health import HealthService
+from hivewatch.daemon.loop import Loop
+from hivewatch.daemon.maintenance import MaintenanceService
+from hivewatch.daemon.pressure import PressureService
 from hivewatch.daemon.recorder import daemon_publisher, open_recorder
+from hivewatch.daemon.service import Service
+from hivewatch.daemon.status import StatusService
+from hivewatch.daemon.summary import SummaryService
 from hivewatch.domain.frames import Frame
 from hivewatch.domain.sightings import Sighting
 from hivewatch.domain.wire import Alert
@@ -48,7 +56,7 @@ PARTS = 50
 
 
 class Time:
-    """What both clocks say: the time of the latest frame."""
+    """Wall clock and monotonic clock; both return the time of the latest frame."""
 
     now_s = 0.0
 
@@ -65,8 +73,8 @@ class Time:
 
 
 def configured(directory: Path, model: Path, port: int, rate_hz: float) -> Config:
-    # The gate is all but shut: a frame a minute is classified, in which the untrained model sees a hornet, so
-    # that a sighting begins and ends every half hour.
+    # The gate holds back all but one frame a minute, which the untrained model classifies as a hornet, so
+    # that a sighting starts and ends every half hour.
     return Config(
         camera=CameraConfig(
             width_px=96,
@@ -90,40 +98,49 @@ def main(directory: Path, model: Path, port: int, frames: int, rate_hz: float) -
     )
     clock.start(None)
     clock.release_messages()
+    services: list[Service] = []
+
+    def on_sighting(sighting: Sighting, alert: Alert) -> None:
+        keys.append(event_key(alert.event.payload))
+        for service in services:
+            service.on_sighting(sighting, alert)
+
     with contextlib.ExitStack() as opened:
         classifier = make_classifier(config, stopwatch)
         recorder = open_recorder(
-            config, classifier, stopwatch, opened, partial(daemon_publisher, clock=clock, inbox=None)
+            *(config, classifier, stopwatch, opened, partial(daemon_publisher, clock=clock, inbox=None)),
+            on_recorded=on_sighting,
         )
         size = config.camera.width_px, config.camera.height_px
         camera = SimulatorCamera(config.camera.simulator, *size, rate_hz, paced=False)
-        proof = ProofOfLife(
-            *(config, recorder.model, camera, recorder.store, recorder.publisher, stopwatch, clock)
+        supervisor = Supervisor(config.camera, lambda _config, _on_idle: camera)
+        loop = Loop(config, classifier, recorder.record, stopwatch, live=True)
+        configuration = Configuration(directory, config, recorder.store, lambda _config: None)
+        counts = FrameCounts(clock.monotonic_s)
+        services += (
+            counts,
+            HealthService(configuration, supervisor, loop, recorder, clock, counts),
+            SummaryService(config, loop, recorder, clock, counts),
+            PressureService(config, recorder, clock),
+            MaintenanceService(config, recorder, clock),
+            StatusService(supervisor, loop, recorder, clock, counts),
         )
-        upkeep = Upkeep(config, recorder.store, clock.now_for_ages, clock.monotonic_s)
-
-        def told(sighting: Sighting, alert: Alert) -> None:
-            proof.sighted(sighting, alert)
-            keys.append(event_key(alert.event.payload))
-
-        recorder.told = told
         stop = threading.Event()
-        watch = make_watch(config, classifier, recorder, live=True)
-        for done, step in enumerate(watch.steps(time.flow(camera.frames(stop))), 1):
-            proof.finished(step)
+        for done, step in enumerate(loop.run(time.flow(camera.frames(stop))), 1):
             clock.tick()
-            upkeep()
+            for service in services:
+                service.on_frame(step)
+                service.tick(clock.monotonic_s())
             if done % max(1, frames // PARTS) == 0:
                 print(json.dumps(sample(done, recorder.store.outbox_depth())), flush=True)
             if done >= frames:
                 stop.set()
-        assert recorder.publisher is not None
         recorder.publisher.drain(30)
     print(json.dumps({"keys": keys}), flush=True)
 
 
 def sample(frames: int, outbox_depth: int) -> dict[str, int]:
-    """Return what must not grow."""
+    """Return the figures that must not grow."""
     return {
         "frames": frames,
         "rss_bytes": rss_bytes(),

@@ -1,4 +1,4 @@
-"""What the tests of faults and ``scripts/faults`` have in common: how the outcome of a trial is counted."""
+"""Outcomes of fault trials, shared by the tests and ``scripts/faults``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 @dataclass(slots=True)
 class Outcome:
-    """``runs`` of one fault; ``lost`` and ``duplicates`` count messages; ``in_order`` is None without any."""
+    """The outcome of ``runs`` runs of one fault; ``in_order`` is None if there were no messages."""
 
     fault: str
     runs: int = 0
@@ -26,13 +26,13 @@ class Outcome:
 
     @property
     def survived(self) -> bool:
-        """Whether nothing was lost, disordered or otherwise wrong."""
+        """Return whether nothing was lost, out of order or otherwise wrong."""
         return not self.lost and self.in_order is not False and not self.problems
 
 
 @contextmanager
 def timed(outcome: Outcome) -> Iterator[Outcome]:
-    """Count the seconds of the block."""
+    """Add the duration of the block to the outcome."""
     start_s = time.monotonic()
     try:
         yield outcome
@@ -41,7 +41,7 @@ def timed(outcome: Outcome) -> Iterator[Outcome]:
 
 
 def compare(outcome: Outcome, expected: Sequence[str], received: Sequence[str]) -> None:
-    """Count what of ``expected`` was not received, or more than once, and whether the order was kept."""
+    """Count expected keys that were not received and keys received twice, and check the order."""
     firsts = list(dict.fromkeys(received))
     outcome.lost += len(set(expected) - set(firsts))
     outcome.duplicates += len(received) - len(firsts)
@@ -51,20 +51,20 @@ def compare(outcome: Outcome, expected: Sequence[str], received: Sequence[str]) 
 
 
 def event_key(payload: bytes | str) -> str:
-    """Return what tells one event from all others."""
+    """Return a key that identifies an event."""
     document = json.loads(payload)
-    # Pictures written in one millisecond make events of one time; votes only grow.
+    # Pictures with the same time stamp make events with the same time; the number of votes differs.
     return f"{document['sighting_id']} {document['event_type']} {document['at']} {document['votes']}"
 
 
 def rss_bytes() -> int:
-    """Return how much memory this process holds."""
+    """Return the resident set size of this process."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def table(outcomes: Iterable[Outcome]) -> str:
-    """Return the outcomes as text."""
+    """Return the outcomes as a text table."""
     head = f"{'fault':<50} {'runs':>5} {'lost':>5} {'dupl.':>5} {'order kept':>10} {'time':>8}  note"
     rows = [
         f"{o.fault:<50} {o.runs:>5} {o.lost:>5} {o.duplicates:>5} {_in_words(o.in_order):>10}"

@@ -13,14 +13,17 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from hivewatch.config.sections import Config, MqttConfig
-from hivewatch.daemon.maintenance import Upkeep
+from hivewatch.config.sections import ClockConfig, Config, MqttConfig
+from hivewatch.daemon.maintenance import MaintenanceService
+from hivewatch.daemon.recorder import Recorder
 from hivewatch.domain.sightings import Phase, Sighting
 from hivewatch.domain.wire import Alert
 from hivewatch.messages.alert import compose
 from hivewatch.messages.topics import HiveTopics
 from hivewatch.mqtt.publisher import Publisher
 from hivewatch.store import Store
+from hivewatch.system.clock import Clock
+from hivewatch.system.stopwatch import Stopwatch
 from support.fakes import MODEL, make_frame, make_pixels, make_prediction, make_sighting
 
 MINUTES = 24 * 60
@@ -36,7 +39,15 @@ def main(directory: Path, port: int, sightings: int) -> None:
     with Store(directory) as store:
         publisher = Publisher(MqttConfig(host="127.0.0.1", port=port), store, "hivewatch-day")
         publisher.start()
-        upkeep = Upkeep(Config(), store, lambda: START + timedelta(minutes=minute), lambda: 60.0 * minute)
+        recorder = Recorder(Config(), MODEL, store, publisher, Stopwatch())
+        clock = Clock(
+            ClockConfig(wait_s=0),
+            now=lambda: START + timedelta(minutes=minute),
+            monotonic_s=lambda: 60.0 * minute,
+            synchronised=lambda: True,
+        )
+        clock.start(None)
+        maintenance = MaintenanceService(Config(), recorder, clock)
         due = 0.0
         for minute in range(MINUTES):
             due += sightings / MINUTES
@@ -48,7 +59,7 @@ def main(directory: Path, port: int, sightings: int) -> None:
                 assert publisher.drain(20)
             for _ in range(60):
                 store.pending(1)
-            upkeep()
+            maintenance.tick(60.0 * minute)
         publisher.stop(5.0)
     print(json.dumps({"write_bytes": written_bytes() - before_bytes, "picture_bytes": picture_bytes}))
 
