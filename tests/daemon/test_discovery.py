@@ -7,11 +7,15 @@ import signal
 from pathlib import Path
 
 import paho.mqtt.publish as publish
+import pytest
 from support.brokers import Broker, Subscriber, wait_until
 from support.daemons import Daemon
+from support.rig import Rig
 
 from hivewatch.config.sections import Config
+from hivewatch.daemon.discovery import DiscoveryService
 from hivewatch.domain.wire import Message
+from hivewatch.errors import DiskFullError
 from hivewatch.mqtt.publisher import Publisher
 from hivewatch.store import Store
 
@@ -136,3 +140,32 @@ def test_a_subscription_made_while_connected_takes_effect(tmp_path: Path, broker
         wait_until(arrived, "the message arrives")
         publisher.stop(5)
     assert received_messages[0].topic == "some/thing"
+
+
+def test_every_announced_topic_is_remembered_once_across_restarts(tmp_path: Path) -> None:
+    """Whatever the prefix was when it was announced, a later start can still remove it."""
+    for prefix in ("homeassistant", "ha", "homeassistant"):
+        config = Config.model_validate({"homeassistant": {"enabled": True, "prefix": prefix}})
+        rig = Rig(tmp_path / "store", config)
+        rig.add(DiscoveryService(config, rig.recorder))
+        announced = rig.store.recall("announced-topics") or ""
+        rig.store.close()
+    assert announced.splitlines() == [
+        "ha/device/hivewatch_hive1/config",
+        "homeassistant/device/hivewatch_hive1/config",
+    ]
+
+
+def test_a_full_disk_does_not_prevent_the_announcement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(_key: str, _value: str | None) -> None:
+        raise DiskFullError("the disk is full")
+
+    config = Config.model_validate({"homeassistant": {"enabled": True}})
+    rig = Rig(tmp_path / "store", config)
+    monkeypatch.setattr(rig.store, "remember", full)
+    rig.add(DiscoveryService(config, rig.recorder))
+    rig.store.close()
+    assert [message.topic for message in rig.publisher.states] == [f"homeassistant/{TOPIC}"]
+    assert "will stay on the broker when discovery is disabled: the disk is full" in caplog.text
