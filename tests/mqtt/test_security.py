@@ -414,8 +414,9 @@ def test_with_mqtt_5_messages_carry_content_type_expiry_and_user_properties(
     client.loop_start()
     publisher = make_publisher(broker.port, version=5)
     publisher.start()
-    publisher.publish_once(contract.SIGHTING_SNAPSHOT.message("hw", "h1", b"jpeg", "v1"))
-    publisher.publish_once(contract.ANSWER.message("hw", "h1", {}))
+    hive = HiveTopics("h1", "Hive 1", "hw")
+    publisher.publish_once(contract.SIGHTING_SNAPSHOT.message(hive, b"jpeg", "v1"))
+    publisher.publish_once(contract.ANSWER.message(hive, {}))
     topics = {"hw/h1/availability", "hw/h1/sighting/v1/snapshot", "hw/h1/command/answer"}
     wait_until(lambda: topics <= properties.keys(), "all have arrived")
     client.disconnect()
