@@ -77,7 +77,7 @@ require_supported_machine() {
 # active_release: print the folder of the active release, nothing if there is none.
 active_release() { readlink --canonicalize-existing "$current" || true; }
 
-# runs RELEASE: succeed if hivewatch starts, which fails after an upgrade of the system's Python.
+# runs RELEASE: succeed if hivewatch starts; it does not after the system's Python has been replaced.
 runs() { "$1/bin/python" -I -m hivewatch --version >/dev/null 2>&1; }
 
 # fingerprint: print a checksum of everything in this checkout that gets installed.

@@ -333,7 +333,7 @@ def test_a_version_that_rejects_the_configuration_is_refused_before_anything_sto
                 'mount -t tmpfs -o size=10m tmpfs /opt/hivewatch; exec "$@"',
                 "sh",
             ),
-            "there is too little room in /opt/hivewatch: 10 MB are free",
+            "there is not enough disk space in /opt/hivewatch: 10 MB are free",
         ),
     ],
     ids=["no network", "32 bits", "no room"],
