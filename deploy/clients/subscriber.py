@@ -8,6 +8,7 @@ from paho.mqtt.subscribe import callback
 
 
 def on_message(_client, _data, message):
+    """Save a picture, or print the start of a visit."""
     if message.topic.endswith("/snapshot"):
         Path(message.topic.split("/")[-2] + ".jpg").write_bytes(message.payload)
     elif (event := json.loads(message.payload))["event_type"] == "start":
