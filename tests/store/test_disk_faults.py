@@ -82,7 +82,7 @@ def test_a_sighting_is_stored_without_its_picture_if_there_is_no_room_for_it(
         recorder = Recorder(config, MODEL, store, publisher, Stopwatch())
         large = make_frame(make_pixels(3000, 3000))
         sighting = replace(make_visit(0)[0], best_frame=large)
-        recorder(sighting)
+        recorder.record(sighting)
         (stored,) = store.sightings(10)
         (entry,) = store.pending(10)
     document = json.loads(entry.message.payload)
