@@ -1,13 +1,13 @@
 # shellcheck shell=bash
-# What install.sh and backup.sh share: where an installed hivewatch lives, and how its services are handled.
-# Sourced, never run.
+# Shared by install.sh and backup.sh: the paths of an installation, and functions for its services.
+# Source this file, do not run it.
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 
-# shellcheck disable=SC2034 # used by who sources this
+# shellcheck disable=SC2034 # used by the scripts that source this
 {
     home=/opt/hivewatch
-    current=$home/current # a link to the release in force
+    current=$home/current # a link to the active release
     config_folder=/etc/hivewatch
     config=$config_folder/hivewatch.yaml
     credentials=$config_folder/credentials
@@ -18,26 +18,26 @@
 }
 
 require_root_and_systemd() {
-    [ "$(id -u)" = 0 ] || die "please run it as root: sudo $0"
-    [ -d /run/systemd/system ] || die "systemd does not run on this machine; README.md says how to do without"
+    [ "$(id -u)" = 0 ] || die "please run this as root: sudo $0"
+    [ -d /run/systemd/system ] || die "systemd is not running on this machine; README.md says how to run hivewatch without it"
 }
 
 # one_at_a_time: wait for another install.sh or backup.sh to end.
 one_at_a_time() {
     exec {lock}>/run/lock/hivewatch-deploy
-    flock --nonblock "$lock" || { say "Another install.sh or backup.sh is at work; waiting for it ..." && flock "$lock"; }
+    flock --nonblock "$lock" || { say "Waiting for another install.sh or backup.sh to finish ..." && flock "$lock"; }
 }
 
-# running_units: the hivewatch services that run, or try to.
+# running_units: print the hivewatch services that are running or starting.
 running_units() {
     systemctl list-units --plain --no-legend --state=active,activating,reloading,deactivating \
         hivewatch.service 'hivewatch@*.service' | cut -d' ' -f1
 }
 
-# property UNIT NAME: what systemd says of a unit.
+# property UNIT NAME: print a property of a unit.
 property() { systemctl show --property "$2" --value "$1"; }
 
-# works UNIT: it runs and does its work: within a minute the watchdog is beaten once more.
+# works UNIT: succeed if the unit is running and feeds its watchdog within a minute, that is, finishes frames.
 works() {
     local before process
     before=$(property "$1" WatchdogTimestampMonotonic) process=$(property "$1" MainPID)
@@ -49,12 +49,12 @@ works() {
     return 1
 }
 
-# start_all UNIT...: start them (anew); returns 1 when one does not come up, whose last words are told.
+# start_all UNIT...: (re)start the units; if one does not work, show its last log lines and return 1.
 start_all() {
     local unit result=0
     for unit in "$@"; do
         if ! { systemctl restart "$unit" && works "$unit"; }; then
-            say "$unit does not come up. Its last words:"
+            say "$unit does not start. Its last log lines:"
             journalctl --unit "$unit" --lines 15 --no-pager --output cat >&2
             result=1
         fi

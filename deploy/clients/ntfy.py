@@ -1,7 +1,7 @@
-"""Send each new visit of a hornet to ntfy (https://ntfy.sh, or your own), once, with its picture.
+"""Send each new hornet visit once to ntfy (https://ntfy.sh, or your own server), with its picture.
 
-A bridge to run beside the broker, as a service of your own. The broker keeps what comes while it is away.
-Needs paho-mqtt 2.
+Run this bridge beside the broker, as a service of your own. The broker queues messages while it is stopped.
+Requires paho-mqtt 2.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 
-MOST_REMEMBERED = 1000
-PATIENCE_S = 60.0
+MAX_REMEMBERED = 1000
+PICTURE_TIMEOUT_S = 60.0
 TOO_MANY_REQUESTS = 429
 
 
 class Bridge:
-    """Joins each start event to the picture whose hash it names, and sends both as one notification."""
+    """Matches each start event with the picture whose hash it names, and sends both as one notification."""
 
     def __init__(self, url: str, token: str | None) -> None:
-        """``url`` is ntfy's address with the topic; ``token`` its access token, if it wants one."""
+        """``url`` is ntfy's address with the topic; ``token`` its access token, if it requires one."""
         self._url = url
         self._token = token
-        self._told: OrderedDict[str, None] = OrderedDict()
+        self._seen: OrderedDict[str, None] = OrderedDict()
         self._waiting: dict[str, tuple[float, dict[str, Any]]] = {}
 
-    def hear(self, topic: str, payload: bytes) -> None:
-        """Take in a message of a hive."""
+    def on_message(self, topic: str, payload: bytes) -> None:
+        """Handle a message from a hive."""
         if topic.endswith("/snapshot"):
             waiting = self._waiting.pop(hashlib.sha256(payload).hexdigest(), None)
             if waiting is not None:
@@ -47,30 +47,30 @@ class Bridge:
             return
         try:
             event = json.loads(payload)
-            begins = event["event_type"] == "start"
+            is_start = event["event_type"] == "start"
             sighting_id, snapshot = event["sighting_id"], event["snapshot"]
         except (ValueError, KeyError, TypeError) as error:
-            print(f"{topic}: not an event of hivewatch: {error!r}", file=sys.stderr)
+            print(f"{topic}: not a hivewatch event: {error!r}", file=sys.stderr)
             return
-        if begins and self._is_new(sighting_id):
+        if is_start and self._is_new(sighting_id):
             if snapshot is None:
                 self._send(event, None)
             else:
-                self._waiting[snapshot["sha256"]] = time.monotonic() + PATIENCE_S, event
+                self._waiting[snapshot["sha256"]] = time.monotonic() + PICTURE_TIMEOUT_S, event
 
-    def look(self) -> None:
-        """Send without its picture what has waited too long for it."""
+    def send_overdue(self) -> None:
+        """Send the events that have waited too long for their picture, without it."""
         now_s = time.monotonic()
-        for sha256 in [key for key, (until_s, _) in self._waiting.items() if until_s < now_s]:
+        for sha256 in [key for key, (deadline_s, _) in self._waiting.items() if deadline_s < now_s]:
             self._send(self._waiting.pop(sha256)[1], None)
 
     def _is_new(self, sighting_id: str) -> bool:
-        """An event may come twice; tell whether this is the first time."""
-        if sighting_id in self._told:
+        """Return whether this event arrives for the first time; it may be delivered twice."""
+        if sighting_id in self._seen:
             return False
-        self._told[sighting_id] = None
-        if len(self._told) > MOST_REMEMBERED:
-            self._told.popitem(last=False)
+        self._seen[sighting_id] = None
+        if len(self._seen) > MAX_REMEMBERED:
+            self._seen.popitem(last=False)
         return True
 
     def _send(self, event: dict[str, Any], picture: bytes | None) -> None:
@@ -84,13 +84,13 @@ class Bridge:
             request.add_header("Content-Type", "image/jpeg")
         if self._token:
             request.add_header("Authorization", f"Bearer {self._token}")
-        # Until it is through: meanwhile the broker keeps what comes.
+        # Retry until it is delivered; meanwhile, the broker queues new messages.
         for wait_s in itertools.chain((1.0, 2.0, 4.0, 8.0, 16.0, 32.0), itertools.repeat(60.0)):
             try:
                 urllib.request.urlopen(request, timeout=30).close()
             except urllib.error.HTTPError as error:
                 if error.code < 500 and error.code != TOO_MANY_REQUESTS:
-                    sys.exit(f"ntfy refuses: {error}; check the address and NTFY_TOKEN")
+                    sys.exit(f"ntfy rejects the message: {error}; check the address and NTFY_TOKEN")
                 print(f"ntfy: {error}", file=sys.stderr)
             except OSError as error:
                 print(f"ntfy cannot be reached: {error}", file=sys.stderr)
@@ -103,18 +103,19 @@ def main() -> None:
     """Run until stopped."""
     parser = argparse.ArgumentParser(description="Send each new hornet visit to ntfy, with its picture.")
     parser.add_argument(
-        "url", help="https://ntfy.sh/<topic>, or your own server's; NTFY_TOKEN in the environment"
+        "url",
+        help="https://ntfy.sh/<topic>, or your own server; access token: environment variable NTFY_TOKEN",
     )
     parser.add_argument("--broker", default="localhost", metavar="HOST")
     parser.add_argument("--port", type=int, default=1883)
     parser.add_argument("--username")
     parser.add_argument("--password-file", type=Path, metavar="FILE")
-    parser.add_argument("--tls", action="store_true", help="encrypted, with the system's certificates")
+    parser.add_argument("--tls", action="store_true", help="encrypt; trusts the system's certificates")
     parser.add_argument("--base-topic", default="hivewatch")
     arguments = parser.parse_args()
 
     bridge = Bridge(arguments.url, os.environ.get("NTFY_TOKEN"))
-    # A session with a name: the broker keeps for it what comes while it is away.
+    # A persistent session: the broker queues messages for it while it is disconnected.
     client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="hivewatch-ntfy", clean_session=False)
     if arguments.username:
         password = arguments.password_file.read_text().removesuffix("\n") if arguments.password_file else None
@@ -125,11 +126,11 @@ def main() -> None:
 
     def on_connect(client: mqtt.Client, _data: object, _flags: object, reason: object, _more: object) -> None:
         if reason.is_failure:  # type: ignore[attr-defined]
-            sys.exit(f"the broker refuses the connection: {reason}")
+            sys.exit(f"the broker rejects the connection: {reason}")
         client.subscribe(topics)
 
     client.on_connect = on_connect
-    client.on_message = lambda _client, _data, message: bridge.hear(message.topic, message.payload)
+    client.on_message = lambda _client, _data, message: bridge.on_message(message.topic, message.payload)
     client.connect(arguments.broker, arguments.port)
     while True:
         if client.loop(timeout=1.0) != mqtt.MQTT_ERR_SUCCESS:
@@ -138,7 +139,7 @@ def main() -> None:
                 client.reconnect()
             except OSError as error:
                 print(f"the broker cannot be reached: {error}", file=sys.stderr)
-        bridge.look()
+        bridge.send_overdue()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Print each new visit of a hornet, and keep each hive's last picture: python subscriber.py BROKER [PORT]."""
+"""Print each new hornet visit, and save each hive's last picture: python subscriber.py BROKER [PORT]."""
 
 import json
 import sys
@@ -7,7 +7,8 @@ from pathlib import Path
 from paho.mqtt.subscribe import callback
 
 
-def hear(_client, _data, message):
+def on_message(_client, _data, message):
+    """Save a picture, or print the start of a visit."""
     if message.topic.endswith("/snapshot"):
         Path(message.topic.split("/")[-2] + ".jpg").write_bytes(message.payload)
     elif (event := json.loads(message.payload))["event_type"] == "start":
@@ -15,4 +16,4 @@ def hear(_client, _data, message):
 
 
 topics = ["hivewatch/+/event", "hivewatch/+/snapshot"]
-callback(hear, topics, qos=1, hostname=sys.argv[1], port=int((sys.argv[2:] or [1883])[0]))
+callback(on_message, topics, qos=1, hostname=sys.argv[1], port=int((sys.argv[2:] or [1883])[0]))

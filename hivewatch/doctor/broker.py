@@ -1,4 +1,4 @@
-"""The broker: is it reachable, does it accept the login, and may the hive publish?"""
+"""Checks the broker: whether it is reachable, accepts the login, and lets the hive publish."""
 
 from __future__ import annotations
 

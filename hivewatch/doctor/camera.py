@@ -1,4 +1,4 @@
-"""The camera: does it work, and is its picture fresh, well lit and sharp?"""
+"""Checks the camera: whether it works, and whether its picture is fresh, well lit and sharp."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model: does it load here, and how fast is it?"""
+"""Checks the model: whether it loads on this machine, and how fast it runs."""
 
 from __future__ import annotations
 

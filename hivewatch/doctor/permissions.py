@@ -1,4 +1,4 @@
-"""Permissions: may the service's user read, write and open what hivewatch needs?"""
+"""Checks permissions: whether the service's user may read, write and open what hivewatch needs."""
 
 from __future__ import annotations
 

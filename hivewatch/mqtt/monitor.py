@@ -1,4 +1,4 @@
-"""The publisher's thread as other threads see it: is it connected, and does it still advance?"""
+"""The publisher's thread as other threads see it: whether it is connected, and whether it still advances."""
 
 from __future__ import annotations
 

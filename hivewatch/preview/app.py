@@ -1,4 +1,4 @@
-"""Runs the preview: the camera's frames and what hivewatch detects in them, on a page that aids setup."""
+"""Runs the preview: serves the camera's frames with what hivewatch detects in them, to help with setup."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recipes of deploy/clients and the access rules of deploy/broker, beside a real mosquitto."""
+"""The recipes of deploy/clients and the access rules of deploy/broker, with a real mosquitto."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SLOW_S = 60.0
 
 
 class Published(NamedTuple):
-    """What came to the server that stands for ntfy."""
+    """A notification that the fake ntfy server received."""
 
     topic: str
     title: str
@@ -41,7 +41,7 @@ class Published(NamedTuple):
 
 
 class Ntfy:
-    """A small HTTP server that takes what ntfy takes; ``refusing`` it answers with that status."""
+    """A small HTTP server in place of ntfy; ``refusing`` holds the error statuses to answer with first."""
 
     def __init__(self) -> None:
         self.published: list[Published] = []
@@ -81,7 +81,7 @@ def ntfy() -> Iterator[Ntfy]:
 
 @contextmanager
 def running(command: list[str], tmp_path: Path) -> Iterator[Path]:
-    """Run a client with its output in a file, in a folder of its own: the file."""
+    """Run a client in ``tmp_path`` with its output in a file; yield the file."""
     output = tmp_path / "output"
     with output.open("w") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file, cwd=tmp_path)
@@ -94,23 +94,23 @@ def running(command: list[str], tmp_path: Path) -> Iterator[Path]:
 
 
 def wait_for_subscription(port: int, action: Any, done: Any, what: str) -> None:
-    """Repeat ``action`` until ``done``: nobody tells when a client has subscribed."""
+    """Repeat ``action`` until ``done``, since a client does not report when it has subscribed."""
 
-    def tried() -> bool:
+    def attempt() -> bool:
         action()
         return bool(done())
 
-    wait_until(tried, what, SLOW_S)
+    wait_until(attempt, what, SLOW_S)
 
 
-def test_the_python_subscriber_prints_visits_and_keeps_pictures(tmp_path: Path, broker: Broker) -> None:
+def test_the_python_subscriber_prints_visits_and_saves_pictures(tmp_path: Path, broker: Broker) -> None:
     command = [sys.executable, str(CLIENTS / "subscriber.py"), "127.0.0.1", str(broker.port)]
     with SpokenHive(broker.port, "a") as hive, running(command, tmp_path) as output:
         wait_for_subscription(
             broker.port, lambda: hive.visit("v", [Phase.START]), output.read_text, "a visit is printed"
         )
         picture = hive.visit("v", [Phase.END])
-        wait_until(lambda: (tmp_path / "a.jpg").exists(), "the picture is kept", SLOW_S)
+        wait_until(lambda: (tmp_path / "a.jpg").exists(), "the picture is saved", SLOW_S)
         wait_until(lambda: (tmp_path / "a.jpg").read_bytes() == picture, "it is the last one", SLOW_S)
     assert "Hive a score 0.90" in output.read_text()
 
@@ -161,7 +161,10 @@ def bridge(broker: Broker, ntfy: Ntfy) -> list[str]:
 def test_ntfy_gets_each_visit_once_with_its_own_picture(tmp_path: Path, broker: Broker, ntfy: Ntfy) -> None:
     with SpokenHive(broker.port, "a") as hive, running(bridge(broker, ntfy), tmp_path):
         wait_for_subscription(
-            broker.port, lambda: hive.visit("first", [Phase.START]), lambda: ntfy.published, "ntfy hears"
+            broker.port,
+            lambda: hive.visit("first", [Phase.START]),
+            lambda: ntfy.published,
+            "ntfy is notified",
         )
         before = len(ntfy.published)
         assert before == 1
@@ -169,27 +172,27 @@ def test_ntfy_gets_each_visit_once_with_its_own_picture(tmp_path: Path, broker: 
         hive.say(event, later, event, snapshot, other)  # on a slow link events overtake pictures
         hive.visit("v1", [Phase.UPDATE, Phase.END])
         hive.visit("last", [Phase.START])
-        wait_until(lambda: len(ntfy.published) >= before + 3, "ntfy hears of the last visit", SLOW_S)
-    told = ntfy.published[before:]
-    assert [one.picture for one in told[:2]] == [snapshot.payload, other.payload]
-    assert len(told) == 3
-    assert told[0].topic == "/my-hives"
-    assert told[0].title == "Hornet at Hive a"
-    assert "score 90%" in told[0].message
+        wait_until(lambda: len(ntfy.published) >= before + 3, "ntfy is notified of the last visit", SLOW_S)
+    published = ntfy.published[before:]
+    assert [one.picture for one in published[:2]] == [snapshot.payload, other.payload]
+    assert len(published) == 3
+    assert published[0].topic == "/my-hives"
+    assert published[0].title == "Hornet at Hive a"
+    assert "score 90%" in published[0].message
 
 
-def test_what_ntfy_could_not_take_is_sent_again(tmp_path: Path, broker: Broker, ntfy: Ntfy) -> None:
+def test_a_notification_that_fails_is_sent_again(tmp_path: Path, broker: Broker, ntfy: Ntfy) -> None:
     ntfy.refusing = [503, 429]
     with SpokenHive(broker.port, "a") as hive, running(bridge(broker, ntfy), tmp_path) as output:
         wait_for_subscription(
-            broker.port, lambda: hive.visit("v", [Phase.START]), lambda: ntfy.published, "ntfy hears"
+            broker.port, lambda: hive.visit("v", [Phase.START]), lambda: ntfy.published, "ntfy is notified"
         )
     assert len(ntfy.published) == 1
     assert "503" in output.read_text()
 
 
-class Guarded:
-    """A mosquitto with deploy/broker/acl; a login for each of ``names``."""
+class GuardedBroker:
+    """A mosquitto with deploy/broker/acl and a login for each of ``names``."""
 
     def __init__(self, folder: Path, *names: str) -> None:
         passwords = folder / "passwords"
@@ -204,8 +207,8 @@ class Guarded:
             "acl_file": f"acl_file {DEPLOY / 'broker' / 'acl'}",
             "persistence": "persistence false",
         }
-        left_out = {"certfile", "keyfile", "persistence_location"}
-        kept = [line for line in lines if line.split(" ")[0] not in left_out]
+        omitted = {"certfile", "keyfile", "persistence_location"}
+        kept = [line for line in lines if line.split(" ")[0] not in omitted]
         text = "\n".join(replaced.get(line.split(" ")[0], line) for line in kept)
         (folder / "mosquitto.conf").write_text(f"{text}\n")
         self.process = subprocess.Popen(
@@ -213,7 +216,7 @@ class Guarded:
         )
 
     def client(self, name: str, *topics: str) -> tuple[mqtt.Client, list[tuple[str, bytes]]]:
-        """Return a client logged in as ``name`` that has asked for ``topics``, and what it has got."""
+        """Return a client logged in as ``name`` and subscribed to ``topics``, and what it receives."""
         received: list[tuple[str, bytes]] = []
         subscribed = threading.Event()
         client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
@@ -238,14 +241,14 @@ class Guarded:
 
 
 @pytest.fixture
-def guarded(tmp_path: Path) -> Iterator[Guarded]:
-    guarded = Guarded(tmp_path, "hive1", "hive2", "keeper", "guest")
+def guarded(tmp_path: Path) -> Iterator[GuardedBroker]:
+    guarded = GuardedBroker(tmp_path, "hive1", "hive2", "keeper", "guest")
     yield guarded
     guarded.process.kill()
     guarded.process.wait()
 
 
-def test_a_hive_writes_for_itself_and_nobody_else(guarded: Guarded) -> None:
+def test_a_hive_can_write_only_for_itself(guarded: GuardedBroker) -> None:
     _, seen = guarded.client("keeper", "#")
     hive, _ = guarded.client("hive1", "hivewatch/hive1/command/+")
     for topic in (
@@ -262,19 +265,19 @@ def test_a_hive_writes_for_itself_and_nobody_else(guarded: Guarded) -> None:
     ]
 
 
-def test_a_hive_hears_its_own_commands_and_nothing_of_others(guarded: Guarded) -> None:
+def test_a_hive_receives_only_its_own_commands(guarded: GuardedBroker) -> None:
     keeper, _ = guarded.client("keeper", "hivewatch/nothing")
-    _, heard = guarded.client(
+    _, received = guarded.client(
         "hive1", "#", "hivewatch/+/command/+", "hivewatch/hive1/command/+", "homeassistant/status"
     )
     for topic in ("hivewatch/hive2/event", "hivewatch/hive2/command/pause", "hivewatch/hive1/command/pause"):
         keeper.publish(topic, b"x", 1).wait_for_publish(SLOW_S)
     keeper.publish("homeassistant/status", b"online", 1).wait_for_publish(SLOW_S)
-    wait_until(lambda: ("homeassistant/status", b"online") in heard, "the last one arrives", SLOW_S)
-    assert {topic for topic, _ in heard} == {"hivewatch/hive1/command/pause", "homeassistant/status"}
+    wait_until(lambda: ("homeassistant/status", b"online") in received, "the last one arrives", SLOW_S)
+    assert {topic for topic, _ in received} == {"hivewatch/hive1/command/pause", "homeassistant/status"}
 
 
-def test_a_guest_may_look_but_command_nothing(guarded: Guarded) -> None:
+def test_a_guest_may_read_but_not_send_commands(guarded: GuardedBroker) -> None:
     _, commanded = guarded.client("hive1", "hivewatch/hive1/command/+")
     guest, seen = guarded.client("guest", "hivewatch/#")
     keeper, _ = guarded.client("keeper", "hivewatch/nothing")
@@ -284,7 +287,7 @@ def test_a_guest_may_look_but_command_nothing(guarded: Guarded) -> None:
     assert commanded == [("hivewatch/hive1/command/resume", b"keeper")]
 
 
-def test_who_has_no_login_gets_nowhere(guarded: Guarded) -> None:
+def test_a_client_without_a_login_is_rejected(guarded: GuardedBroker) -> None:
     guarded.client("keeper", "hivewatch/nothing")
     done = subprocess.run(
         [
@@ -308,7 +311,7 @@ def test_who_has_no_login_gets_nowhere(guarded: Guarded) -> None:
     assert "not authorised" in done.stderr.lower()
 
 
-def test_fleet_plays_hives_and_loses_nothing() -> None:
+def test_the_fleet_load_test_loses_nothing() -> None:
     script = PROJECT / "scripts" / "fleet.py"
     command = [
         sys.executable,

@@ -200,12 +200,12 @@ def test_a_camera_without_a_frame_fails(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_missing_device_fails_soon() -> None:
-    began_s = time.monotonic()
+    start_s = time.monotonic()
     settings = config(camera={"kind": "video", "timeout_s": 0.5, "video": {"source": "/dev/video99"}})
     (finding,) = check_camera(settings, daemon_runs=False)
     assert finding.verdict is FAIL
     assert "/dev/video99" in finding.found
-    assert time.monotonic() - began_s < 30, "the daemon would try for 600 s"
+    assert time.monotonic() - start_s < 30, "the daemon would try for 600 s"
 
 
 def test_a_camera_in_use_is_a_warning_that_names_the_user(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -294,7 +294,7 @@ def test_a_late_visit_is_notified_without_a_picture_that_may_belong_to_another(
         wait_until(lambda: len(phone.about(hive)) >= 1, "the phone is notified of the visit", SLOW_S)
     (notification,) = phone.about(hive)
     assert "image" not in notification["data"]
-    assert "Told late" in notification["message"]
+    assert "Delayed" in notification["message"]
 
 
 def test_a_visit_whose_picture_does_not_arrive_is_notified_without(
@@ -306,7 +306,7 @@ def test_a_visit_whose_picture_does_not_arrive_is_notified_without(
         wait_until(lambda: len(phone.about(hive)) >= 1, "the phone is notified of the visit", SLOW_S)
     (notification,) = phone.about(hive)
     assert "image" not in notification["data"]
-    assert "has not come yet" in notification["message"]
+    assert "has not arrived yet" in notification["message"]
 
 
 def test_the_card_is_loaded_and_names_entities_that_exist(home: HomeAssistant, broker: Broker) -> None:

@@ -1,4 +1,4 @@
-"""Measures of localization: is the map's peak on a hornet, and do boxes cut from the map match it?"""
+"""Measures of localization: whether the map's peak is on a hornet, and whether boxes cut from it match."""
 
 from __future__ import annotations
 
