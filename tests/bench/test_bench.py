@@ -11,6 +11,8 @@ from hivewatch.bench import measure as bench
 from hivewatch.config.sections import CameraConfig, ClassifierConfig, Config
 from hivewatch.errors import ModelError
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 8
 
 

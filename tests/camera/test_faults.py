@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from jsonschema import Draft202012Validator
 from support.brokers import Broker, wait_until
 from support.camera_trials import FAULTS, broken, entrance, frozen, open_site, try_fault
 
 from hivewatch.messages.documents import schema
+
+pytestmark = pytest.mark.slow
 
 
 def test_every_fault_of_a_network_camera_reaches_a_subscriber_and_its_end_does_too(

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from support.fuzz_trials import fuzz_clips, fuzz_configurations, fuzz_pictures, fuzz_replay
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _quiet(caplog: pytest.LogCaptureFixture) -> None:

@@ -90,6 +90,7 @@ def test_help_into_a_closed_pipe_is_no_error(unbuffered: str) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "reader", "unbuffered"),
     [("--json", "head -n 1", ""), ("--json", "head -n 1", "1"), ("", "true", "")],

@@ -18,6 +18,8 @@ from support.daemons import ALWAYS_A_HORNET, SMALL_SIMULATOR, Daemon
 from hivewatch.messages.documents import schema
 from hivewatch.store import Store
 
+pytestmark = pytest.mark.slow
+
 STATUS = re.compile(r"STATUS=watching, [0-9.]+ fps, last hornet \d\d:\d\d, outbox 0$")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.payloads import LEAVES, payloads
+from support.payloads import EXAMPLES, LEAVES, payloads
 
 from hivewatch.daemon.commands import (
     BURST,
@@ -84,9 +84,9 @@ def test_a_refusal_names_the_id_that_could_be_read() -> None:
         assert caught.value.id == expected
 
 
-@settings(max_examples=5000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(leaf=st.sampled_from(LEAVES), payload=payloads)
-def test_five_thousand_payloads_are_commands_within_bounds_or_refused(leaf: str, payload: bytes) -> None:
+def test_every_payload_is_a_command_within_bounds_or_refused(leaf: str, payload: bytes) -> None:
     """No other exception, no value out of bounds, no sentence longer than a person reads."""
     try:
         command = parse(leaf, payload)

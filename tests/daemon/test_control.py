@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.fakes import make_frame, make_pixels
-from support.payloads import LEAVES, payloads
+from support.payloads import EXAMPLES, LEAVES, payloads
 from support.rig import Rig
 
 from hivewatch.config.sections import Config, DecisionConfig, HiveConfig, MqttConfig
@@ -294,9 +294,9 @@ def lasting_hive(tmp_path_factory: pytest.TempPathFactory, classifier: Classifie
     hive.store.close()
 
 
-@settings(max_examples=5000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_five_thousand_commands_are_each_answered_and_change_what_they_say_or_nothing(
+def test_every_command_is_answered_and_does_what_it_says_or_nothing(
     lasting_hive: Hive, data: st.DataObject
 ) -> None:
     """A rejected one leaves threshold and pause as they were; none puts a nonsensical threshold in force."""

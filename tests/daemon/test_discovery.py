@@ -40,6 +40,7 @@ def retained(broker: Broker, leaf: str) -> list[bytes]:
         return [m.payload for m in subscriber.received if m.retained and m.topic.endswith(leaf)]
 
 
+@pytest.mark.slow
 def test_the_hive_is_announced_at_start_and_again_when_home_assistant_starts(
     tmp_path: Path, tiny_model_path: Path, broker: Broker
 ) -> None:
@@ -61,6 +62,7 @@ def test_the_hive_is_announced_at_start_and_again_when_home_assistant_starts(
     assert retained(broker, TOPIC)
 
 
+@pytest.mark.slow
 def test_every_topic_of_the_entities_is_published_without_any_hornet(
     tmp_path: Path, tiny_model_path: Path, broker: Broker
 ) -> None:
@@ -82,6 +84,7 @@ def test_every_topic_of_the_entities_is_published_without_any_hornet(
         )
 
 
+@pytest.mark.slow
 def test_disabled_at_a_reload_the_device_is_removed_and_enabled_it_returns(
     tmp_path: Path, tiny_model_path: Path, broker: Broker
 ) -> None:
@@ -100,6 +103,7 @@ def test_disabled_at_a_reload_the_device_is_removed_and_enabled_it_returns(
         assert len(subscriber.on(TOPIC)) == 4
 
 
+@pytest.mark.slow
 def test_disabled_while_stopped_the_device_is_removed_at_the_next_start(
     tmp_path: Path, tiny_model_path: Path, broker: Broker
 ) -> None:
@@ -115,6 +119,7 @@ def test_disabled_while_stopped_the_device_is_removed_at_the_next_start(
     assert len(retained(broker, TOPIC)) == 1
 
 
+@pytest.mark.slow
 def test_with_discovery_disabled_the_daemon_writes_only_under_its_base_topic(
     tmp_path: Path, tiny_model_path: Path, broker: Broker
 ) -> None:

@@ -21,6 +21,8 @@ from hivewatch.domain.sightings import Sighting
 from hivewatch.system.stopwatch import Stopwatch
 from hivewatch.vision.classifier import load_classifier
 
+pytestmark = pytest.mark.slow
+
 EXPECTED = TESTS / "expected" / "golden.json"
 VIDEO = SimulatorConfig(seed=11, hornet_every_s=20.0, hornet_stay_s=6.0, duration_s=40.0)
 

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from support.kill_trials import kill_replays
+
+pytestmark = pytest.mark.slow
 
 
 def test_kill_at_any_instant_of_a_replay_loses_nothing_committed(

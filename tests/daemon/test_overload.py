@@ -20,6 +20,8 @@ from hivewatch.domain.sightings import Sighting
 from hivewatch.system.stopwatch import Stopwatch
 from hivewatch.vision.classifier import Classifier
 
+pytestmark = pytest.mark.slow
+
 RATE_HZ = 40.0
 FORWARD_S = 0.25
 STEPS = 12

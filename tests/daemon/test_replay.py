@@ -20,6 +20,8 @@ from hivewatch.daemon.replay import find_sources
 from hivewatch.errors import CameraError
 from hivewatch.store import Store
 
+pytestmark = pytest.mark.slow
+
 FRAME_KEYS = {"file", "frame", "score", "peak", "box", "gated"}
 
 

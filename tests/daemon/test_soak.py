@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from support.soak_trials import soak
+
+pytestmark = pytest.mark.slow
 
 
 def test_in_hours_of_watching_neither_memory_nor_files_nor_queues_grow(

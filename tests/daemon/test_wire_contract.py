@@ -17,6 +17,8 @@ from hivewatch.messages import contract
 from hivewatch.messages.documents import schema
 from hivewatch.store import Store
 
+pytestmark = pytest.mark.slow
+
 BASE = "bees/site/hive1/"
 LONG_S = 60.0
 

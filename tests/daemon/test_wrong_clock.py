@@ -9,6 +9,8 @@ import pytest
 from support.brokers import wait_until
 from support.clock_trials import YEAR_S, WrongClock, boot_in_1970, events, jump_during_a_sighting, watching
 
+pytestmark = pytest.mark.slow
+
 
 def test_sightings_of_1970_wait_for_the_clock_and_are_sent_with_the_right_time(
     tmp_path: Path, tiny_model_path: Path

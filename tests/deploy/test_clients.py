@@ -24,6 +24,8 @@ from support.spoken_hive import SpokenHive
 
 from hivewatch.domain.sightings import Phase
 
+pytestmark = pytest.mark.slow
+
 DEPLOY = PROJECT / "deploy"
 CLIENTS = DEPLOY / "clients"
 SLOW_S = 60.0

@@ -68,6 +68,7 @@ def by_check(findings: list[Finding]) -> dict[str, Finding]:
     return {finding.check: finding for finding in findings}
 
 
+@pytest.mark.slow
 def test_all_checks_run_and_a_healthy_hive_has_no_failure(hive: Path) -> None:
     findings = list(examine(hive))
     assert [finding.check for finding in findings] == CHECKS
@@ -76,6 +77,7 @@ def test_all_checks_run_and_a_healthy_hive_has_no_failure(hive: Path) -> None:
     assert by_check(findings)["camera"].verdict is WARN, "a simulated hive is not watched"
 
 
+@pytest.mark.slow
 def test_the_picture_named_by_the_camera_check_is_the_camera_s(hive: Path) -> None:
     found = by_check(list(examine(hive)))["camera"].found
     path = Path(found.split("picture: ")[1].split(";")[0])
@@ -83,6 +85,7 @@ def test_the_picture_named_by_the_camera_check_is_the_camera_s(hive: Path) -> No
     path.unlink()
 
 
+@pytest.mark.slow
 def test_failures_are_counted_in_the_exit_code_and_come_with_advice(
     hive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -102,6 +105,7 @@ def test_with_an_invalid_configuration_the_machine_is_still_checked(tmp_path: Pa
     assert exit_code(findings) == 101
 
 
+@pytest.mark.slow
 def test_json_contains_the_same_findings(hive: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json", "--config", str(hive)]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -116,6 +120,7 @@ def test_the_exit_code_differs_from_those_of_other_commands() -> None:
     assert document([failure])["failures"] == 1
 
 
+@pytest.mark.slow
 def test_a_check_that_raises_is_a_failure_and_the_others_still_run(
     hive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,6 +134,7 @@ def test_a_check_that_raises_is_a_failure_and_the_others_still_run(
     assert "odd machine" in by_check(findings)["disk"].found
 
 
+@pytest.mark.slow
 def test_beside_a_running_daemon_all_checks_run_and_the_daemon_is_not_disturbed(
     tmp_path: Path, tiny_model_path: Path
 ) -> None:

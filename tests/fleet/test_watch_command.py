@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from support.brokers import Broker, free_port, wait_until
 from support.spoken_hive import SpokenHive
 
@@ -61,6 +62,7 @@ def wait_for_line(output: Path, pattern: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_pipe_gets_a_line_for_each_change_of_each_hive(tmp_path: Path, broker: Broker) -> None:
     with SpokenHive(broker.port, "a"), watching(tmp_path, broker.port) as output:
         wait_for_line(
@@ -78,6 +80,7 @@ def test_a_pipe_gets_a_line_for_each_change_of_each_hive(tmp_path: Path, broker:
         assert not any(one.split(" ", 1)[1] == two.split(" ", 1)[1] for one, two in pairwise(lines))
 
 
+@pytest.mark.slow
 def test_a_lost_broker_leaves_no_hive_online(tmp_path: Path, broker: Broker) -> None:
     with SpokenHive(broker.port, "a"), watching(tmp_path, broker.port) as output:
         wait_for_line(output, "daemon online")
@@ -87,6 +90,7 @@ def test_a_lost_broker_leaves_no_hive_online(tmp_path: Path, broker: Broker) -> 
         wait_for_line(output, r"Z reconnected$")
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_a_table_that_is_redrawn(broker: Broker) -> None:
     with SpokenHive(broker.port, "a"):
         ours, theirs = pty.openpty()
@@ -104,12 +108,14 @@ def test_a_terminal_gets_a_table_that_is_redrawn(broker: Broker) -> None:
             os.close(ours)
 
 
+@pytest.mark.slow
 def test_a_missing_broker_is_reported_at_once() -> None:
     done = subprocess.run(command(free_port()), capture_output=True, text=True, timeout=SLOW_S, check=False)
     assert done.returncode == 7
     assert "nothing listens on that port" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_wrong_password_is_reported_at_once(tmp_path: Path) -> None:
     broker = Broker(tmp_path, password="honey").start()
     (tmp_path / "word").write_text("vinegar\n")

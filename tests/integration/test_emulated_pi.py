@@ -13,41 +13,52 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import torch
 import yaml
 from support.brokers import Broker, Subscriber, wait_until
 from support.emulated_pi import OLDEST_TORCH, PYTHON, emulated_pi
 from support.paths import PROJECT, SUPPORT
 
+from hivewatch.domain.frames import WHOLE, Pixels
+from hivewatch.training.data.cutouts import Shot
 from hivewatch.training.data.simulated import simulated_shots
-from hivewatch.training.export import Description, export_int8
-from hivewatch.training.model.network import HornetNet
 from hivewatch.vision.model_file import RELEASED_MODEL
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(7200)]
 
-FRAME_PX = (320, 192)
+CROP_PX = (320, 192)
 EMULATED_LIMIT_S = 1800.0
 THRESHOLD = 0.8
 INT8 = RELEASED_MODEL.with_stem(f"{RELEASED_MODEL.stem}-int8")
+# Under qemu, the threads of torch burn most of their time waiting for each other.
+ENVIRONMENT = {"PYTHONPATH": "/opt/hivewatch", "OMP_NUM_THREADS": "1"}
 
 
-def sized(pixels: np.ndarray) -> np.ndarray:
-    return cv2.resize(pixels, FRAME_PX, interpolation=cv2.INTER_AREA)
+def crop(shot: Shot) -> Pixels:
+    """Cut out the surroundings of the hornet, or the middle if there is none: emulation is slow."""
+    picture, pixels = shot
+    height_px, width_px, _ = pixels.shape
+    box = picture.insects[0].box if picture.insects else WHOLE
+    left, top = (
+        int(np.clip(middle - size / 2, 0, whole - size))
+        for middle, size, whole in (
+            ((box.x0 + box.x1) / 2 * width_px, CROP_PX[0], width_px),
+            ((box.y0 + box.y1) / 2 * height_px, CROP_PX[1], height_px),
+        )
+    )
+    return np.ascontiguousarray(pixels[top : top + CROP_PX[1], left : left + CROP_PX[0]])
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a directory with simulated frames and model files, at least one of them int8."""
+    """Return a directory with simulated frames, with and without a hornet, and the released model files."""
     folder = tmp_path_factory.mktemp("emulated")
-    frames = [sized(pixels) for _, pixels in simulated_shots(4, seed=5, scenes=2)]
+    shots = simulated_shots(24, seed=5, scenes=2)
+    hornets = [shot for shot in shots if shot[0].insects]
+    others = [shot for shot in shots if not shot[0].insects]
+    frames = [crop(shot) for shot in (hornets[0], hornets[-1], others[0], others[-1])]
     np.savez(folder / "frames.npz", *frames)
-    torch.manual_seed(4)
-    description = Description("test", "0", 0.3, "none", "Apache-2.0")
-    export_int8(HornetNet(), folder / "untrained-int8.pt", description, frames)
     for file in (RELEASED_MODEL, INT8):
-        if file.is_file():
-            (folder / file.name).write_bytes(file.read_bytes())
+        (folder / file.name).write_bytes(file.read_bytes())
     return folder
 
 
@@ -68,7 +79,7 @@ def there(folder: Path, request: pytest.FixtureRequest) -> Any:
             folder: "/trial",
             PROJECT / "hivewatch": "/opt/hivewatch/hivewatch",
         },
-        environment={"PYTHONPATH": path},
+        environment=ENVIRONMENT | {"PYTHONPATH": path},
         timeout_s=EMULATED_LIMIT_S,
     )
     assert done.returncode == 0, done.stderr
@@ -105,16 +116,14 @@ def test_the_released_model_computes_the_same_there_as_here(here: Any, there: An
         np.testing.assert_allclose(b["cam"], a["cam"], atol=1e-2)
 
 
-def test_int8_models_make_the_same_decisions_there_as_here(here: Any, there: Any) -> None:
+def test_the_int8_model_makes_the_same_decisions_there_as_here(here: Any, there: Any) -> None:
     """Engines may differ by a rounding step; decisions clear of the threshold must agree."""
-    names = [name for name in here["judged"] if name.endswith("-int8.pt")]
-    assert names
-    for name in names:
-        ours = np.array([p["score"] for p in here["judged"][name]])
-        theirs = np.array([p["score"] for p in there["judged"][name]])
-        assert np.abs(ours - theirs).max() < 0.1
-        clear = np.abs(ours - THRESHOLD) > 0.1
-        assert ((ours >= THRESHOLD) == (theirs >= THRESHOLD))[clear].all()
+    ours, theirs = (np.array([p["score"] for p in side["judged"][INT8.name]]) for side in (here, there))
+    assert np.abs(ours - theirs).max() < 0.1
+    clear = np.abs(ours - THRESHOLD) > 0.1
+    assert (ours[clear] >= THRESHOLD).any()
+    assert (ours[clear] < THRESHOLD).any()
+    assert ((ours >= THRESHOLD) == (theirs >= THRESHOLD))[clear].all()
 
 
 def test_a_sighting_gets_from_the_picture_to_the_broker(
@@ -123,8 +132,8 @@ def test_a_sighting_gets_from_the_picture_to_the_broker(
     """Simulated pictures, loop, store and a real mosquitto; the model classifies everything as a hornet."""
     pictures = tmp_path / "pictures"
     pictures.mkdir()
-    for number, (_, pixels) in enumerate(simulated_shots(6, seed=6, scenes=1)):
-        cv2.imwrite(str(pictures / f"{number}.jpg"), cv2.cvtColor(sized(pixels), cv2.COLOR_RGB2BGR))
+    for number, shot in enumerate(simulated_shots(6, seed=6, scenes=1)):
+        cv2.imwrite(str(pictures / f"{number}.jpg"), cv2.cvtColor(crop(shot), cv2.COLOR_RGB2BGR))
     config = {
         "hive": {"id": "emulated"},
         "classifier": {"model": "/trial/model.pt"},
@@ -141,7 +150,7 @@ def test_a_sighting_gets_from_the_picture_to_the_broker(
         done = tree.run(
             ["sh", "-c", 'rm -rf /tmp/hivewatch-store; exec "$@"', "sh", *command, "--publish", "--json"],
             mounts={tmp_path: "/trial", PROJECT / "hivewatch": "/opt/hivewatch/hivewatch"},
-            environment={"PYTHONPATH": "/opt/hivewatch"},
+            environment=ENVIRONMENT,
             timeout_s=EMULATED_LIMIT_S,
         )
         assert done.returncode == 0, done.stderr

@@ -1,8 +1,7 @@
 """The service as a beekeeper runs it: Debian 12 and 13 with systemd as PID 1, install.sh, a real broker.
 
 In each Debian the tests run in order: an earlier version is installed, upgraded, put under faults, backed up
-and removed. Each test starts and ends with a working service. The two Debians are in different
-``xdist_group``s.
+and removed. Each test starts and ends with a working service.
 """
 
 from __future__ import annotations
@@ -26,10 +25,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 HANGING_PICTURES = "/srv/pictures"
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(suite, marks=pytest.mark.xdist_group(suite)) for suite in ("bookworm", "trixie")],
-)
+@pytest.fixture(scope="module", params=["bookworm", "trixie"])
 def bare(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hive]:
     """Return a booted Debian with a broker and without hivewatch."""
     sources = tmp_path_factory.mktemp("sources")

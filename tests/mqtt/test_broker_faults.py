@@ -16,6 +16,8 @@ from support.trials import Outcome
 
 from hivewatch.mqtt import publisher as publisher_module
 
+pytestmark = pytest.mark.slow
+
 TRIALS: dict[str, Callable[[Path], Outcome]] = {
     "absent at first": partial(broker_trials.absent_at_first, visits=40),
     "killed before acknowledging": partial(broker_trials.killed_before_acknowledging, rounds=3),

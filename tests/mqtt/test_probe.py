@@ -121,5 +121,6 @@ def _listens(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
+@pytest.mark.slow
 def test_a_broker_that_supports_only_mqtt_3_works(old_broker: int) -> None:
     assert outcome(old_broker) is Outcome.WORKS

@@ -18,6 +18,8 @@ import pytest
 from support.brokers import Broker, free_port, wait_until
 from support.paths import PROJECT
 
+pytestmark = pytest.mark.slow
+
 DEMO = PROJECT / "scripts" / "demo.py"
 
 

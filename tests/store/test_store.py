@@ -302,6 +302,7 @@ def test_leftover_temporary_files_are_removed_at_start(tmp_path: Path) -> None:
         assert {path.name for path in files_in(store)} == {"y.jpg"}
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_instant_loses_nothing_that_was_recorded(tmp_path: Path) -> None:
     """Ten writers are killed while writing: all reported events are there, and every picture is whole."""
     dice = random.Random(1)

@@ -1,11 +1,13 @@
 """A Debian booted with systemd as PID 1, in which hivewatch can be installed, broken and removed.
 
 Writes go to an overlay on the cached tree, which is removed at the end. The Debian shares this machine's
-network, so tests can connect to a broker that runs in it.
+network, so tests can connect to a broker that runs in it. Only one is booted at a time: without a unit of its
+own, systemd-nspawn puts every system in the same control group, and two would stop each other's services.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -53,6 +55,8 @@ class BootedDebian:
         """Boot and wait until systemd has started all units; skip the test if this machine cannot."""
         require_packages("systemd-container")
         self.tree.ensure()
+        self._turn = (cache_folder() / "booted.lock").open("w")
+        fcntl.flock(self._turn, fcntl.LOCK_EX)
         self._folder = Path(tempfile.mkdtemp(prefix="booted-", dir=cache_folder()))
         for name in ("upper", "work", "root"):
             (self._folder / name).mkdir()
@@ -136,3 +140,4 @@ class BootedDebian:
         self._nspawn.kill()
         self._nspawn.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
+        self._turn.close()

@@ -209,8 +209,9 @@ def require_packages(*packages: str) -> None:
     """Skip the test if Debian packages are missing on this machine; in CI, install them."""
     missing = [name for name in packages if not _is_installed(name)]
     if missing and os.environ.get("CI") == "true":
-        for step in (["update"], ["install", "--no-install-recommends", *missing]):
-            subprocess.run(["apt-get", "-y", "-qq", *step], check=True, timeout=BUILD_LIMIT_S)
+        with _locked(cache_folder() / "apt.lock"):
+            for step in (["update"], ["install", "--no-install-recommends", *missing]):
+                subprocess.run(["apt-get", "-y", "-qq", *step], check=True, timeout=BUILD_LIMIT_S)
     elif missing:
         cannot(f"missing on this machine: apt install {' '.join(missing)}")
 

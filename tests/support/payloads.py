@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 
 from hypothesis import strategies as st
 
+# Payloads to try in one test.
+EXAMPLES = 5000 if os.environ.get("CI") == "true" else 500
 LEAVES = [
     *(f"command/{name}" for name in ("pause", "resume", "snapshot", "threshold", "test_alert", "unknown")),
     *("detection/set", "threshold/set"),

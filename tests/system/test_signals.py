@@ -23,6 +23,8 @@ from torch import Tensor, nn
 from hivewatch.store import Store
 from hivewatch.vision.model_file import DESCRIPTION_FILE
 
+pytestmark = pytest.mark.slow
+
 STOP_S = 5.0
 
 

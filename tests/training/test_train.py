@@ -16,6 +16,8 @@ from hivewatch.training.recipe import Recipe
 from hivewatch.training.run import BEST, HISTORY, LAST, Run, load_network
 from hivewatch.training.train import train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:

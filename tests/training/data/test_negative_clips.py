@@ -86,6 +86,7 @@ def test_the_index_may_list_negative_clips_too(data: Path, tmp_path: Path) -> No
     assert any("hornets.avi" in problem for problem in catalogue.problems)
 
 
+@pytest.mark.slow
 def test_false_alarms_in_negative_clips_become_hard_negatives(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -28,6 +28,8 @@ from hivewatch.vision.classifier import load_classifier
 from hivewatch.vision.localize import locate
 from hivewatch.vision.model_file import read_model_info
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -19,6 +19,8 @@ from hivewatch.training.model.network import HornetNet, normalise
 from hivewatch.vision.classifier import Classifier, fit_to_input, load_classifier
 from hivewatch.vision.model_file import read_model_info, use_quantised_engine
 
+pytestmark = pytest.mark.slow
+
 DESCRIPTION = Description(
     "test", "1", box_level=0.35, training_data="drawn", licence="Apache-2.0", input_long_side_px=224
 )
