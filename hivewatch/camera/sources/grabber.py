@@ -40,7 +40,7 @@ class Grabber(threading.Thread):
     def __init__(
         self, open_capture: Callable[[], cv2.VideoCapture], name: str, rate_hz: float, counts: CameraCounts
     ) -> None:
-        """``counts``: written by this thread alone, for dropped and bad frames."""
+        """Use ``counts`` for dropped and bad frames; only this thread writes to it."""
         super().__init__(name=f"grabber of {name}", daemon=True)
         self._open_capture = open_capture
         self._source = name
