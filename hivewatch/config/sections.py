@@ -6,10 +6,12 @@ Type, bounds, default, description and marks (restart, secret, path) are defined
 
 from __future__ import annotations
 
+from datetime import tzinfo
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from hivewatch.config.base import (
     PATH,
@@ -71,6 +73,26 @@ class HiveConfig(Section):
     name: str = Field(
         default="Hive 1", min_length=1, max_length=100, description="Name for people, part of every alert."
     )
+    time_zone: str = Field(
+        default="",
+        description="Time zone of the hive, such as Europe/Paris; empty means that of the machine.",
+    )
+
+    @field_validator("time_zone")
+    @classmethod
+    def _exists(cls, name: str) -> str:
+        try:
+            ZoneInfo(name or "UTC")
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(
+                "no such time zone: use one of `timedatectl list-timezones`, or leave it empty"
+            ) from error
+        return name
+
+    @property
+    def zone(self) -> tzinfo | None:
+        """The time zone; None for that of the machine."""
+        return ZoneInfo(self.time_zone) if self.time_zone else None
 
 
 class StoreConfig(Section):
@@ -82,6 +104,9 @@ class StoreConfig(Section):
     )
     jpeg_quality: int = Field(
         default=90, ge=30, le=100, description="JPEG quality of the pictures, 30 to 100."
+    )
+    heat: bool = Field(
+        default=False, description="Show the network's activation map beside the close-up in the snapshot."
     )
     retention_days: Annotated[Days, RESTART] = Field(
         default=365.0, description="Sightings that have been sent are removed after this many days."

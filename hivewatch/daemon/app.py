@@ -90,7 +90,7 @@ class Daemon:
         config = configuration.current
         self._loop = loop = Loop(config, classifier, recorder.record, stopwatch, live=live)
         counts = FrameCounts(clock.monotonic_s)
-        self.status = StatusService(supervisor, loop, recorder, clock, counts)
+        self.status = StatusService(config, supervisor, loop, recorder, clock, counts)
         self._services: tuple[Service, ...] = (
             TimekeepingService(recorder, clock),
             counts,

@@ -175,6 +175,7 @@ class ControlService(Service):
             self._clock.stamp() if self._live else None,
             jpeg_quality=config.store.jpeg_quality,
             own_topic=config.mqtt.sighting_pictures,
+            zone=config.hive.zone,
         )
         for message in messages:
             self._publisher.publish_once(message)

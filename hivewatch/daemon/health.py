@@ -119,7 +119,7 @@ class HealthService(Service):
         status, now = self._store.status(), self._clock.now()
         oldest = status.oldest_unsent_at
         return StoreFigures(
-            sightings_today=count_since_midnight(self._store, now),
+            sightings_today=count_since_midnight(self._store, now, self._configuration.file.hive.zone),
             outbox_depth=status.unsent_messages,
             outbox_oldest_age_s=None if oldest is None else (now - oldest).total_seconds(),
             disk_free_bytes=status.free_bytes,

@@ -33,6 +33,7 @@ class PressureService(Service):
         """Recall the level and publish that no hornet is present; raises StoreError like the store."""
         self._thresholds = config.pressure
         self._topics = HiveTopics.of(config)
+        self._zone = config.hive.zone
         self._store = recorder.store
         self._publisher = recorder.publisher
         self._clock = clock
@@ -59,7 +60,7 @@ class PressureService(Service):
             return
         now = self._clock.now()
         hour = self._store.presence_since(now - _HOUR, now)
-        today = self._store.presence_since(midnight(now), now)
+        today = self._store.presence_since(midnight(now, self._zone), now)
         level = next_level(self._thresholds, self._level, hour)
         if level is not self._level:
             self._change(level)

@@ -87,6 +87,8 @@ class Recorder:
                 *(sighting, self._topics, self.model, config.store.jpeg_quality),
                 stamp=None if self._clock is None else self._clock.stamp(),
                 own_topic=config.mqtt.sighting_pictures,
+                zone=config.hive.zone,
+                heat=config.store.heat,
             )
         with self.stopwatch("store"):
             alert = self._store(sighting, alert)

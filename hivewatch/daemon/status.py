@@ -6,6 +6,7 @@ import logging
 from datetime import datetime
 
 from hivewatch.camera.supervisor import Supervisor
+from hivewatch.config.sections import Config
 from hivewatch.daemon.days import count_since_midnight
 from hivewatch.daemon.frame_counts import FrameCounts
 from hivewatch.daemon.loop import Loop
@@ -26,9 +27,16 @@ class StatusService(Service):
     """Keeps the status line, and logs one line an hour: a log that stops then means something."""
 
     def __init__(
-        self, supervisor: Supervisor, loop: Loop, recorder: Recorder, clock: Clock, counts: FrameCounts
+        self,
+        config: Config,
+        supervisor: Supervisor,
+        loop: Loop,
+        recorder: Recorder,
+        clock: Clock,
+        counts: FrameCounts,
     ) -> None:
         """Log for the first time in an hour."""
+        self._zone = config.hive.zone
         self._supervisor = supervisor
         self._loop = loop
         self._store = recorder.store
@@ -72,14 +80,14 @@ class StatusService(Service):
             self._last_hornet_at, self._is_last_hornet_known = self._store.latest_seen_at(), True
         if self._last_hornet_at is None:
             return "no hornet yet"
-        local, now = self._last_hornet_at.astimezone(), self._clock.now().astimezone()
+        local, now = self._last_hornet_at.astimezone(self._zone), self._clock.now().astimezone(self._zone)
         return f"last hornet {local:%H:%M}" if local.date() == now.date() else f"last hornet {local:%Y-%m-%d}"
 
     def _log_state(self) -> None:
         faults = self._faults()
         level, words = (logging.WARNING, ", ".join(faults)) if faults else (logging.INFO, "all well")
         figures = self._counts.seen, self._counts.classified
-        today = count_since_midnight(self._store, self._clock.now())
+        today = count_since_midnight(self._store, self._clock.now(), self._zone)
         fields = {"CAMERA": self._supervisor.camera.name, "CODE": "trouble" if faults else "all_well"}
         log.log(
             level,

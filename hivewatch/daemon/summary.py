@@ -31,6 +31,7 @@ class SummaryService(Service):
         """Recall the last summary; raises StoreError like the store."""
         self._config = config
         self._topics = HiveTopics.of(config)
+        self._zone = config.hive.zone
         self._loop = loop
         self._store = recorder.store
         self._publisher = recorder.publisher
@@ -54,7 +55,7 @@ class SummaryService(Service):
         """Return whether the time of day has passed on a day without a summary yet."""
         if not self._publisher.delivers or self._clock.holds_messages:
             return False
-        local = self._clock.now().astimezone()
+        local = self._clock.now().astimezone(self._zone)
         return local.time() >= self._time_of_day() and local.date() != self._last_day
 
     def _time_of_day(self) -> time:
@@ -72,8 +73,8 @@ class SummaryService(Service):
 
     def _summary(self, now_s: float) -> Summary:
         now = self._clock.now()
-        today = now.astimezone().date()
-        yesterday = local_time(today - timedelta(days=1), self._time_of_day())
+        today = now.astimezone(self._zone).date()
+        yesterday = local_time(today - timedelta(days=1), self._time_of_day(), self._zone)
         seen, classified = self._reported
         return Summary(
             day=today,

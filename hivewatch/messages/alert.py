@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 
 from hivewatch.domain.frames import Frame, Location
@@ -30,15 +30,18 @@ def compose(
     stamp: Stamp | None = None,
     *,
     own_topic: bool = False,
+    zone: tzinfo | None = None,
+    heat: bool = False,
 ) -> Alert:
     """Return the alert of ``sighting``: its event and its pictures.
 
     With ``own_topic`` the snapshot is also sent on the sighting's own topic. With a ``stamp`` the times are
-    provisional: the document carries the stamp, and the snapshot shows no time. The same best frame and
-    prediction give the same JPEGs, byte for byte. Raises StoreError if a JPEG cannot be encoded.
+    provisional: the document carries the stamp, and the snapshot shows no time; otherwise its time is that of
+    ``zone``. With ``heat`` the snapshot shows the activation map. The same arguments give the same JPEGs,
+    byte for byte. Raises StoreError if a JPEG cannot be encoded.
     """
     clean_jpeg = encode_jpeg(sighting.best_frame.pixels, jpeg_quality)
-    annotated = annotate(sighting.best_frame, sighting.best, dated=stamp is None)
+    annotated = annotate(sighting.best_frame, sighting.best, dated=stamp is None, zone=zone, heat=heat)
     annotated_jpeg = encode_jpeg(annotated, jpeg_quality)
     snapshot = SNAPSHOT.message(topics, annotated_jpeg, sighting.id)
     own = SIGHTING_SNAPSHOT.message(topics, annotated_jpeg, sighting.id) if own_topic else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
+from datetime import tzinfo
 
 import numpy as np
 
@@ -25,14 +26,15 @@ def test_alert_messages(
     *,
     jpeg_quality: int,
     own_topic: bool,
+    zone: tzinfo | None = None,
 ) -> tuple[Message, ...]:
     """Return the start, the pictures and the end of a made-up sighting, each marked as a test.
 
-    None of them is retained. ``stamp`` and ``own_topic`` are as for ``compose``. Raises StoreError if a JPEG
-    cannot be encoded.
+    None of them is retained. ``stamp``, ``own_topic`` and ``zone`` are as for ``compose``. Raises StoreError
+    if a JPEG cannot be encoded.
     """
     sighting = made_up_sighting(frame, f"test-{uuid.uuid4().hex}")
-    jpeg = encode_jpeg(captioned(frame, "TEST, no hornet", dated=stamp is None), jpeg_quality)
+    jpeg = encode_jpeg(captioned(frame, "TEST, no hornet", dated=stamp is None, zone=zone), jpeg_quality)
     picture = SNAPSHOT.message(topics, jpeg, sighting.id)
     picture = dataclasses.replace(picture, retained=False)  # keep the last hornet's snapshot on the broker
     events = []

@@ -19,17 +19,17 @@ pytestmark = pytest.mark.usefixtures("local_time_is_that_of_paris")
 class Hive(Rig):
     """A rig with the status service."""
 
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory, Config())
+    def __init__(self, directory: Path, config: Config) -> None:
+        super().__init__(directory, config)
         self.status = self.add(
-            StatusService(self.supervisor, self.loop, self.recorder, self.clock, self.counts)
+            StatusService(config, self.supervisor, self.loop, self.recorder, self.clock, self.counts)
         )
 
 
 @pytest.fixture
 def hive(tmp_path: Path) -> Iterator[Hive]:
     """A hive at noon, 14 May 2027."""
-    hive = Hive(tmp_path)
+    hive = Hive(tmp_path, Config())
     yield hive
     hive.store.close()
 

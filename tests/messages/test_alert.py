@@ -7,6 +7,7 @@ import hashlib
 import json
 from datetime import datetime, timedelta, timezone
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import cv2
 import jsonschema
@@ -22,7 +23,7 @@ from hivewatch.domain.sightings import Phase, Sighting
 from hivewatch.domain.wire import Alert
 from hivewatch.errors import StoreError
 from hivewatch.messages.alert import compose, interrupted_end, without_pictures
-from hivewatch.messages.annotate import annotate
+from hivewatch.messages.annotate import BOX_COLOUR, annotate, close_up_area
 from hivewatch.messages.documents import schema
 from hivewatch.messages.states import availability_message
 from hivewatch.messages.topics import HiveTopics
@@ -198,8 +199,8 @@ def test_picture_too_large_for_jpeg_is_a_store_error_with_its_size() -> None:
         alert_of(make_sighting(frame=frame))
 
 
-def test_annotation_adds_a_footer_and_does_not_change_the_frame() -> None:
-    """The footer is below the frame, so coordinates stay valid."""
+def test_annotation_adds_a_panel_and_does_not_change_the_frame() -> None:
+    """The panel is below the frame, so coordinates stay valid."""
     frame = make_frame(make_pixels(640, 360))
     before = frame.pixels.copy()
     picture = annotate(frame, make_prediction())
@@ -208,33 +209,76 @@ def test_annotation_adds_a_footer_and_does_not_change_the_frame() -> None:
     assert np.array_equal(frame.pixels, before)
 
 
-def test_annotation_changes_only_pixels_near_the_evidence() -> None:
+def test_annotation_changes_only_the_outline_and_never_the_animal() -> None:
+    """A tint would give a black thorax the colour of another species."""
     frame = make_frame(make_pixels(640, 360))
-    changed = (annotate(frame, make_prediction())[:360] != frame.pixels).any(axis=2)
-    rows, columns = np.nonzero(changed)
-    assert changed[int(0.3 * 360) : int(0.5 * 360), int(0.4 * 640) : int(0.6 * 640)].mean() > 0.5
-    assert columns.min() > 0.2 * 640
-    assert columns.max() < 0.8 * 640
-    assert rows.max() < 0.7 * 360
+    x0, y0, x1, y1 = BOX.pixels(640, 360)
+    changed = (annotate(frame, make_prediction(), heat=True)[:360] != frame.pixels).any(axis=2)
+    assert changed.any()
+    assert not changed[y0:y1, x0:x1].any()
+    changed[y0 - 8 : y1 + 8, x0 - 8 : x1 + 8] = False
+    assert not changed.any()
 
 
-def test_heat_map_covers_only_the_extent_of_the_view() -> None:
-    """A map of the lower right quarter changes no pixel outside that quarter."""
-    frame = make_frame(np.full((200, 200, 3), 90, np.uint8))
-    quarter = Box(0.5, 0.5, 1.0, 1.0)
-    prediction = Prediction(0.9, np.full((4, 4), 3.0, np.float32), quarter, Location(Point(0.75, 0.75), None))
-    changed = (annotate(frame, prediction)[:200] != 90).any(axis=2)
-    assert changed[100:, 100:].all()
-    assert not changed[:100].any()
-    assert not changed[:, :100].any()
+def test_the_close_up_shows_the_untouched_animal_enlarged() -> None:
+    pixels = np.full((360, 640, 3), (90, 120, 60), np.uint8)
+    x0, y0, x1, y1 = BOX.pixels(640, 360)
+    pixels[y0:y1, x0:x1] = (20, 18, 25)  # a dark animal on green
+    frame = make_frame(pixels)
+    picture = annotate(frame, make_prediction())
+    left, top, right, bottom = close_up_area(frame, make_prediction())
+    assert left <= x0 < x1 <= right
+    assert top <= y0 < y1 <= bottom
+    panel = picture[360:]
+    margin_px = max(2, panel.shape[0] // 24)
+    close_up = panel[margin_px:-margin_px, margin_px : panel.shape[0] - margin_px].astype(int)
+    middle = close_up[close_up.shape[0] // 2, close_up.shape[1] // 2]
+    assert np.abs(middle - (20, 18, 25)).max() < 6
+    assert (np.abs(close_up - BOX_COLOUR).sum(axis=2) > 100).all(), "no outline in it"
 
 
-@pytest.mark.parametrize("size", [(1, 1), (5, 300), (160, 120), (3000, 40)])
+def test_the_heat_is_beside_the_close_up_only_on_request() -> None:
+    frame = make_frame(np.full((360, 640, 3), 90, np.uint8))
+    plain, heated = (annotate(frame, make_prediction(), heat=heat) for heat in (False, True))
+    assert np.array_equal(plain[:360], heated[:360])
+    side_px = plain.shape[0] - 360
+    assert np.array_equal(plain[:, : side_px - 4], heated[:, : side_px - 4])
+    assert (plain[360:, side_px : 2 * side_px] != heated[360:, side_px : 2 * side_px]).any()
+
+
+def test_the_time_is_that_of_the_hive_with_its_offset(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    put_text = cv2.putText
+    monkeypatch.setattr(
+        cv2, "putText", lambda canvas, text, *rest: written.append(text) or put_text(canvas, text, *rest)
+    )
+    annotate(make_frame(make_pixels(1280, 720)), make_prediction(), zone=ZoneInfo("Europe/Paris"))
+    annotate(make_frame(make_pixels(160, 120)), make_prediction(), zone=ZoneInfo("America/Bogota"))
+    assert "2026-09-14 14:00:00 +02:00" in written
+    assert not any("UTC" in text for text in written)
+
+
+def test_without_a_box_the_peak_is_marked_and_enlarged() -> None:
+    frame = make_frame(make_pixels(640, 360))
+    prediction = make_prediction(box=None)
+    left, top, right, bottom = close_up_area(frame, prediction)
+    x, y = prediction.location.peak.x * 640, prediction.location.peak.y * 360
+    assert left <= x <= right
+    assert top <= y <= bottom
+    assert (annotate(frame, prediction)[:360] != frame.pixels).any()
+
+
+@pytest.mark.parametrize(
+    "size", [(1, 1), (5, 300), (160, 120), (3000, 40), (240, 2000), (2000, 160), (320, 240)]
+)
 @pytest.mark.parametrize("box", [BOX, None, WHOLE, Box(0.5, 0.5, 0.5, 0.5)])
 def test_annotation_fits_any_size(size: tuple[int, int], box: Box | None) -> None:
     """Tiny and narrow frames, boxes on the border and empty boxes are drawn without error."""
     frame = make_frame(make_pixels(*size))
-    assert annotate(frame, Prediction(0.5, make_cam(), WHOLE, Location(Point(1, 1), box))).shape[1] == size[0]
+    assert (
+        annotate(frame, Prediction(0.5, make_cam(), WHOLE, Location(Point(1, 1), box)), heat=True).shape[1]
+        == size[0]
+    )
 
 
 def test_times_can_be_parsed_by_datetime() -> None:

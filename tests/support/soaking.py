@@ -123,7 +123,7 @@ def main(directory: Path, model: Path, port: int, frames: int, rate_hz: float) -
             SummaryService(config, loop, recorder, clock, counts),
             PressureService(config, recorder, clock),
             MaintenanceService(config, recorder, clock),
-            StatusService(supervisor, loop, recorder, clock, counts),
+            StatusService(config, supervisor, loop, recorder, clock, counts),
         )
         stop = threading.Event()
         for done, step in enumerate(loop.run(time.flow(camera.frames(stop))), 1):
