@@ -1,1 +1,1 @@
-"""Cameras: each gives frames until told to stop, and raises CameraError when it cannot."""
+"""Cameras: each yields frames until stopped, and raises CameraError if it fails."""

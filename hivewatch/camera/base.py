@@ -1,4 +1,4 @@
-"""Cameras: each gives Frames until told to stop, and says so loudly when it cannot."""
+"""The interface of a camera, and the choice of the camera that the configuration names."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ class Camera(Protocol):
 
     @property
     def name(self) -> str:
-        """The source in words, as in logs and documents: ``/dev/video0``, ``simulator``."""
+        """The source as named in logs and documents, such as ``/dev/video0`` or ``simulator``."""
 
     @property
     def counts(self) -> CameraCounts:
-        """What was not handed over so far."""
+        """The frames not delivered since the start."""
 
     @property
     def is_live(self) -> bool:
-        """Whether it shows what is now: only then are silence and sameness faults, and may reopening help."""
+        """Whether the source is live: missing or repeated frames are faults only for live sources."""
 
     def frames(self, stop: threading.Event) -> Generator[Frame]:
-        """Yield frames until ``stop`` is set or the source ends; raises CameraError when it cannot go on.
+        """Yield frames until ``stop`` is set or the source ends; raises CameraError if the source fails.
 
-        Closing the generator closes the camera; asking for frames again then opens it afresh.
+        Closing the generator closes the camera; calling ``frames`` again reopens it.
         """
 
 
 def open_camera(config: CameraConfig, on_idle: OnIdle = lambda: None) -> Camera:
-    """Return the camera that the configuration names, at its own pace.
+    """Return the configured camera, paced in real time.
 
-    A camera's libraries are imported only where it is chosen; devices are opened at the first frame. A camera
-    that reconnects to a lost source calls ``on_idle`` while it waits; the others raise CameraError.
+    The libraries of a camera are imported only if it is chosen, and its device is opened at the first frame.
+    A camera that reconnects to a lost source calls ``on_idle`` while it waits; the others raise CameraError.
     """
     match config.kind:
         case "picamera2":

@@ -1,4 +1,4 @@
-"""The device files of cameras, and who has them open."""
+"""The device files of cameras, and the programs that have them open."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hivewatch.config.sections import CameraConfig
 
 
 def camera_devices(config: CameraConfig) -> list[Path]:
-    """Return the device files that the camera is opened by, as far as they are there."""
+    """Return the existing device files of the configured camera."""
     if config.kind == "picamera2":
         return sorted(Path("/dev").glob("media*"))
     if config.kind == "video":
@@ -20,12 +20,12 @@ def camera_devices(config: CameraConfig) -> list[Path]:
 
 
 def holders(devices: Sequence[Path]) -> list[str]:
-    """Return the programs that have one of the devices open, and their process ids; root sees all of them."""
+    """Return the name and process id of each program that has a device open; only root sees all programs."""
     found = set()
     for link in Path("/proc").glob("[0-9]*/fd/*"):
         try:
             if link.readlink() in devices:
                 found.add(f"{(link.parents[1] / 'comm').read_text().strip()} ({link.parents[1].name})")
         except OSError:
-            continue  # it has ended meanwhile, or is not ours to look into
+            continue  # it has ended meanwhile, or belongs to another user
     return sorted(found)

@@ -1,4 +1,4 @@
-"""Is a picture sharp, and is it lit? For a person who sets up a camera, and for the doctor."""
+"""Sharpness and brightness of a picture, for aiming a camera (preview) and for the doctor."""
 
 from __future__ import annotations
 
@@ -8,29 +8,30 @@ import numpy as np
 from hivewatch.domain.frames import Map, Pixels
 
 SHARP = 0.48
-"""From here on a picture is sharp enough. Forty hive pictures in focus had 0.57 to 0.83; blurred by 2 pixels
-(standard deviation, at a long side of 640) and with a sensor's noise on top they had 0.27 to 0.45."""
+"""Lowest sharpness of a picture in focus. Forty pictures of hives in focus had 0.57 to 0.83; blurred by 2
+pixels (standard deviation, at a long side of 640) and with sensor noise added, they had 0.27 to 0.45."""
 
 DARK, BRIGHT = 40.0, 215.0
-"""Mean grey levels between which a picture is lit well enough to show a hornet."""
+"""A picture whose mean grey level is between these is lit well enough to show a hornet."""
 
-# What the network sees is shrunk to this, so finer blur does not matter, and noise is averaged out.
+# The network's input is scaled to this: finer blur does not matter, and noise is averaged out.
 _LONG_SIDE_PX = 640
 _BLUR_PX = 9
-# Noise is as sharp in any picture: it is smoothed, and only the steepest edges count.
+# Noise is sharp in every picture, so it is smoothed, and only the steepest edges count.
 _SMOOTH_PX = 1.0
 _STEEPEST = 0.99
 
 
 def sharpness(pixels: Pixels) -> float:
-    """Return 0..1: how much of its steepest edges an RGB picture loses when it is blurred, across or down.
+    """Return 0..1: the share of its steepest edges that an RGB picture loses when it is blurred.
 
-    A sharp picture loses most of them, a blurred one has little to lose; one of a single colour has 0. After
+    The lower of the shares across and down counts. A sharp picture loses most of its edges, a blurred one has
+    little to lose, and a picture of one colour has 0. After
     F. Crété, T. Dolmiere, P. Ladret and M. Nicolas, "The blur effect: perception and estimation with a new
     no-reference perceptual blur metric", 2007.
     """
     grey = np.asarray(cv2.GaussianBlur(_grey(pixels), (0, 0), _SMOOTH_PX), np.float32)
-    return min(_lost(grey, axis=0), _lost(grey, axis=1))
+    return min(_lost_share(grey, axis=0), _lost_share(grey, axis=1))
 
 
 def light(pixels: Pixels) -> float:
@@ -46,7 +47,7 @@ def _grey(pixels: Pixels) -> Map:
     return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.float32)
 
 
-def _lost(grey: Map, axis: int) -> float:
+def _lost_share(grey: Map, axis: int) -> float:
     blurred = cv2.blur(grey, (1, _BLUR_PX) if axis == 0 else (_BLUR_PX, 1))
     edges = np.abs(np.diff(grey, axis=axis))
     steepest = edges >= np.quantile(edges, _STEEPEST)

@@ -1,4 +1,4 @@
-"""The whole daemon with a real network camera that fails in every way, and a real broker that hears of it."""
+"""The whole daemon with a real broker and a real network camera that fails in every way."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from hivewatch.messages.documents import schema
 pytestmark = pytest.mark.slow
 
 
-def test_every_fault_of_a_network_camera_reaches_a_subscriber_and_its_end_does_too(
+def test_a_subscriber_learns_of_every_camera_fault_and_of_its_end(
     tmp_path: Path, tiny_model_path: Path, broker: Broker
 ) -> None:
     with open_site(tmp_path, tiny_model_path, broker) as site:
         for fault in FAULTS:
             assert try_fault(site, fault, runs=1).problems == []
-        assert "reopening" in site.daemon.log, "what may heal is tried"
+        assert "reopening" in site.daemon.log, "a stuck camera is reopened"
         assert site.daemon.stop() == 0
         for document in site.documents:
             Draft202012Validator(schema("camera_status")).validate(document)
 
 
-def test_an_open_sighting_ends_when_the_camera_is_lost_and_sightings_go_on_when_it_is_back(
+def test_an_open_sighting_ends_with_the_camera_and_new_ones_start_after_its_recovery(
     tmp_path: Path, tiny_model_path: Path, broker: Broker
 ) -> None:
     with open_site(tmp_path, tiny_model_path, broker) as site:
@@ -39,10 +39,10 @@ def test_an_open_sighting_ends_when_the_camera_is_lost_and_sightings_go_on_when_
         site.server.hangs.set()
         wait_until(lambda: last_event_is(b"end"), "it ends")
         site.server.hangs.clear()
-        wait_until(lambda: last_event_is(b"start") or last_event_is(b"update"), "another one begins")
+        wait_until(lambda: last_event_is(b"start") or last_event_is(b"update"), "another one starts")
 
 
-def test_damaged_pictures_of_a_network_camera_do_no_harm(
+def test_the_daemon_survives_damaged_pictures_of_a_network_camera(
     tmp_path: Path, tiny_model_path: Path, broker: Broker
 ) -> None:
     with open_site(tmp_path, tiny_model_path, broker) as site:
@@ -55,7 +55,7 @@ def test_damaged_pictures_of_a_network_camera_do_no_harm(
         assert "Traceback" not in site.daemon.log
 
 
-def test_a_camera_that_stays_frozen_ends_the_daemon_with_exit_code_4_and_its_last_word_is_offline(
+def test_a_camera_that_stays_frozen_ends_the_daemon_with_exit_code_4_and_stays_offline(
     tmp_path: Path, tiny_model_path: Path, broker: Broker
 ) -> None:
     with open_site(tmp_path, tiny_model_path, broker, reopenings=2) as site:

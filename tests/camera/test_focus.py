@@ -1,4 +1,4 @@
-"""Sharpness falls when a picture is blurred, whatever is in it, and light is its mean grey level."""
+"""Sharpness falls with blur in any picture, and light is the mean grey level."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hivewatch.domain.frames import Pixels
 
 
 def hive(seed: int, width_px: int = 1280) -> Pixels:
-    """Return a frame of the simulator with a sensor's noise in it."""
+    """Return a frame of the simulator with sensor noise."""
     camera = SimulatorCamera(SimulatorConfig(seed=seed), width_px, width_px * 9 // 16, 5.0, paced=False)
     return noisy(next(camera.frames(threading.Event())).pixels)
 
@@ -26,7 +26,7 @@ def noisy(pixels: Pixels) -> Pixels:
 
 
 def blurred(pixels: Pixels, share: float) -> Pixels:
-    """Blur by a Gaussian of that share of the width, as a lens out of focus does, before the noise."""
+    """Return the picture out of focus: blurred by a Gaussian of ``share`` of the width, then with noise."""
     return noisy(np.asarray(cv2.GaussianBlur(pixels, (0, 0), share * pixels.shape[1]), np.uint8))
 
 
@@ -37,7 +37,7 @@ def test_a_hive_in_focus_is_sharp_and_one_out_of_focus_is_not(seed: int, width_p
     assert sharpness(pixels) > SHARP > sharpness(blurred(pixels, 4 / 1280))
 
 
-def test_the_nearer_the_focus_the_higher_the_figure() -> None:
+def test_sharpness_rises_as_the_focus_improves() -> None:
     pixels = hive(1)
     figures = [sharpness(blurred(pixels, px / 1280)) for px in (16, 8, 4, 2, 1)]
     assert figures == sorted(figures)

@@ -1,4 +1,4 @@
-"""Pictures from files: which are taken, in what order, and what becomes of odd and bad ones."""
+"""Pictures from files: which are read, in what order, and how unusual and damaged ones are handled."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from hivewatch.domain.frames import Frame
 from hivewatch.errors import CameraError
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
-TURN_RIGHT = 6  # the EXIF orientation of a camera held upright
+ROTATE_RIGHT = 6  # EXIF orientation: rotate clockwise by 90 degrees
 
 
 def flag(width_px: int = 60, height_px: int = 40) -> Image.Image:
-    """Red above, blue below."""
+    """Return a picture that is red above and blue below."""
     picture = Image.new("RGB", (width_px, height_px), RED)
     picture.paste(BLUE, (0, height_px // 2, width_px, height_px))
     return picture
@@ -59,7 +59,7 @@ def close_to(pixel: np.ndarray, colour: tuple[int, int, int]) -> bool:
     return bool(np.abs(pixel.astype(int) - colour).max() <= 3)
 
 
-def test_pictures_come_in_natural_order_of_their_names_from_all_folders_below(tmp_path: Path) -> None:
+def test_pictures_are_read_in_natural_order_from_all_subfolders(tmp_path: Path) -> None:
     names = ["a/img1.png", "a/img2.JPG", "a/img10.webp", "b/IMG3.jpeg", "b/img20.Png"]
     for name in reversed(names):
         write(tmp_path / name)
@@ -67,7 +67,7 @@ def test_pictures_come_in_natural_order_of_their_names_from_all_folders_below(tm
     assert [frame.source for frame in frames] == [str(tmp_path / name) for name in names]
 
 
-def test_other_files_and_hidden_ones_are_not_pictures(tmp_path: Path) -> None:
+def test_other_files_and_hidden_pictures_are_ignored(tmp_path: Path) -> None:
     write(tmp_path / "hive.jpg")
     write(tmp_path / "._hive.jpg")
     write(tmp_path / ".thumbnails" / "hive.jpg")
@@ -75,14 +75,14 @@ def test_other_files_and_hidden_ones_are_not_pictures(tmp_path: Path) -> None:
     assert find_pictures(tmp_path) == [tmp_path / "hive.jpg"]
 
 
-def test_a_list_of_pictures_and_folders_is_taken_in_its_own_order(tmp_path: Path) -> None:
+def test_a_list_of_pictures_and_folders_keeps_its_order(tmp_path: Path) -> None:
     last, first = write(tmp_path / "folder" / "a.png"), write(tmp_path / "z.png")
     frames, camera = play(first, tmp_path / "folder")
     assert [frame.source for frame in frames] == [str(first), str(last)]
     assert camera.name == "2 paths"
 
 
-def test_a_frame_tells_its_place_its_time_and_its_file(tmp_path: Path) -> None:
+def test_a_frame_has_its_number_its_times_and_its_file(tmp_path: Path) -> None:
     for name in ("1.png", "2.png", "3.png"):
         os.utime(write(tmp_path / name), (1_750_000_000, 1_750_000_000))
     frames, _ = play(tmp_path, rate_hz=4)
@@ -90,7 +90,7 @@ def test_a_frame_tells_its_place_its_time_and_its_file(tmp_path: Path) -> None:
     assert {frame.taken_at for frame in frames} == {datetime.fromtimestamp(1_750_000_000, tz=UTC)}
 
 
-def test_a_bad_picture_is_named_with_the_reason_counted_and_passed_over(
+def test_a_bad_picture_is_skipped_counted_and_logged_with_the_reason(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write(tmp_path / "1.jpg")
@@ -104,7 +104,7 @@ def test_a_bad_picture_is_named_with_the_reason_counted_and_passed_over(
     ]
     assert camera.counts.bad == 1
     assert [record.getMessage() for record in caplog.records] == [
-        f"passed over a picture: {tmp_path / '2.jpg'} is cut off: its end is missing"
+        f"skipped a picture: {tmp_path / '2.jpg'} is truncated: its end is missing"
     ]
 
 
@@ -145,21 +145,21 @@ def test_a_folder_without_pictures_is_an_error_that_names_it(tmp_path: Path, nam
         play(tmp_path / name)
 
 
-def test_a_folder_in_which_nothing_can_be_read_is_an_error(tmp_path: Path) -> None:
+def test_a_folder_without_a_readable_picture_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "1.jpg").write_bytes(b"no picture")
     (tmp_path / "2.png").write_bytes(b"")
     with pytest.raises(CameraError, match="not one of 2 pictures"):
         play(tmp_path)
 
 
-def test_a_folder_below_that_may_not_be_listed_is_an_error_and_not_left_out(
+def test_a_subfolder_that_cannot_be_listed_is_an_error_and_not_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path / "1.jpg")
     (tmp_path / "locked").mkdir()
     real_scandir = os.scandir
 
-    def scandir(path: str) -> object:  # the tests may run as root, whom no mode keeps out
+    def scandir(path: str) -> object:  # the tests may run as root, who may list any folder
         if str(path).endswith("locked"):
             raise PermissionError(13, "Permission denied", str(path))
         return real_scandir(path)
@@ -169,7 +169,7 @@ def test_a_folder_below_that_may_not_be_listed_is_an_error_and_not_left_out(
         play(tmp_path)
 
 
-def test_paced_pictures_come_no_sooner_than_their_time(tmp_path: Path) -> None:
+def test_paced_pictures_are_not_early(tmp_path: Path) -> None:
     for name in ("1.png", "2.png", "3.png"):
         write(tmp_path / name)
     started_s = time.monotonic()
@@ -178,7 +178,7 @@ def test_paced_pictures_come_no_sooner_than_their_time(tmp_path: Path) -> None:
     assert frame.sequence == 2
 
 
-def test_a_stop_ends_a_paced_wait_at_once(tmp_path: Path) -> None:
+def test_stop_ends_a_paced_wait(tmp_path: Path) -> None:
     write(tmp_path / "1.png")
     write(tmp_path / "2.png")
     stop = threading.Event()
@@ -190,47 +190,47 @@ def test_a_stop_ends_a_paced_wait_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("kept_share", [0.01, 0.3, 0.7, 0.99])
-def test_a_cut_picture_is_refused_and_never_half_decoded(
+def test_a_truncated_picture_is_rejected_and_never_half_decoded(
     tmp_path: Path, kind: str, kept_share: float
 ) -> None:
     whole = encoded(noise(), kind)
     path = tmp_path / "cut"
     path.write_bytes(whole[: int(len(whole) * kept_share)])
-    with pytest.raises(PictureError, match="cut off"):
+    with pytest.raises(PictureError, match="truncated"):
         read_picture(path)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
-def test_a_picture_whose_tail_a_power_cut_left_as_zeros_is_refused(tmp_path: Path, kind: str) -> None:
+def test_a_picture_that_ends_in_zeros_after_a_power_cut_is_rejected(tmp_path: Path, kind: str) -> None:
     whole = encoded(noise(), kind)
     path = tmp_path / "zeros"
     path.write_bytes(whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2))
-    with pytest.raises(PictureError, match="cut off"):
+    with pytest.raises(PictureError, match="truncated"):
         read_picture(path)
 
 
-def test_a_cut_jpeg_is_refused_even_if_the_preview_inside_it_is_whole(tmp_path: Path) -> None:
-    preview = b"Exif\x00\x00" + encoded(flag(), "JPEG")
+def test_a_truncated_jpeg_is_rejected_even_if_its_thumbnail_is_complete(tmp_path: Path) -> None:
+    thumbnail = b"Exif\x00\x00" + encoded(flag(), "JPEG")
     whole = encoded(noise(), "JPEG")
-    segment = b"\xff\xe1" + (len(preview) + 2).to_bytes(2, "big") + preview
+    segment = b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
     path = tmp_path / "cut.jpg"
     path.write_bytes(whole[:2] + segment + whole[2:-2])
-    with pytest.raises(PictureError, match="cut off"):
+    with pytest.raises(PictureError, match="truncated"):
         read_picture(path)
 
 
-def test_what_a_phone_writes_after_the_end_of_a_jpeg_does_no_harm(tmp_path: Path) -> None:
+def test_data_that_a_phone_appends_to_a_jpeg_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "phone.jpg"
     path.write_bytes(encoded(flag(), "JPEG") + b"\x00\x00SEFT trailer")
     assert close_to(read_picture(path)[5, 5], RED)
 
 
-def test_a_progressive_jpeg_is_read_to_its_last_scan(tmp_path: Path) -> None:
+def test_a_progressive_jpeg_must_be_complete_to_its_last_scan(tmp_path: Path) -> None:
     whole = encoded(noise(), "JPEG", progressive=True)
     (tmp_path / "whole.jpg").write_bytes(whole)
     (tmp_path / "cut.jpg").write_bytes(whole[:-200])
     assert read_picture(tmp_path / "whole.jpg").shape == (120, 160, 3)
-    with pytest.raises(PictureError, match="cut off"):
+    with pytest.raises(PictureError, match="truncated"):
         read_picture(tmp_path / "cut.jpg")
 
 
@@ -255,7 +255,7 @@ def test_transparent_palette_and_cmyk_pictures_keep_their_colours(tmp_path: Path
 
 
 @pytest.mark.parametrize(("name", "options"), [("a.png", {}), ("a.webp", {"lossless": True, "exact": True})])
-def test_of_a_transparent_place_the_stored_colour_counts(
+def test_transparent_pixels_keep_their_stored_colour(
     tmp_path: Path, name: str, options: dict[str, Any]
 ) -> None:
     clear = flag().convert("RGBA")
@@ -270,7 +270,7 @@ def test_a_grey_picture_has_three_equal_channels(tmp_path: Path) -> None:
         assert close_to(pixels[5, 5], (90, 90, 90))
 
 
-def test_sixteen_bits_become_the_upper_eight(tmp_path: Path) -> None:
+def test_16_bit_pictures_keep_their_upper_8_bits(tmp_path: Path) -> None:
     path = tmp_path / "deep.png"
     cv2.imwrite(str(path), np.full((40, 60, 3), (0, 0, 0x9C40), np.uint16))
     pixels = read_picture(path)
@@ -279,9 +279,9 @@ def test_sixteen_bits_become_the_upper_eight(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_a_picture_is_turned_as_its_exif_orientation_says(tmp_path: Path, kind: str) -> None:
+def test_a_picture_is_rotated_by_its_exif_orientation(tmp_path: Path, kind: str) -> None:
     exif = Image.Exif()
-    exif[0x0112] = TURN_RIGHT
+    exif[0x0112] = ROTATE_RIGHT
     path = tmp_path / "phone"
     path.write_bytes(encoded(flag(), kind, exif=exif))
     pixels = read_picture(path)
@@ -291,7 +291,7 @@ def test_a_picture_is_turned_as_its_exif_orientation_says(tmp_path: Path, kind: 
 
 
 @pytest.mark.parametrize("name", ["a.webp", "a.png"])
-def test_of_an_animation_the_first_picture_is_taken(tmp_path: Path, name: str) -> None:
+def test_the_first_picture_of_an_animation_is_read(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / name, save_all=True, append_images=[flag().rotate(180)], lossless=True)
     assert close_to(read_picture(path)[5, 5], RED)
 
@@ -308,7 +308,7 @@ def png_chunk(kind: bytes, body: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("side_px", [30_000, 1_000_000])
-def test_a_small_file_that_states_a_huge_picture_is_refused_before_decoding(
+def test_a_small_file_that_states_a_huge_size_is_rejected_before_decoding(
     tmp_path: Path, side_px: int
 ) -> None:
     size = side_px.to_bytes(4, "big")
@@ -324,7 +324,7 @@ def test_a_small_file_that_states_a_huge_picture_is_refused_before_decoding(
 
 
 @pytest.mark.parametrize("options", [{"lossless": True}, {"quality": 80}, {"quality": 80, "exif": b"Exif"}])
-def test_every_kind_of_webp_states_its_size(
+def test_the_size_of_every_kind_of_webp_is_read(
     tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hivewatch.camera.sources.picture.LARGEST_PX", 60 * 40 - 1)
@@ -340,7 +340,7 @@ def test_every_kind_of_webp_states_its_size(
         (b"\xff\xd8\xff\xd9", "cannot be decoded"),
     ],
 )
-def test_a_file_that_is_no_picture_is_refused_with_the_reason(
+def test_a_file_that_is_not_a_picture_is_rejected_with_the_reason(
     tmp_path: Path, content: bytes, reason: str
 ) -> None:
     path = tmp_path / "a.jpg"
@@ -349,7 +349,7 @@ def test_a_file_that_is_no_picture_is_refused_with_the_reason(
         read_picture(path)
 
 
-def test_damage_inside_a_png_is_refused(tmp_path: Path) -> None:
+def test_a_damaged_png_is_rejected(tmp_path: Path) -> None:
     whole = encoded(noise(), "PNG")
     path = tmp_path / "a.png"
     path.write_bytes(whole[:2000] + bytes(500) + whole[2500:])
@@ -357,7 +357,7 @@ def test_damage_inside_a_png_is_refused(tmp_path: Path) -> None:
         read_picture(path)
 
 
-def test_a_file_that_cannot_be_opened_is_refused_with_the_reason(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_opened_is_rejected_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(PictureError, match="Is a directory"):
         read_picture(tmp_path)
     with pytest.raises(PictureError, match="No such file"):

@@ -1,4 +1,4 @@
-"""Picamera2Camera where picamera2 fails or gives something odd; tests/system has it on the real one."""
+"""Picamera2Camera when picamera2 fails or misbehaves; tests/integration runs it on the real picamera2."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ INTERVAL_S = 1 / RATE_HZ
 
 @dataclass
 class FakeRequest:
-    """A finished request; ``taken_s`` is on the clock of time.monotonic()."""
+    """A completed request; ``taken_s`` is on the clock of time.monotonic()."""
 
     taken_s: float
     number: int
@@ -56,11 +56,11 @@ class FakeRequest:
 
 @dataclass
 class FakePicamera2:
-    """What hivewatch uses of picamera2.Picamera2: gives the requests set up, then none for ever."""
+    """The part of picamera2.Picamera2 that hivewatch uses; delivers ``requests``, then none."""
 
     requests: list[FakeRequest] = field(default_factory=list)
     pixel_format: str = "BGR888"
-    turns_by_itself: bool = True
+    rotates: bool = True
     controls: tuple[str, ...] = ("FrameDurationLimits",)
     cameras: tuple[str, ...] = ("imx708",)
     open_error: Exception | None = None
@@ -90,14 +90,14 @@ class FakePicamera2:
 
     def camera_configuration(self) -> dict[str, Any]:
         main = {"format": self.pixel_format, "size": (WIDTH_PX, HEIGHT_PX), "stride": WIDTH_PX * 3}
-        return {"main": main, "transform": self.asked["transform"] if self.turns_by_itself else (0, 0)}
+        return {"main": main, "transform": self.asked["transform"] if self.rotates else (0, 0)}
 
     def start(self) -> None:
         if self.start_error:
             raise self.start_error
 
     def capture_request(self, wait: bool) -> Future[FakeRequest]:
-        assert wait is False, "a job that is waited for in slices cannot be lost"
+        assert wait is False, "a job must be awaited in slices, so that it is not lost"
         job: Future[FakeRequest] = Future()
         if self.requests:
             job.set_result(self.requests.pop(0))
@@ -115,9 +115,9 @@ class FakePicamera2:
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakePicamera2]:
-    """Return a function that puts a FakePicamera2 where ``import picamera2`` finds it."""
+    """Return a function that installs a FakePicamera2 as the module ``picamera2``."""
 
-    def put(**options: Any) -> FakePicamera2:
+    def install_fake(**options: Any) -> FakePicamera2:
         fake = FakePicamera2(**options)
         libcamera: Any = ModuleType("libcamera")
         libcamera.Transform = lambda hflip, vflip: (hflip, vflip)
@@ -128,7 +128,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakePicamera2]:
         monkeypatch.setitem(sys.modules, "picamera2", picamera2)
         return fake
 
-    return put
+    return install_fake
 
 
 def camera(**options: Any) -> Picamera2Camera:
@@ -146,20 +146,20 @@ def frames_of(source: Picamera2Camera) -> Iterator[Frame]:
 
 
 def take(source: Picamera2Camera, count: int) -> list[Frame]:
-    """Return that many frames and close the camera."""
+    """Return ``count`` frames and close the camera."""
     frames = frames_of(source)
     taken = list(islice(frames, count))
     frames.close()  # type: ignore[attr-defined]
     return taken
 
 
-def test_without_the_packages_the_error_says_how_to_install_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_missing_packages_says_how_to_install_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "libcamera", None)
     with pytest.raises(CameraError, match=r"cannot be loaded.*apt install python3-picamera2.*--system-site"):
         next(frames_of(camera()))
 
 
-def test_nothing_is_opened_before_the_first_frame_is_asked_for(install: Callable[..., FakePicamera2]) -> None:
+def test_nothing_is_opened_before_the_first_frame(install: Callable[..., FakePicamera2]) -> None:
     fake = install()
     camera().frames(threading.Event())
     assert fake.opened == []
@@ -169,7 +169,7 @@ def test_nothing_is_opened_before_the_first_frame_is_asked_for(install: Callable
     ("cameras", "seen"),
     [((), "none at all"), (("imx708",), "only imx708"), (("imx708", "ov5647"), "only imx")],
 )
-def test_a_camera_that_is_not_there_is_told_with_those_that_are(
+def test_a_missing_camera_is_an_error_that_lists_the_existing_ones(
     install: Callable[..., FakePicamera2], cameras: tuple[str, ...], seen: str
 ) -> None:
     fake = install(cameras=cameras)
@@ -178,7 +178,7 @@ def test_a_camera_that_is_not_there_is_told_with_those_that_are(
     assert fake.opened == []
 
 
-def test_a_camera_in_use_is_told_by_its_root_cause(install: Callable[..., FakePicamera2]) -> None:
+def test_the_error_for_a_camera_in_use_names_the_root_cause(install: Callable[..., FakePicamera2]) -> None:
     install(open_error=RuntimeError("Failed to acquire camera: Device or resource busy"))
     with pytest.raises(
         CameraError, match=r"cannot be opened: Failed to acquire.*busy\. Another program has it"
@@ -186,14 +186,14 @@ def test_a_camera_in_use_is_told_by_its_root_cause(install: Callable[..., FakePi
         next(frames_of(camera()))
 
 
-def test_a_camera_that_does_not_start_is_closed_again(install: Callable[..., FakePicamera2]) -> None:
+def test_a_camera_that_fails_to_start_is_closed(install: Callable[..., FakePicamera2]) -> None:
     fake = install(start_error=OSError("no memory for buffers"))
     with pytest.raises(CameraError, match=r"picamera2:0 cannot be started: no memory for buffers\."):
         next(frames_of(camera()))
     assert fake.closed == 1
 
 
-def test_size_rate_and_rotation_are_asked_for(install: Callable[..., FakePicamera2]) -> None:
+def test_size_rate_and_rotation_are_requested(install: Callable[..., FakePicamera2]) -> None:
     fake = install(requests=[FakeRequest(time.monotonic(), 0)])
     take(camera(picamera2={"rotate_180": True}), 1)
     assert fake.asked["main"] == {"size": (WIDTH_PX, HEIGHT_PX), "format": "BGR888"}
@@ -201,24 +201,26 @@ def test_size_rate_and_rotation_are_asked_for(install: Callable[..., FakePicamer
     assert fake.asked["transform"] == (True, True)
 
 
-def test_a_camera_without_frame_durations_is_not_asked_for_one(install: Callable[..., FakePicamera2]) -> None:
+def test_no_frame_duration_is_requested_from_a_camera_without_that_control(
+    install: Callable[..., FakePicamera2],
+) -> None:
     fake = install(controls=(), requests=[FakeRequest(time.monotonic(), 0)])
     take(camera(), 1)
     assert fake.asked["controls"] == {}
 
 
-@pytest.mark.parametrize("turns_by_itself", [True, False])
-def test_pictures_are_turned_here_if_the_camera_cannot(
-    install: Callable[..., FakePicamera2], turns_by_itself: bool
+@pytest.mark.parametrize("rotates", [True, False])
+def test_pictures_are_rotated_in_software_if_the_camera_cannot(
+    install: Callable[..., FakePicamera2], rotates: bool
 ) -> None:
     picture = np.arange(WIDTH_PX * HEIGHT_PX * 3, dtype=np.uint32).astype(np.uint8)
-    install(turns_by_itself=turns_by_itself, requests=[FakeRequest(time.monotonic(), 0, picture)])
+    install(rotates=rotates, requests=[FakeRequest(time.monotonic(), 0, picture)])
     [frame] = take(camera(picamera2={"rotate_180": True}), 1)
     expected = picture.reshape(HEIGHT_PX, WIDTH_PX, 3)
-    np.testing.assert_array_equal(frame.pixels, expected if turns_by_itself else expected[::-1, ::-1])
+    np.testing.assert_array_equal(frame.pixels, expected if rotates else expected[::-1, ::-1])
 
 
-def test_a_format_nobody_can_read_is_named_and_the_camera_closed(
+def test_an_unsupported_format_is_an_error_and_closes_the_camera(
     install: Callable[..., FakePicamera2],
 ) -> None:
     request = FakeRequest(time.monotonic(), 0)
@@ -228,7 +230,7 @@ def test_a_format_nobody_can_read_is_named_and_the_camera_closed(
     assert (request.released, fake.closed) == (1, 1)
 
 
-def test_a_buffer_is_given_back_also_when_it_cannot_be_read(install: Callable[..., FakePicamera2]) -> None:
+def test_a_buffer_that_cannot_be_read_is_released(install: Callable[..., FakePicamera2]) -> None:
     request = FakeRequest(time.monotonic(), 0, unreadable=True)
     fake = install(requests=[request])
     with pytest.raises(CameraError, match="failed while capturing: failed to find buffer"):
@@ -236,12 +238,12 @@ def test_a_buffer_is_given_back_also_when_it_cannot_be_read(install: Callable[..
     assert (request.released, fake.closed) == (1, 1)
 
 
-def test_no_frame_in_time_is_an_error_and_closes_the_camera(install: Callable[..., FakePicamera2]) -> None:
+def test_a_missing_frame_is_an_error_and_closes_the_camera(install: Callable[..., FakePicamera2]) -> None:
     request = FakeRequest(time.monotonic(), 0)
     fake = install(requests=[request])
     frames = frames_of(camera())
     assert next(frames).sequence == 0
-    assert request.released == 1, "the buffer is free while the frame is worked on"
+    assert request.released == 1, "the buffer is released before the frame is processed"
     with pytest.raises(
         CameraError, match=r"no fresh frame from picamera2:0 within 0.3 s\. Check that the cable"
     ):
@@ -249,7 +251,7 @@ def test_no_frame_in_time_is_an_error_and_closes_the_camera(install: Callable[..
     assert fake.closed == 1
 
 
-def test_old_frames_are_passed_over_and_given_back(install: Callable[..., FakePicamera2]) -> None:
+def test_stale_frames_are_skipped_and_released(install: Callable[..., FakePicamera2]) -> None:
     now_s = time.monotonic()
     old = [FakeRequest(now_s - 60, 0), FakeRequest(now_s - 59.9, 1)]
     install(requests=[*old, FakeRequest(now_s, 2)])
@@ -259,7 +261,7 @@ def test_old_frames_are_passed_over_and_given_back(install: Callable[..., FakePi
     assert [request.released for request in old] == [1, 1]
 
 
-def test_a_camera_with_nothing_but_old_frames_is_an_error(install: Callable[..., FakePicamera2]) -> None:
+def test_a_camera_with_only_stale_frames_is_an_error(install: Callable[..., FakePicamera2]) -> None:
     install(requests=[FakeRequest(time.monotonic() - 60, number) for number in range(3)])
     with pytest.raises(CameraError, match="no fresh frame"):
         next(frames_of(camera()))
@@ -268,13 +270,13 @@ def test_a_camera_with_nothing_but_old_frames_is_an_error(install: Callable[...,
 @pytest.mark.parametrize(
     ("elapsed", "numbers", "dropped"),
     [
-        pytest.param(1, (7, 8), 0, id="none is missing"),
-        pytest.param(4, (7, 11), 3, id="the reader was slow"),
-        pytest.param(4, (7, 8), 0, id="the camera is slower than it was asked to be"),
-        pytest.param(1, (7, 13), 0, id="the camera is faster than it was asked to be"),
+        pytest.param(1, (7, 8), 0, id="no frame is missing"),
+        pytest.param(4, (7, 11), 3, id="the consumer was slow"),
+        pytest.param(4, (7, 8), 0, id="the camera is slower than requested"),
+        pytest.param(1, (7, 13), 0, id="the camera is faster than requested"),
     ],
 )
-def test_dropped_frames_are_those_that_were_made_and_due(
+def test_frames_count_as_dropped_if_they_were_completed_and_due(
     install: Callable[..., FakePicamera2], elapsed: int, numbers: tuple[int, int], dropped: int
 ) -> None:
     now_s = time.monotonic()
@@ -285,18 +287,18 @@ def test_dropped_frames_are_those_that_were_made_and_due(
     assert source.counts.dropped == dropped
 
 
-def test_frames_before_they_are_due_are_passed_over(install: Callable[..., FakePicamera2]) -> None:
-    begin_s = time.monotonic() - 0.5
-    fast = [FakeRequest(begin_s + number * INTERVAL_S / 4, number) for number in range(9)]
+def test_early_frames_are_skipped(install: Callable[..., FakePicamera2]) -> None:
+    started_s = time.monotonic() - 0.5
+    fast = [FakeRequest(started_s + number * INTERVAL_S / 4, number) for number in range(9)]
     install(requests=list(fast))
     frames = take(camera(), 3)
     assert [frame.monotonic_s for frame in frames] == pytest.approx(
-        [begin_s, begin_s + INTERVAL_S, begin_s + 2 * INTERVAL_S]
+        [started_s, started_s + INTERVAL_S, started_s + 2 * INTERVAL_S]
     )
     assert [request.released for request in fast] == [1] * 9
 
 
-def test_times_are_those_of_the_exposure(install: Callable[..., FakePicamera2]) -> None:
+def test_the_times_of_a_frame_are_those_of_its_exposure(install: Callable[..., FakePicamera2]) -> None:
     taken_s = time.monotonic() - 0.4
     install(requests=[FakeRequest(taken_s, 0)])
     [frame] = take(camera(), 1)
@@ -305,10 +307,10 @@ def test_times_are_those_of_the_exposure(install: Callable[..., FakePicamera2]) 
     assert age_s == pytest.approx(time.monotonic() - taken_s, abs=0.1)
 
 
-def test_stamps_of_the_boot_time_clock_mean_the_same(
+def test_timestamps_of_the_boot_time_clock_are_converted(
     install: Callable[..., FakePicamera2], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After an hour of suspension the boot time clock is that much ahead."""
+    """After an hour of suspension, the boot time clock is an hour ahead."""
     monkeypatch.setattr(time, "clock_gettime_ns", lambda clock: time.monotonic_ns() + 3_600_000_000_000)
     taken_s = time.monotonic() - 0.4
     install(requests=[FakeRequest(taken_s + 3600, 0)])
@@ -319,13 +321,13 @@ def test_stamps_of_the_boot_time_clock_mean_the_same(
 @pytest.mark.parametrize(
     ("metadata", "fault"),
     [
-        pytest.param({}, "no SensorTimestamp", id="no stamp"),
+        pytest.param({}, "no SensorTimestamp", id="no timestamp"),
         pytest.param(
-            {"SensorTimestamp": 2**62}, "ahead of this machine's clock", id="a stamp of some other clock"
+            {"SensorTimestamp": 2**62}, "ahead of this machine's clock", id="timestamp of an unknown clock"
         ),
     ],
 )
-def test_a_camera_whose_frames_have_no_time_is_refused(
+def test_a_camera_without_usable_timestamps_is_an_error(
     install: Callable[..., FakePicamera2], metadata: dict[str, int], fault: str
 ) -> None:
     request = FakeRequest(0, 0, metadata=metadata)
@@ -335,17 +337,17 @@ def test_a_camera_whose_frames_have_no_time_is_refused(
     assert (request.released, fake.closed) == (1, 1)
 
 
-def test_the_stop_event_ends_a_wait_within_half_a_second(install: Callable[..., FakePicamera2]) -> None:
+def test_stop_ends_a_wait_within_half_a_second(install: Callable[..., FakePicamera2]) -> None:
     fake = install()
     stop = threading.Event()
     threading.Timer(0.3, stop.set).start()
-    begin_s = time.monotonic()
+    started_s = time.monotonic()
     assert list(camera(timeout_s=60).frames(stop)) == []
-    assert time.monotonic() - begin_s < 0.3 + 0.5
+    assert time.monotonic() - started_s < 0.3 + 0.5
     assert fake.closed == 1
 
 
-def test_a_reader_that_leaves_closes_the_camera(install: Callable[..., FakePicamera2]) -> None:
+def test_closing_the_generator_closes_the_camera(install: Callable[..., FakePicamera2]) -> None:
     fake = install(requests=[FakeRequest(time.monotonic(), 0)])
     frames = frames_of(camera())
     next(frames)
@@ -354,7 +356,7 @@ def test_a_reader_that_leaves_closes_the_camera(install: Callable[..., FakePicam
     assert fake.closed == 1
 
 
-def test_a_camera_that_does_not_close_cleanly_does_not_hide_why_it_was_closed(
+def test_an_error_while_closing_does_not_hide_why_the_camera_was_closed(
     install: Callable[..., FakePicamera2], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def failing_close() -> None:

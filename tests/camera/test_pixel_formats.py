@@ -1,4 +1,4 @@
-"""Every pixel format the camera may give, from a picture of known colours back to that picture."""
+"""Each supported pixel format converts back to the picture it was made from."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ PADDING = 0xA5
 
 
 def coloured_bars() -> Pixels:
-    """Upright bars in the four colours, the lower half darker, so that no side can be mistaken."""
+    """Return vertical bars in four colours, darker below, so that every flip is noticed."""
     bars = np.repeat(np.array(list(COLOURS.values()), np.uint8), WIDTH_PX // len(COLOURS), axis=0)
     picture = np.repeat(bars[np.newaxis], HEIGHT_PX, axis=0)
     picture[HEIGHT_PX // 2 :] //= 2
@@ -24,7 +24,7 @@ def coloured_bars() -> Pixels:
 
 
 def packed(order: str) -> Callable[[Pixels], list[Pixels]]:
-    """Give the plane of a packed format with its bytes in that order in memory; x is padding."""
+    """Return a function that makes the plane of a packed format with this byte order; x is padding."""
 
     def planes(rgb: Pixels) -> list[Pixels]:
         channels = {
@@ -39,7 +39,7 @@ def packed(order: str) -> Callable[[Pixels], list[Pixels]]:
 
 
 def yuv(rgb: Pixels) -> tuple[Pixels, Pixels, Pixels]:
-    """Give the planes Y, U and V, the colour ones at half size (BT.601, limited range)."""
+    """Return the planes Y, U and V, with U and V at half size (BT.601, limited range)."""
     i420 = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420), np.uint8).reshape(-1)
     area, quarter = WIDTH_PX * HEIGHT_PX, WIDTH_PX * HEIGHT_PX // 4
     half = (HEIGHT_PX // 2, WIDTH_PX // 2)
@@ -51,7 +51,7 @@ def yuv(rgb: Pixels) -> tuple[Pixels, Pixels, Pixels]:
 
 
 def planar(order: str) -> Callable[[Pixels], list[Pixels]]:
-    """Give three planes, the colour ones in that order."""
+    """Return a function that makes three planes: Y, then U and V in this order."""
 
     def planes(rgb: Pixels) -> list[Pixels]:
         by_name = dict(zip("YUV", yuv(rgb), strict=True))
@@ -61,7 +61,7 @@ def planar(order: str) -> Callable[[Pixels], list[Pixels]]:
 
 
 def semi_planar(order: str) -> Callable[[Pixels], list[Pixels]]:
-    """Give two planes, the second with both colour values in turn, in that order."""
+    """Return a function that makes two planes: Y, then U and V interleaved in this order."""
 
     def planes(rgb: Pixels) -> list[Pixels]:
         by_name = dict(zip("YUV", yuv(rgb), strict=True))
@@ -84,7 +84,7 @@ FORMATS: dict[str, Callable[[Pixels], list[Pixels]]] = {
 
 
 def in_memory(planes: list[Pixels], padding_bytes: int) -> tuple[Pixels, int]:
-    """Give the planes as one buffer with padded rows (narrower ones in proportion), and the first stride."""
+    """Return one buffer with rows padded in proportion to their width, and the stride of the first plane."""
     row_bytes = planes[0].shape[1]
     padded = [
         np.pad(plane, ((0, 0), (0, padding_bytes * plane.shape[1] // row_bytes)), constant_values=PADDING)
@@ -95,7 +95,7 @@ def in_memory(planes: list[Pixels], padding_bytes: int) -> tuple[Pixels, int]:
 
 @pytest.mark.parametrize("padding_bytes", [0, 32])
 @pytest.mark.parametrize("pixel_format", FORMATS)
-def test_a_picture_comes_out_in_its_own_colours(pixel_format: str, padding_bytes: int) -> None:
+def test_a_picture_keeps_its_colours(pixel_format: str, padding_bytes: int) -> None:
     expected = coloured_bars()
     buffer, stride_bytes = in_memory(FORMATS[pixel_format](expected), padding_bytes)
 
@@ -110,7 +110,7 @@ def test_a_picture_comes_out_in_its_own_colours(pixel_format: str, padding_bytes
 
 
 @pytest.mark.parametrize("pixel_format", FORMATS)
-def test_bytes_behind_the_last_row_are_ignored(pixel_format: str) -> None:
+def test_bytes_after_the_last_row_are_ignored(pixel_format: str) -> None:
     expected = coloured_bars()
     buffer, stride_bytes = in_memory(FORMATS[pixel_format](expected), 0)
     longer = np.concatenate([buffer, np.full(4096, PADDING, np.uint8)])
@@ -123,14 +123,14 @@ def test_bytes_behind_the_last_row_are_ignored(pixel_format: str) -> None:
 
 
 @pytest.mark.parametrize("pixel_format", FORMATS)
-def test_a_buffer_that_is_too_short_is_refused_with_both_lengths(pixel_format: str) -> None:
+def test_a_buffer_that_is_too_short_is_an_error_that_names_both_lengths(pixel_format: str) -> None:
     buffer, stride_bytes = in_memory(FORMATS[pixel_format](coloured_bars()), 0)
     with pytest.raises(
-        CameraError, match=f"gave {buffer.size - 1} bytes where .* rows of {stride_bytes} bytes"
+        CameraError, match=f"delivered {buffer.size - 1} bytes instead of .* rows of {stride_bytes} bytes"
     ):
         to_rgb(buffer[:-1], pixel_format, (WIDTH_PX, HEIGHT_PX), stride_bytes)
 
 
-def test_an_unknown_format_is_named_with_those_that_are_known() -> None:
-    with pytest.raises(CameraError, match=r"as MJPEG.*known are BGR888, .*NV21"):
+def test_an_unsupported_format_is_an_error_that_lists_the_supported_ones() -> None:
+    with pytest.raises(CameraError, match=r"delivers MJPEG.*supported are BGR888, .*NV21"):
         to_rgb(np.zeros(100, np.uint8), "MJPEG", (10, 10), 10)

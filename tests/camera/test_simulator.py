@@ -1,4 +1,4 @@
-"""The simulator camera: repeatable pictures, true boxes, its own pace."""
+"""The simulator: repeatable pictures, correct truth boxes, and pacing."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy.typing as npt
 import pytest
 
 from hivewatch.camera.simulator.actors import Bee
-from hivewatch.camera.simulator.animals import HORNETS, PHASES, Look, draw
+from hivewatch.camera.simulator.animals import HORNETS, PHASES, SpriteKind, draw
 from hivewatch.camera.simulator.camera import SimulatorCamera
 from hivewatch.camera.simulator.tracks import Site
 from hivewatch.config.sections import SimulatorConfig
 from hivewatch.domain.frames import Box, Frame
 
-NEVER_S = 86_400.0  # the first visit comes hours later
+NEVER_S = 86_400.0  # the first visit is hours away
 
 
 def unpaced(
@@ -30,13 +30,13 @@ def unpaced(
 
 
 def orange(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Tell where the colour of a hornet's fourth segment, face and leg ends is."""
+    """Return the mask of the orange of a hornet's fourth segment, face and leg tips."""
     red, green, blue = (pixels[..., channel].astype(int) for channel in range(3))
     return (red > 90) & (red > 1.25 * green) & (green > 1.4 * blue)
 
 
 def warmth(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.int_]:
-    """Return by how much red exceeds blue: shadows and smoky wings lower it, a hornet's orange raises it."""
+    """Return red minus blue: shadows and smoky wings lower it, a hornet's orange raises it."""
     return np.subtract(pixels[..., 0], pixels[..., 2], dtype=int)
 
 
@@ -48,13 +48,13 @@ def covered(boxes: tuple[Box, ...], width_px: int, height_px: int, border_px: in
     return mask
 
 
-def test_the_same_seed_gives_the_same_frames_bit_for_bit() -> None:
+def test_the_same_seed_gives_identical_frames() -> None:
     for one, other in itertools.islice(zip(unpaced(7), unpaced(7), strict=True), 30):
         assert np.array_equal(one.pixels, other.pixels)
         assert (one.truth, one.taken_at, one.monotonic_s) == (other.truth, other.taken_at, other.monotonic_s)
 
 
-def test_seeds_differ_in_scenery_and_story() -> None:
+def test_seeds_differ_in_scenery_and_in_visits() -> None:
     boxes = set()
     pictures = []
     for seed in (1, 2, 3):
@@ -66,13 +66,13 @@ def test_seeds_differ_in_scenery_and_story() -> None:
         assert np.abs(one - other).mean() > 10
 
 
-def test_no_two_frames_are_alike() -> None:
-    """A picture that stands still is a fault, so even a quiet scene has a camera's noise in it."""
+def test_no_two_frames_are_identical() -> None:
+    """A frozen picture is a fault, so even an empty scene has sensor noise."""
     frames = list(itertools.islice(unpaced(bees=0, hornet_every_s=NEVER_S), 12))
     assert all(not np.array_equal(a.pixels, b.pixels) for a, b in itertools.combinations(frames, 2))
 
 
-def test_times_count_from_a_fixed_start() -> None:
+def test_unpaced_times_count_from_a_fixed_start() -> None:
     frames = list(itertools.islice(unpaced(rate_hz=4.0), 3))
     start = datetime(2026, 9, 1, 11, 0, tzinfo=UTC)
     assert [frame.taken_at for frame in frames] == [start + timedelta(seconds=n / 4) for n in range(3)]
@@ -81,8 +81,8 @@ def test_times_count_from_a_fixed_start() -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4, 5, 6])
-def test_truth_boxes_hold_the_hornets(seed: int) -> None:
-    """What differs from the same story without hornets lies in the boxes, and there alone is orange added."""
+def test_truth_boxes_contain_the_hornets(seed: int) -> None:
+    """Compared with the same scene without hornets, the boxes differ, and orange is added only there."""
     size = (640, 352)
     pairs = zip(unpaced(seed, size), unpaced(seed, size, hornet_every_s=NEVER_S), strict=True)
     seen = 0
@@ -100,13 +100,13 @@ def test_truth_boxes_hold_the_hornets(seed: int) -> None:
     assert seen >= 12
 
 
-def test_without_hornets_the_truth_is_empty_not_unknown() -> None:
+def test_without_hornets_the_truth_is_empty_and_not_none() -> None:
     frames = itertools.islice(unpaced(hornet_every_s=NEVER_S), 60)
     assert all(frame.truth == () for frame in frames)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_bees_come_and_go_through_the_entrance_or_the_edges_of_the_picture(seed: int) -> None:
+def test_bees_appear_and_disappear_only_at_the_entrance_or_outside_the_frame(seed: int) -> None:
     entrance = ((0.4, 0.3), (0.6, 0.3))
     site = Site(entrance, ((0.2, 0.3), (0.8, 0.3), (0.85, 0.4), (0.15, 0.4)), height=0.5625)
     ends = []
@@ -125,7 +125,7 @@ def test_bees_come_and_go_through_the_entrance_or_the_edges_of_the_picture(seed:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_hornets_come_at_the_set_rate_and_stay_the_set_time(seed: int) -> None:
+def test_hornets_visit_at_the_configured_interval_and_for_the_configured_time(seed: int) -> None:
     rate_hz, every_s, visits = 4.0, 12.0, 8
     frames = unpaced(seed, (64, 64), rate_hz, bees=0, hornet_every_s=every_s, hornet_stay_s=6.0)
     present = [bool(frame.truth) for frame in itertools.islice(frames, int(rate_hz * every_s * visits))]
@@ -134,8 +134,8 @@ def test_hornets_come_at_the_set_rate_and_stay_the_set_time(seed: int) -> None:
     assert per_visit.max() <= 7.0
 
 
-def test_hornets_in_full_view_are_5_to_7_percent_of_the_width_and_at_times_two() -> None:
-    """Their boxes are smaller where they are seen foreshortened, larger with the legs spread."""
+def test_hornets_in_full_view_are_5_to_7_percent_of_the_width_and_sometimes_come_in_pairs() -> None:
+    """Boxes are smaller for foreshortened hornets and larger for spread legs."""
     frames = itertools.islice(unpaced(3, (256, 144), bees=0, hornet_every_s=12.0, hornet_stay_s=7.0), 24 * 20)
     truths = [frame.truth or () for frame in frames]
     sides = [
@@ -151,15 +151,15 @@ def test_hornets_in_full_view_are_5_to_7_percent_of_the_width_and_at_times_two()
 
 
 def test_only_hornets_are_orange_and_black() -> None:
-    """The field marks: orange on a body that is mostly black; a bee has neither, whatever its race."""
-    for look, phase, amber in itertools.product(Look, range(PHASES), (0.0, 1.0)):
-        if look is Look.LEAF:
+    """A hornet is orange on a mostly black body; a bee of any race is neither."""
+    for kind, phase, amber in itertools.product(SpriteKind, range(PHASES), (0.0, 1.0)):
+        if kind is SpriteKind.LEAF:
             continue
-        texture = draw(look, phase, 90.0, blur_px=0.0, bee_amber=amber).texture
+        texture = draw(kind, phase, 90.0, blur_px=0.0, bee_amber=amber).texture
         body = texture[texture[..., 3] > 240][:, :3]
         vivid = (orange(body) & (body[:, 0] > 170)).mean()
         black = (body.max(axis=1) < 45).mean()
-        if look in HORNETS:
+        if kind in HORNETS:
             assert vivid > 0.15
             assert black > 0.4
         else:
@@ -168,7 +168,7 @@ def test_only_hornets_are_orange_and_black() -> None:
 
 
 @pytest.mark.parametrize("size", [(320, 240), (1280, 720), (480, 854), (333, 187), (64, 64)])
-def test_frames_of_any_size_work(size: tuple[int, int]) -> None:
+def test_frames_can_have_any_size(size: tuple[int, int]) -> None:
     frames = list(itertools.islice(unpaced(5, size, rate_hz=0.5), 6))
     assert all(frame.pixels.shape == (size[1], size[0], 3) for frame in frames)
     assert any(frame.truth for frame in frames)
@@ -176,11 +176,11 @@ def test_frames_of_any_size_work(size: tuple[int, int]) -> None:
     assert all(0 <= box.x0 < box.x1 <= 1 and 0 <= box.y0 < box.y1 <= 1 for box in boxes)
 
 
-def test_it_ends_after_its_duration() -> None:
+def test_the_frames_end_after_the_duration() -> None:
     assert sum(1 for _ in unpaced(size=(64, 64), rate_hz=5.0, duration_s=3.0)) == 15
 
 
-def test_it_stops_at_once_while_it_waits_for_the_next_frame() -> None:
+def test_stop_ends_the_wait_for_the_next_frame() -> None:
     stop = threading.Event()
     frames = SimulatorCamera(SimulatorConfig(), 64, 64, 0.02, paced=True).frames(stop)
     next(frames)
@@ -192,7 +192,7 @@ def test_it_stops_at_once_while_it_waits_for_the_next_frame() -> None:
     timer.join()
 
 
-def test_unpaced_frames_stop_at_once() -> None:
+def test_stop_ends_unpaced_frames() -> None:
     stop = threading.Event()
     frames = SimulatorCamera(SimulatorConfig(), 64, 64, 5.0, paced=False).frames(stop)
     next(frames)
@@ -200,7 +200,7 @@ def test_unpaced_frames_stop_at_once() -> None:
     assert next(frames, None) is None
 
 
-def test_paced_frames_come_no_faster_than_the_rate_with_the_time_of_day() -> None:
+def test_paced_frames_are_no_faster_than_the_rate_and_carry_the_current_time() -> None:
     camera = SimulatorCamera(SimulatorConfig(), 64, 64, 20.0, paced=True)
     before = datetime.now(UTC)
     frames = list(itertools.islice(camera.frames(threading.Event()), 9))
@@ -209,7 +209,7 @@ def test_paced_frames_come_no_faster_than_the_rate_with_the_time_of_day() -> Non
     assert [frame.sequence for frame in frames] == list(range(9))
 
 
-def test_a_slow_consumer_misses_frames_which_are_counted_while_the_story_goes_on() -> None:
+def test_frames_missed_by_a_slow_consumer_are_counted_and_the_scene_continues() -> None:
     camera = SimulatorCamera(SimulatorConfig(seed=3), 64, 64, 50.0, paced=True)
     frames = camera.frames(threading.Event())
     next(frames)

@@ -107,7 +107,7 @@ def test_a_camera_that_stays_stuck_is_reopened_with_growing_waits_and_then_raise
     with pytest.raises(CameraError, match=r"the same picture repeats, although it was reopened 2 times"):
         frames.extend(Supervisor(CONFIG, camera).frames(threading.Event()))
     assert camera.opened == 3
-    assert len(frames) == 2 + 4 + 4 + 8 + 1, "reopened after 4 s and 4 s later, given up 8 s after that"
+    assert len(frames) == 2 + 4 + 4 + 8 + 1, "reopened after 4 s and after 4 s more, given up after 8 s more"
 
 
 def test_each_time_the_camera_gets_stuck_it_has_the_full_number_of_attempts() -> None:

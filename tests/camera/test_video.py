@@ -1,4 +1,4 @@
-"""Video files and live streams: every whole frame once, and a clear word when there is none."""
+"""Video files and live streams: every complete frame once, and a clear error if there is none."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DEADLINE_S = 60.0
 
 
 def write_clip(path: Path, codec: str = "MJPG", frames: int = FRAMES) -> Path:
-    """Write a clip whose frames carry the numbers from 0."""
+    """Write a clip whose frames are numbered from 0."""
     size = numbered_picture(0).shape[1::-1]
     writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), RATE_HZ, size)
     assert writer.isOpened()
@@ -52,21 +52,21 @@ def mp4_boxes(content: bytes) -> dict[bytes, bytes]:
 
 
 def index_first(path: Path) -> Path:
-    """Move an MP4's index before its frames, as cameras and web tools do, so that a cut file still opens."""
+    """Move an MP4's index before its frames, as cameras do, so that a truncated file still opens."""
     boxes = mp4_boxes(path.read_bytes())
     index = bytearray(boxes[b"moov"])
     table = index.index(b"stco") + 4
     before = path.read_bytes().index(boxes[b"mdat"])
     moved = len(boxes[b"ftyp"]) + len(index) - before
     for entry in range(struct.unpack_from(">I", index, table + 4)[0]):
-        place = table + 8 + 4 * entry
-        struct.pack_into(">I", index, place, struct.unpack_from(">I", index, place)[0] + moved)
+        position = table + 8 + 4 * entry
+        struct.pack_into(">I", index, position, struct.unpack_from(">I", index, position)[0] + moved)
     path.write_bytes(boxes[b"ftyp"] + bytes(index) + boxes[b"mdat"])
     return path
 
 
 def cut(path: Path, share: float) -> Path:
-    """Keep that share of a file, of an MP4 whose index comes first that share of its frames."""
+    """Keep only ``share`` of a file, or of the frames of an MP4 whose index comes first."""
     content = path.read_bytes()
     start = content.index(b"mdat") if b"mdat" in content else 0
     path.write_bytes(content[: start + int((len(content) - start) * share)])
@@ -74,7 +74,7 @@ def cut(path: Path, share: float) -> Path:
 
 
 def config(source: str, *, timeout_s: float = 2.0, rate_hz: float = 100.0, **video: float) -> CameraConfig:
-    """Return a configuration with time limits short enough to wait for."""
+    """Return a configuration with short time limits."""
     limits = {"reconnect_first_s": 0.05, "reconnect_longest_s": 0.2, "give_up_after_s": 60.0, **video}
     return CameraConfig(
         kind="video",
@@ -107,7 +107,7 @@ def server() -> Iterator[MjpegServer]:
 
 @pytest.fixture
 def stop() -> Iterator[threading.Event]:
-    """A stop that is set in the end, and after a time limit, so that a test that fails does not hang."""
+    """Return a stop event that is set after the test, or after a time limit, so that no test hangs."""
     stop = threading.Event()
     limit = threading.Timer(DEADLINE_S, stop.set)
     limit.start()
@@ -117,14 +117,14 @@ def stop() -> Iterator[threading.Event]:
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.avi", "MJPG"), ("a.mp4", "mp4v"), ("a.mkv", "MJPG")])
-def test_unpaced_every_frame_of_a_file_comes_once_and_in_order(tmp_path: Path, name: str, codec: str) -> None:
+def test_an_unpaced_file_yields_every_frame_once_and_in_order(tmp_path: Path, name: str, codec: str) -> None:
     frames, camera = play(write_clip(tmp_path / name, codec))
     assert numbers(frames) == list(range(FRAMES))
     assert [frame.sequence for frame in frames] == list(range(FRAMES))
     assert (camera.counts.dropped, camera.counts.bad) == (0, 0)
 
 
-def test_the_times_of_a_frame_are_its_position_and_the_file_s_last_change_plus_that(tmp_path: Path) -> None:
+def test_the_times_of_a_frame_are_its_position_and_the_modification_time_plus_that(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.mp4", "mp4v")
     os.utime(path, (1_750_000_000, 1_750_000_000))
     frames, _ = play(path)
@@ -147,7 +147,7 @@ def test_frames_are_rgb(tmp_path: Path) -> None:
     assert max(green, blue) < 15
 
 
-def test_a_clip_that_a_phone_held_upright_is_turned(tmp_path: Path) -> None:
+def test_a_clip_from_an_upright_phone_is_rotated(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.mp4", "mp4v", frames=3)
     content = bytearray(path.read_bytes())
     matrix = content.index(b"tkhd") + 44
@@ -160,7 +160,7 @@ def test_a_clip_that_a_phone_held_upright_is_turned(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.avi", "a.mp4", "a.mkv"])
 @pytest.mark.parametrize("share", [0.4, 0.55, 0.9])
-def test_a_cut_file_gives_its_whole_frames_and_then_a_warning(
+def test_a_truncated_file_yields_its_complete_frames_and_then_a_warning(
     tmp_path: Path,
     name: str,
     share: float,
@@ -173,14 +173,14 @@ def test_a_cut_file_gives_its_whole_frames_and_then_a_warning(
     with caplog.at_level(logging.WARNING):
         frames, camera = play(cut(path, share))
     assert 0 < len(frames) < FRAMES
-    assert numbers(frames) == list(range(len(frames))), "half a frame was given"
+    assert numbers(frames) == list(range(len(frames))), "half a frame was delivered"
     assert camera.counts.bad == 1
     assert [record.getMessage() for record in caplog.records] == [
-        f"{path} ends early, cut off or damaged: {len(frames)} of {FRAMES} frames came"
+        f"{path} is truncated or damaged: only {len(frames)} of {FRAMES} frames were read"
     ]
 
 
-def test_a_file_of_which_no_frame_is_left_is_an_error(tmp_path: Path) -> None:
+def test_a_file_truncated_before_its_first_frame_is_an_error(tmp_path: Path) -> None:
     path = index_first(write_clip(tmp_path / "a.mp4", "mp4v"))
     index_end = path.read_bytes().index(b"mdat") + 4
     path.write_bytes(path.read_bytes()[: index_end + 10])
@@ -189,10 +189,10 @@ def test_a_file_of_which_no_frame_is_left_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.txt", "a.jpg"])
-def test_what_is_no_video_is_an_error_that_names_it(tmp_path: Path, name: str) -> None:
+def test_a_file_that_is_not_a_video_is_an_error_that_names_it(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     if name == "a.mp4":
-        cut(write_clip(path, "mp4v"), 0.8)  # its index stood at the end
+        cut(write_clip(path, "mp4v"), 0.8)  # its index was at the end
     elif name == "a.txt":
         path.write_text("no video\n" * 1000)
     else:
@@ -207,7 +207,7 @@ def test_a_missing_file_and_a_folder_are_errors(tmp_path: Path) -> None:
             play(path)
 
 
-def test_paced_a_frame_comes_no_sooner_than_its_position(tmp_path: Path) -> None:
+def test_paced_frames_are_not_early(tmp_path: Path) -> None:
     camera = clip_camera(write_clip(tmp_path / "a.avi", frames=10), paced=True)
     started_s = time.monotonic()
     for frame in camera.frames(threading.Event()):
@@ -215,29 +215,29 @@ def test_paced_a_frame_comes_no_sooner_than_its_position(tmp_path: Path) -> None
     assert frame.sequence == 9
 
 
-def test_paced_frames_that_fell_due_while_the_consumer_was_busy_are_dropped_and_counted(
+def test_paced_frames_due_while_the_consumer_is_busy_are_dropped_and_counted(
     tmp_path: Path,
 ) -> None:
     camera = clip_camera(write_clip(tmp_path / "a.avi"), paced=True)
-    given = []
+    delivered = []
     for frame in camera.frames(threading.Event()):
-        given.append(frame)
+        delivered.append(frame)
         if frame.sequence == 0:
             time.sleep(10 / RATE_HZ)
-    assert given[1].sequence >= 9
-    assert camera.counts.dropped == FRAMES - len(given)
+    assert delivered[1].sequence >= 9
+    assert camera.counts.dropped == FRAMES - len(delivered)
 
 
-def test_paced_a_consumer_slower_than_the_clip_still_gets_frames_to_the_end(tmp_path: Path) -> None:
-    given = []
+def test_a_consumer_slower_than_a_paced_clip_gets_frames_to_the_end(tmp_path: Path) -> None:
+    delivered = []
     for frame in clip_camera(write_clip(tmp_path / "a.avi"), paced=True).frames(threading.Event()):
-        given.append(frame.sequence)
+        delivered.append(frame.sequence)
         time.sleep(3 / RATE_HZ)
-    assert 3 < len(given) < FRAMES
-    assert given[-1] > FRAMES // 2
+    assert 3 < len(delivered) < FRAMES
+    assert delivered[-1] > FRAMES // 2
 
 
-def test_a_stop_ends_a_paced_wait_at_once(tmp_path: Path) -> None:
+def test_stop_ends_a_paced_wait(tmp_path: Path) -> None:
     stop = threading.Event()
     frames = clip_camera(write_clip(tmp_path / "a.avi"), paced=True).frames(stop)
     next(frames)
@@ -245,9 +245,7 @@ def test_a_stop_ends_a_paced_wait_at_once(tmp_path: Path) -> None:
     assert list(frames) == []
 
 
-def test_a_stream_gives_numbered_frames_once_each_with_both_clocks(
-    server: MjpegServer, stop: threading.Event
-) -> None:
+def test_a_stream_yields_each_frame_once_with_both_times(server: MjpegServer, stop: threading.Event) -> None:
     camera = video_camera(config(server.url), paced=True)
     before_s, before = time.monotonic(), datetime.now(UTC)
     frames = [frame for frame, _ in zip(camera.frames(stop), range(20), strict=False)]
@@ -268,15 +266,15 @@ def test_a_busy_consumer_gets_the_newest_frame_and_the_others_count_as_dropped(
     time.sleep(1.0)
     busy_until_s = time.monotonic()
     second = next(frames)
-    assert second.monotonic_s > busy_until_s - 0.7, "the frame had grown old"
+    assert second.monotonic_s > busy_until_s - 0.7, "the frame is old"
     assert camera.counts.dropped >= 5
     assert number_of(second.pixels) > number_of(first.pixels) + 5
 
 
-def test_frames_come_no_faster_than_rate_hz(server: MjpegServer, stop: threading.Event) -> None:
+def test_frames_are_no_faster_than_rate_hz(server: MjpegServer, stop: threading.Event) -> None:
     camera = video_camera(config(server.url, rate_hz=10), paced=True)
     frames = [frame for frame, _ in zip(camera.frames(stop), range(11), strict=False)]
-    # One frame may come early after a late one, so the mean is bounded and not each step.
+    # A frame may be early after a late one, so the mean interval is bounded and not each interval.
     assert frames[-1].monotonic_s - frames[0].monotonic_s >= 9 / 10
 
 
@@ -285,14 +283,14 @@ def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def recoveries_in(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [message for message in caplog.messages if "gives frames again" in message]
+    return [message for message in caplog.messages if "delivers frames again" in message]
 
 
 @pytest.mark.parametrize("trouble", ["hang", "loss", "half a picture"])
-def test_a_stream_that_is_lost_is_told_about_once_and_comes_back(
+def test_a_lost_stream_is_logged_once_and_recovers(
     server: MjpegServer, stop: threading.Event, trouble: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def repair_once_told() -> None:
+    def repair_after_the_warning() -> None:
         while not warnings_in(caplog) and not stop.wait(0.05):
             pass
         if trouble == "hang":
@@ -304,7 +302,7 @@ def test_a_stream_that_is_lost_is_told_about_once_and_comes_back(
     with caplog.at_level(logging.INFO):
         frames = camera.frames(stop)
         before = after = number_of(next(frames).pixels)
-        threading.Thread(target=repair_once_told, daemon=True).start()
+        threading.Thread(target=repair_after_the_warning, daemon=True).start()
         {"hang": server.hangs.set, "loss": server.kill, "half a picture": server.breaks_mid_picture.set}[
             trouble
         ]()
@@ -314,32 +312,30 @@ def test_a_stream_that_is_lost_is_told_about_once_and_comes_back(
     assert len(warnings_in(caplog)) == 1
 
 
-def test_a_stream_that_is_not_there_at_the_start_is_waited_for(
-    server: MjpegServer, stop: threading.Event
-) -> None:
+def test_a_stream_that_is_missing_at_the_start_is_awaited(server: MjpegServer, stop: threading.Event) -> None:
     server.kill()
     threading.Timer(1.0, server.start).start()
     assert next(video_camera(config(server.url), paced=True).frames(stop)).sequence == 0
 
 
-@pytest.mark.parametrize("trouble", ["nobody there", "accepts and is silent"])
+@pytest.mark.parametrize("trouble", ["connection refused", "accepts and is silent"])
 def test_a_stream_without_a_frame_for_give_up_after_s_is_an_error(
     server: MjpegServer, stop: threading.Event, trouble: str
 ) -> None:
-    if trouble == "nobody there":
+    if trouble == "connection refused":
         server.kill()
     else:
         server.hangs.set()
     camera = video_camera(config(server.url, timeout_s=0.5, give_up_after_s=1.5), paced=True)
     started_s = time.monotonic()
-    with pytest.raises(CameraError, match="has given no frame for"):
+    with pytest.raises(CameraError, match="has delivered no frame for"):
         next(camera.frames(stop))
     assert time.monotonic() - started_s >= 1.5
 
 
 def test_an_unplugged_device_is_an_error_after_give_up_after_s(stop: threading.Event) -> None:
     camera = video_camera(config("/dev/video63", give_up_after_s=0.3), paced=True)
-    with pytest.raises(CameraError, match="/dev/video63 has given no frame"):
+    with pytest.raises(CameraError, match="/dev/video63 has delivered no frame"):
         next(camera.frames(stop))
 
 
@@ -347,23 +343,23 @@ def test_a_number_is_a_device() -> None:
     assert video_camera(config("7"), paced=True).name == "/dev/video7"
 
 
-def test_the_tries_of_an_outage_grow_rarer_up_to_a_longest_wait(stop: threading.Event) -> None:
-    tried_s: list[float] = []
+def test_the_waits_between_attempts_grow_up_to_a_maximum(stop: threading.Event) -> None:
+    attempts_s: list[float] = []
 
     def open_nothing() -> cv2.VideoCapture:
-        tried_s.append(time.monotonic())
+        attempts_s.append(time.monotonic())
         return cv2.VideoCapture()
 
     waits = config("x", reconnect_first_s=0.05, reconnect_longest_s=0.2, give_up_after_s=1.5)
     with pytest.raises(CameraError):
         next(StreamCamera(open_nothing, "nothing", waits).frames(stop))
-    gaps_s = np.diff(tried_s)
+    gaps_s = np.diff(attempts_s)
     assert gaps_s[0] >= 0.05
     assert gaps_s[1] >= 0.1
     assert min(gaps_s[2:]) >= 0.2
 
 
-def test_a_stop_during_an_outage_ends_the_frames(server: MjpegServer, stop: threading.Event) -> None:
+def test_stop_during_an_outage_ends_the_frames(server: MjpegServer, stop: threading.Event) -> None:
     server.kill()
     long_wait = config(server.url, reconnect_first_s=100.0, reconnect_longest_s=100.0, give_up_after_s=1000.0)
     threading.Timer(0.5, stop.set).start()
@@ -371,7 +367,7 @@ def test_a_stop_during_an_outage_ends_the_frames(server: MjpegServer, stop: thre
 
 
 class HangingCapture:
-    """Stands for a read that OpenCV's own time-outs do not reach: a driver or a name lookup that hangs."""
+    """A capture that hangs beyond OpenCV's own time-outs, as in a driver or a name lookup."""
 
     def __init__(self) -> None:
         self.release_hang = threading.Event()
@@ -394,11 +390,11 @@ def grabbers() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "grabber of hanging"]
 
 
-def test_a_read_that_never_returns_ends_in_an_error_and_leaves_one_thread(
+def test_a_read_that_never_returns_is_an_error_and_leaves_one_thread(
     hanging: HangingCapture, stop: threading.Event
 ) -> None:
     camera = StreamCamera(hanging, "hanging", config("x", timeout_s=0.1, give_up_after_s=0.5))
-    with pytest.raises(CameraError, match="the last read still hangs"):
+    with pytest.raises(CameraError, match="the previous read still hangs"):
         next(camera.frames(stop))
     assert hanging.opened == 1
     assert len(grabbers()) == 1
@@ -407,7 +403,7 @@ def test_a_read_that_never_returns_ends_in_an_error_and_leaves_one_thread(
     assert not grabbers()
 
 
-def test_a_read_that_never_returns_does_not_hold_up_a_stop(
+def test_a_read_that_never_returns_does_not_delay_a_stop(
     hanging: HangingCapture, stop: threading.Event
 ) -> None:
     camera = StreamCamera(hanging, "hanging", config("x").model_copy(update={"timeout_s": 1000.0}))
@@ -415,14 +411,14 @@ def test_a_read_that_never_returns_does_not_hold_up_a_stop(
     assert list(camera.frames(stop)) == []
 
 
-def test_the_thread_of_a_stream_ends_with_its_frames(server: MjpegServer, stop: threading.Event) -> None:
+def test_the_grabber_thread_ends_with_the_frames(server: MjpegServer, stop: threading.Event) -> None:
     camera = video_camera(config(server.url), paced=True)
     for _ in camera.frames(stop):
         stop.set()
     assert not [thread for thread in threading.enumerate() if thread.name == f"grabber of {camera.name}"]
 
 
-def test_pixels_of_an_unknown_kind_are_a_fault_and_never_a_frame(stop: threading.Event) -> None:
+def test_unsupported_pixels_are_an_error_and_never_a_frame(stop: threading.Event) -> None:
     class TwoChannels:
         def isOpened(self) -> bool:  # noqa: N802  # OpenCV's name
             return True
@@ -444,7 +440,7 @@ def test_pixels_of_an_unknown_kind_are_a_fault_and_never_a_frame(stop: threading
         next(camera.frames(stop))
 
 
-def test_grey_and_transparent_pictures_of_a_device_become_rgb() -> None:
+def test_grey_and_transparent_pictures_become_rgb() -> None:
     assert to_rgb(np.full((4, 6), 7, np.uint8)).tolist() == np.full((4, 6, 3), 7).tolist()
     assert to_rgb(np.full((4, 6, 4), (1, 2, 3, 255), np.uint8))[0, 0].tolist() == [3, 2, 1]
     with pytest.raises(ValueError, match="uint16"):
@@ -461,12 +457,12 @@ def test_grey_and_transparent_pictures_of_a_device_become_rgb() -> None:
         ("rtsp://[fe80::1]:554/stream", "rtsp://[fe80::1]:554"),
     ],
 )
-def test_a_stream_is_named_without_its_secrets(url: str, name: str) -> None:
+def test_the_name_of_a_stream_contains_no_secrets(url: str, name: str) -> None:
     assert public_name(url) == name
     assert video_camera(config(url), paced=True).name == name
 
 
-def test_a_password_reaches_neither_frames_nor_logs(
+def test_a_password_appears_neither_in_frames_nor_in_logs_nor_in_errors(
     server: MjpegServer, stop: threading.Event, caplog: pytest.LogCaptureFixture
 ) -> None:
     url = server.url.replace("http://", "http://keeper:secret@")
@@ -494,10 +490,11 @@ for source in sys.argv[1:]:
 """
 
 
-def test_opencv_and_ffmpeg_write_nothing_on_stderr_that_could_flood_the_journal(
-    server: MjpegServer, tmp_path: Path
-) -> None:
-    """In a process of its own: FFmpeg reads how much to say once, when it is first used."""
+def test_opencv_and_ffmpeg_write_nothing_to_stderr(server: MjpegServer, tmp_path: Path) -> None:
+    """Run in a process of its own, because FFmpeg reads its log level only once.
+
+    Its lines would flood the journal.
+    """
     server.kill()
     broken = cut(index_first(write_clip(tmp_path / "a.mp4", "mp4v")), 0.5)
     no_index = cut(write_clip(tmp_path / "b.mp4", "mp4v"), 0.5)
@@ -505,10 +502,10 @@ def test_opencv_and_ffmpeg_write_nothing_on_stderr_that_could_flood_the_journal(
     done = subprocess.run(
         [sys.executable, "-c", OUTAGE, *sources], capture_output=True, text=True, timeout=60, check=True
     )
-    given, *others = done.stdout.split()
-    assert 0 < int(given) < FRAMES
+    delivered, *others = done.stdout.split()
+    assert 0 < int(delivered) < FRAMES
     assert others == ["error", "error", "error"]
-    # What is left on stderr is our own warning, which goes there as long as no logging is set up.
+    # Our own warnings remain: they go to stderr because logging is not set up.
     assert {line.split()[0] for line in done.stderr.splitlines()} == {
         str(broken),
         f"{server.url[:-7]}:",
@@ -516,7 +513,7 @@ def test_opencv_and_ffmpeg_write_nothing_on_stderr_that_could_flood_the_journal(
     }
 
 
-def test_the_numbers_of_the_test_pictures_can_be_told_apart() -> None:
+def test_the_numbers_in_the_test_pictures_can_be_read_back() -> None:
     assert {number_of(numbered_picture(number)) for number in range(0, 2**BITS, 37)} == set(
         range(0, 2**BITS, 37)
     )

@@ -301,11 +301,11 @@ def test_every_command_is_answered_and_does_what_it_says_or_nothing(
 ) -> None:
     """A rejected one leaves threshold and pause as they were; none puts a nonsensical threshold in force."""
     hive = lasting_hive
+    leaf, payload = data.draw(st.sampled_from(LEAVES)), data.draw(payloads)
+    hive.machine.pass_time(8 * 86_400)  # longer than any pause with an end, which would else end later
+    hive.tick()
     hive.publisher.one_shots.clear()
     hive.publisher.states.clear()
-    leaf, payload = data.draw(st.sampled_from(LEAVES)), data.draw(payloads)
-    hive.machine.pass_time(1)
-    hive.tick()  # an earlier pause may end here, not with the command
     before = hive.in_force(), hive.loop.paused
     answer = hive.command(leaf, payload)
     assert answer is not None

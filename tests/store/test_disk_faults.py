@@ -82,13 +82,13 @@ def test_a_sighting_is_stored_without_its_picture_if_there_is_no_room_for_it(
         recorder = Recorder(config, MODEL, store, publisher, Stopwatch())
         large = make_frame(make_pixels(3000, 3000))
         sighting = replace(make_visit(0)[0], best_frame=large)
-        recorder(sighting)
+        recorder.record(sighting)
         (stored,) = store.sightings(10)
         (entry,) = store.pending(10)
     document = json.loads(entry.message.payload)
     assert (stored.annotated_path, document["snapshot"]) == (None, None)
     assert stored.document == entry.message.payload.decode()
-    assert "sighting v000 is kept without its picture" in caplog.text
+    assert "sighting v000 is stored without its picture" in caplog.text
 
 
 def test_room_is_made_for_messages_and_end_events_too(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Trials of a daemon whose network camera fails: how soon does a subscriber know, and know of the end?"""
+"""Trials of a daemon whose network camera fails: how soon are the fault and its end published?"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,43 +22,43 @@ from support.mjpeg_server import MjpegServer
 from support.trials import Outcome, timed
 
 TIMEOUT_S, RAISE_S, CLEAR_S = 1.0, 1.5, 0.5
-# A lost connection is tried again at most this often, and the camera has twice its time-out to open.
+# The longest wait between two attempts to reconnect; the camera has twice its time-out to open.
 RECONNECT_S = 0.5
 PATIENCE_S = 20.0
-_LATENESS_S = 5.0  # of a machine that is busy with other tests
+_LATENESS_S = 5.0  # tolerated on a machine that is busy with other tests
 _RATE_HZ = 8.0
 
 Picture = Callable[[int], np.ndarray | bytes]
 
 
 def entrance(number: int) -> np.ndarray:
-    """Return a picture as of a live sensor: no two are alike."""
+    """Return a picture with sensor noise: no two are identical."""
     noise = np.random.default_rng(number).integers(0, 12, (120, 160, 3), np.uint8)
     return make_pixels(160, 120) // 2 + 60 + noise
 
 
 def frozen(_number: int) -> np.ndarray:
-    """Return the same picture always."""
+    """Return always the same picture."""
     return entrance(0)
 
 
 def black(number: int) -> np.ndarray:
-    """Return the night."""
+    """Return a picture taken at night."""
     return entrance(number) // 20
 
 
 def white(number: int) -> np.ndarray:
-    """Return what a failed exposure gives."""
+    """Return a picture of a failed exposure."""
     return entrance(number) // 64 + np.uint8(251)
 
 
 def garbage(number: int) -> bytes:
-    """Return bytes that are no picture."""
+    """Return random bytes."""
     return random.Random(number).randbytes(3000)
 
 
 def broken(number: int) -> bytes:
-    """Return a JPEG with damage in it, another each time."""
+    """Return a JPEG that is damaged in another way for each number."""
     whole = cv2.imencode(".jpg", entrance(number))[1].tobytes()
     return whole[:20] + damaged(whole[20:], random.Random(number))
 
@@ -70,32 +70,31 @@ class Site:
     server: MjpegServer
     daemon: Daemon
     subscriber: Subscriber
-    seen: list[str] = field(default_factory=list)
 
     @property
     def documents(self) -> list[dict[str, Any]]:
-        """What was told of the camera so far."""
+        """The camera status documents received so far."""
         return [json.loads(payload) for payload in self.subscriber.on("camera/status")]
 
     def wait_for(self, status: str, *reasons: str, timeout_s: float = PATIENCE_S) -> float:
-        """Wait until the camera has this status; return how long that took, in seconds."""
-        began_s = time.monotonic()
+        """Wait until the camera has this status; return how many seconds that took."""
+        started_s = time.monotonic()
         wait_until(
             lambda: [(d["status"], d["reasons"]) for d in self.documents[-1:]] == [(status, list(reasons))],
-            f"{status} {reasons}; told so far: {[(d['status'], d['reasons']) for d in self.documents]}",
+            f"{status} {reasons}; received so far: {[(d['status'], d['reasons']) for d in self.documents]}",
             timeout_s,
         )
-        return time.monotonic() - began_s
+        return time.monotonic() - started_s
 
 
 @contextmanager
 def open_site(directory: Path, model: Path, broker: Broker, **checks: float) -> Iterator[Site]:
-    """Run a daemon that has just seen its camera online. ``checks``: options other than usual."""
+    """Run a daemon and wait until its camera is online. ``checks`` override the options of this trial."""
     server = MjpegServer(rate_hz=10.0)
     server.picture = entrance
     server.start()
     video = {"source": server.url, "reconnect_first_s": 0.2, "reconnect_longest_s": RECONNECT_S}
-    # On a busy machine frames may well come slowly; that is not what is tried here.
+    # A busy machine may be slow, so the frame rate is not checked.
     limits = {
         "raise_after_s": RAISE_S,
         "clear_after_s": CLEAR_S,
@@ -125,14 +124,14 @@ def open_site(directory: Path, model: Path, broker: Broker, **checks: float) -> 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault, what is told of it, and within what time."""
+    """A fault, the status it leads to, and the time limit for that."""
 
     name: str
-    begin: Callable[[MjpegServer], None]
+    start: Callable[[MjpegServer], None]
     end: Callable[[MjpegServer], None]
     status: str
     reason: str
-    told_within_s: float
+    reported_within_s: float
 
 
 def _shows(picture: Picture) -> Callable[[MjpegServer], None]:
@@ -142,45 +141,46 @@ def _shows(picture: Picture) -> Callable[[MjpegServer], None]:
     return show
 
 
-def _start(server: MjpegServer) -> None:
+def _restart(server: MjpegServer) -> None:
     server.start()
 
 
 _NO_FRAME_S = TIMEOUT_S + 0.5
-_HELD_S = RAISE_S + 0.5
+_RAISED_S = RAISE_S + 0.5
 FAULTS = (
     Fault("hangs", lambda s: s.hangs.set(), lambda s: s.hangs.clear(), "offline", "no_frames", _NO_FRAME_S),
-    Fault("vanishes", lambda s: s.kill(), _start, "offline", "no_frames", _NO_FRAME_S),
+    Fault("vanishes", lambda s: s.kill(), _restart, "offline", "no_frames", _NO_FRAME_S),
     Fault("garbage", _shows(garbage), _shows(entrance), "offline", "no_frames", _NO_FRAME_S),
-    Fault("freezes", _shows(frozen), _shows(entrance), "offline", "repeating", _HELD_S),
-    Fault("black", _shows(black), _shows(entrance), "degraded", "dark", _HELD_S),
-    Fault("white", _shows(white), _shows(entrance), "degraded", "white", _HELD_S),
+    Fault("freezes", _shows(frozen), _shows(entrance), "offline", "repeating", _RAISED_S),
+    Fault("black", _shows(black), _shows(entrance), "degraded", "dark", _RAISED_S),
+    Fault("white", _shows(white), _shows(entrance), "degraded", "white", _RAISED_S),
 )
 
 
 def try_fault(site: Site, fault: Fault, runs: int) -> Outcome:
-    """Let the camera fail and recover ``runs`` times; tell how long it took to be told of both at worst."""
+    """Let the camera fail and recover ``runs`` times; note the longest delays until both are reported."""
     outcome = Outcome(f"camera: {fault.name}", runs)
-    told_s, over_s = 0.0, 0.0
+    reported_s, recovered_s = 0.0, 0.0
     with timed(outcome):
         for _ in range(runs):
-            fault.begin(site.server)
+            fault.start(site.server)
             took_s = site.wait_for(fault.status, fault.reason)
-            told_s = max(told_s, took_s)
+            reported_s = max(reported_s, took_s)
             fault.end(site.server)
-            over_s = max(over_s, site.wait_for("online"))
-    if told_s > fault.told_within_s + _LATENESS_S:
-        outcome.problems.append("told too late")
+            recovered_s = max(recovered_s, site.wait_for("online"))
+    if reported_s > fault.reported_within_s + _LATENESS_S:
+        outcome.problems.append("reported too late")
     if "Traceback" in site.daemon.log:
         outcome.problems.append("a traceback in the log")
     outcome.note = (
-        f"told within {told_s:.1f} s (set: {fault.told_within_s:.1f} s), over within {over_s:.1f} s"
+        f"reported within {reported_s:.1f} s (limit: {fault.reported_within_s:.1f} s),"
+        f" recovered within {recovered_s:.1f} s"
     )
     return outcome
 
 
 def camera_fault(directory: Path, model: Path, fault: Fault, runs: int) -> Outcome:
-    """Try one fault ``runs`` times, with a broker and a daemon of its own."""
+    """Try one fault ``runs`` times, with its own broker and daemon."""
     (directory / "broker").mkdir(parents=True)
     broker = Broker(directory / "broker").start()
     try:

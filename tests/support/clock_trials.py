@@ -75,7 +75,7 @@ def jump_during_a_sighting(directory: Path, model: Path, jump_s: float) -> Outco
         reload(daemon, NEVER, "end, best score")
         reload(daemon, ALWAYS, "start, best score")
         clock.set(jump_s)
-        daemon.wait_for_log("the clock was set")
+        daemon.wait_for_log("the clock jumped")
         _stop_and_compare(outcome, daemon, subscriber, 2)
     last = events(subscriber)[-1]
     if _is_off(last, timedelta(seconds=jump_s)):

@@ -1,7 +1,7 @@
-"""Damaged pictures, clips and configurations by the thousand: refused or read, no traceback and no hang.
+"""Fuzzing with damaged pictures, clips and configurations.
 
-What is given out must be what it seems: a picture of the size it is shown in, and a file that was merely cut
-off never passes for a whole one.
+Each is read or rejected, without a traceback or a hang. A truncated file must never be read as a complete
+one.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from support.trials import Outcome, timed
 
 HANG_S = 60.0
 MANUAL = PROJECT / "config" / "hivewatch.yaml"
-# Options that the manual only mentions.
+# Options that are commented out in the manual.
 PATHS = """\
 camera:
   kind: folder
@@ -60,7 +60,7 @@ _CLIP_FRAMES = 8
 
 
 def fuzz_pictures(directory: Path, count: int, seed: int = 1) -> Outcome:
-    """Read ``count`` damaged JPEGs, PNGs and WebPs, and let region and gate look at what can be read."""
+    """Read ``count`` damaged JPEGs, PNGs and WebPs, and pass those that can be read to region and gate."""
     rng = random.Random(seed)
     directory.mkdir(exist_ok=True)
     whole = [
@@ -92,19 +92,21 @@ def fuzz_pictures(directory: Path, count: int, seed: int = 1) -> Outcome:
 
 def _read_folder(folder: Path, outcome: Outcome) -> int:
     camera = FolderCamera([folder], rate_hz=5.0, paced=False)
-    began_s = time.monotonic()
-    given = _look_at(camera, outcome)
+    started_s = time.monotonic()
+    frames = _read_frames(camera, outcome)
     there = len(list(folder.iterdir()))
-    if given is not None and len(given) + camera.counts.bad != there:
-        outcome.problems.append(f"{there - len(given) - camera.counts.bad} of {there} files vanished unsaid")
-    outcome.problems += [f"{f.source}: cut off, yet read" for f in given or () if "-cut." in f.source]
-    if time.monotonic() - began_s > HANG_S:
-        outcome.problems.append(f"{folder.name} took {time.monotonic() - began_s:.0f} s")
-    return len(given or ())
+    if frames is not None and len(frames) + camera.counts.bad != there:
+        outcome.problems.append(
+            f"{there - len(frames) - camera.counts.bad} of {there} files vanished silently"
+        )
+    outcome.problems += [f"{f.source}: read although truncated" for f in frames or () if "-cut." in f.source]
+    if time.monotonic() - started_s > HANG_S:
+        outcome.problems.append(f"{folder.name} took {time.monotonic() - started_s:.0f} s")
+    return len(frames or ())
 
 
-def _look_at(camera: Camera, outcome: Outcome) -> list[Frame] | None:
-    """Return the frames after region and gate have seen them; None where there were none to be had."""
+def _read_frames(camera: Camera, outcome: Outcome) -> list[Frame] | None:
+    """Return the camera's frames after passing them to region and gate; None after a CameraError."""
     region, gate = Region(GateConfig(ignore=(((0, 0), (0.5, 0), (0, 0.5)),))), MotionGate(MotionConfig())
     frames = []
     try:
@@ -113,13 +115,13 @@ def _look_at(camera: Camera, outcome: Outcome) -> list[Frame] | None:
             frames.append(frame)
     except CameraError:
         return None
-    except Exception as error:  # noqa: BLE001  that is what is looked for
+    except Exception as error:  # noqa: BLE001  any other exception is a bug
         outcome.problems.append(f"{camera.name}: {error!r}")
     return frames
 
 
 def fuzz_replay(directory: Path, model: Path, count: int, seed: int = 1) -> Outcome:
-    """Let ``hivewatch replay`` go through a folder of ``count`` pictures: whole, cut off and damaged ones."""
+    """Run ``hivewatch replay`` on a folder of ``count`` pictures: intact, truncated and damaged ones."""
     rng = random.Random(seed)
     folder = directory / "pictures"
     folder.mkdir(parents=True)
@@ -142,20 +144,20 @@ def fuzz_replay(directory: Path, model: Path, count: int, seed: int = 1) -> Outc
             check=False,
         )
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    judged = {line["file"] for line in lines if line.get("score") is not None}
-    outcome.note = f"{len(judged)} judged, the others named"
+    classified = {line["file"] for line in lines if line.get("score") is not None}
+    outcome.note = f"{len(classified)} classified, the others reported"
     outcome.problems += ["a traceback"] if "Traceback" in done.stderr else []
     outcome.problems += [f"exit code {done.returncode}"] if done.returncode else []
     for path in map(str, folder.iterdir()):
-        if path not in judged and path not in done.stderr:
-            outcome.problems.append(f"{path} vanished unsaid")
-        if ("-whole." in path and path not in judged) or ("-cut." in path and path in judged):
-            outcome.problems.append(f"{path} was misjudged")
+        if path not in classified and path not in done.stderr:
+            outcome.problems.append(f"{path} vanished silently")
+        if ("-whole." in path and path not in classified) or ("-cut." in path and path in classified):
+            outcome.problems.append(f"{path} is intact but was not classified, or is truncated but was")
     return outcome
 
 
 def fuzz_clips(directory: Path, count: int, seed: int = 1) -> Outcome:
-    """Decode ``count`` damaged clips of several kinds."""
+    """Decode ``count`` damaged clips of several formats."""
     rng = random.Random(seed)
     directory.mkdir(exist_ok=True)
     whole = [_clip(directory, *kind) for kind in (("avi", "MJPG"), ("mp4", "mp4v"), ("mkv", "FFV1"))]
@@ -168,20 +170,20 @@ def fuzz_clips(directory: Path, count: int, seed: int = 1) -> Outcome:
             path = directory / f"{n}{original.suffix}"
             path.write_bytes(cut(data, rng) if is_cut else damaged(data, rng))
             camera = ClipCamera(path, fallback_rate_hz=5.0, paced=False)
-            began_s = time.monotonic()
-            frames = _look_at(camera, outcome)
+            started_s = time.monotonic()
+            frames = _read_frames(camera, outcome)
             read += bool(frames)
-            if time.monotonic() - began_s > HANG_S:
-                outcome.problems.append(f"{path.name} took {time.monotonic() - began_s:.0f} s")
+            if time.monotonic() - started_s > HANG_S:
+                outcome.problems.append(f"{path.name} took {time.monotonic() - started_s:.0f} s")
             if is_cut and frames is not None and len(frames) < _CLIP_FRAMES and not camera.counts.bad:
-                outcome.problems.append(f"{path.name}: cut off after {len(frames)} frames, and nothing said")
+                outcome.problems.append(f"{path.name}: truncated to {len(frames)} frames without a warning")
             path.unlink()
-    outcome.note = f"{read} gave at least one frame"
+    outcome.note = f"{read} yielded at least one frame"
     return outcome
 
 
 def _clip(directory: Path, suffix: str, codec: str) -> Path:
-    prepare_opencv()  # before OpenCV's first use of FFmpeg, which would have its say on stderr
+    prepare_opencv()  # before OpenCV's first use of FFmpeg, which would otherwise write to stderr
     path = directory / f"whole-{codec}.{suffix}"
     writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), 10, (96, 64))
     assert writer.isOpened(), codec
@@ -192,7 +194,7 @@ def _clip(directory: Path, suffix: str, codec: str) -> Path:
 
 
 def fuzz_configurations(directory: Path, count: int, seed: int = 1) -> Outcome:
-    """Let ``hivewatch check`` judge ``count`` miswritten configurations; what it accepts it must mean."""
+    """Run ``hivewatch check`` on ``count`` malformed files; accepted ones must be read as written."""
     rng = random.Random(seed)
     manual = MANUAL.read_text(encoding="utf-8")
     bare = "".join(line for line in manual.splitlines(keepends=True) if not line.strip().startswith("#"))
@@ -200,54 +202,54 @@ def fuzz_configurations(directory: Path, count: int, seed: int = 1) -> Outcome:
     for name in ("model.pt", "password"):
         (directory / name).touch()
     path = directory / "hivewatch.yaml"
-    outcome = Outcome("miswritten configurations", count)
+    outcome = Outcome("malformed configurations", count)
     accepted = 0
     with timed(outcome):
         for n in range(count):
             path.write_bytes(miswritten(rng.choice([manual, bare, PATHS]), rng))
-            began_s = time.monotonic()
-            said = io.StringIO()
+            started_s = time.monotonic()
+            output = io.StringIO()
             try:
-                with contextlib.redirect_stdout(said):
+                with contextlib.redirect_stdout(output):
                     code = cli.main(["check", "--config", str(path)])
-            except Exception as error:  # noqa: BLE001  that is what is looked for
+            except Exception as error:  # noqa: BLE001  any other exception is a bug
                 outcome.problems.append(f"file {n}: {error!r}")
                 continue
             accepted += code == 0
             outcome.problems += [
-                f"file {n}: {problem}" for problem in _misjudged(path, code, said.getvalue())
+                f"file {n}: {problem}" for problem in _misread(path, code, output.getvalue())
             ]
-            if time.monotonic() - began_s > HANG_S / 10:
-                outcome.problems.append(f"file {n} took {time.monotonic() - began_s:.0f} s")
-    outcome.note = f"{accepted} still made sense"
+            if time.monotonic() - started_s > HANG_S / 10:
+                outcome.problems.append(f"file {n} took {time.monotonic() - started_s:.0f} s")
+    outcome.note = f"{accepted} were still valid"
     return outcome
 
 
-def _misjudged(path: Path, code: int, said: str) -> Iterator[str]:
+def _misread(path: Path, code: int, output: str) -> Iterator[str]:
     if code == 3:
-        if not said.strip():
-            yield "refused without a word"
+        if not output.strip():
+            yield "rejected without a message"
         return
     if code != 0:
         yield f"exit code {code}"
         return
-    given = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    meant = load(path).model_dump(mode="json")
-    yield from _differences(given, meant, path.parent)
+    written = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    loaded = load(path).model_dump(mode="json")
+    yield from _differences(written, loaded, path.parent)
 
 
-def _differences(given: object, meant: object, folder: Path, name: str = "") -> Iterator[str]:
-    """Compare what the file says, read by nobody but PyYAML, with what hivewatch takes it for."""
-    if isinstance(given, dict) and isinstance(meant, dict):
-        for key, value in given.items():
-            if key not in meant:
-                yield f"{name}.{key} was accepted and is not known"
+def _differences(written: object, loaded: object, folder: Path, name: str = "") -> Iterator[str]:
+    """Compare the file as PyYAML reads it with the configuration that hivewatch loads."""
+    if isinstance(written, dict) and isinstance(loaded, dict):
+        for key, value in written.items():
+            if key not in loaded:
+                yield f"{name}.{key} was accepted although it is unknown"
             else:
-                yield from _differences(value, meant[key], folder, f"{name}.{key}")
-    elif given is None and isinstance(meant, dict):
+                yield from _differences(value, loaded[key], folder, f"{name}.{key}")
+    elif written is None and isinstance(loaded, dict):
         return  # a section without options
-    elif isinstance(given, list) and isinstance(meant, list) and len(given) == len(meant):
-        for one, other in zip(given, meant, strict=True):
+    elif isinstance(written, list) and isinstance(loaded, list) and len(written) == len(loaded):
+        for one, other in zip(written, loaded, strict=True):
             yield from _differences(one, other, folder, name)
-    elif given != meant and str(folder.resolve() / str(given)) != meant and str(given) != meant:
-        yield f"{name} says {given!r} and was taken for {meant!r}"
+    elif written != loaded and str(folder.resolve() / str(written)) != loaded and str(written) != loaded:
+        yield f"{name} is {written!r} in the file but was loaded as {loaded!r}"

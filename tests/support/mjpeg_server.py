@@ -1,4 +1,4 @@
-"""A real network camera on loopback: MJPEG over HTTP, which a test can hang, break, kill and bring back."""
+"""A network camera on loopback: MJPEG over HTTP, which a test can hang, break, kill and restart."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BLOCK_PX = 16
 
 
 def numbered_picture(number: int) -> np.ndarray:
-    """Return a BGR picture that carries ``number`` as black and white blocks, which survive compression."""
+    """Return a BGR picture that encodes ``number`` as black and white blocks, which survive compression."""
     picture = np.full((96, BITS * _BLOCK_PX, 3), 128, np.uint8)
     for bit in range(BITS):
         picture[:, bit * _BLOCK_PX : (bit + 1) * _BLOCK_PX] = 255 * (number >> bit & 1)
@@ -27,7 +27,7 @@ def numbered_picture(number: int) -> np.ndarray:
 
 
 def number_of(pixels: np.ndarray) -> int:
-    """Read the number back; a block that is neither black nor white fails."""
+    """Return the number in a picture; fails if a block is neither black nor white."""
     number = 0
     for bit in range(BITS):
         block = pixels[:, bit * _BLOCK_PX + 4 : (bit + 1) * _BLOCK_PX - 4]
@@ -37,7 +37,7 @@ def number_of(pixels: np.ndarray) -> int:
 
 
 class MjpegServer:
-    """Serves ``picture(number)`` at ``rate_hz``; the numbers go on through all connections."""
+    """Serves ``picture(number)`` at ``rate_hz``; the numbers continue across connections."""
 
     def __init__(self, rate_hz: float = 30.0) -> None:
         self.rate_hz = rate_hz
@@ -51,7 +51,7 @@ class MjpegServer:
 
     @property
     def sent(self) -> int:
-        """How many pictures were sent so far, over all connections."""
+        """The number of pictures sent so far over all connections."""
         return self._number
 
     @property
@@ -74,7 +74,7 @@ class MjpegServer:
         return self
 
     def kill(self) -> None:
-        """Close the port and every connection, as a camera that loses its power."""
+        """Close the port and every connection, like a camera that loses power."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()

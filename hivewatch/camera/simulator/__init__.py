@@ -1,1 +1,4 @@
-"""The simulator's drawings: a hive entrance, its bees and hornets, and how they move."""
+"""A simulated hive entrance: its scenery, its bees and hornets, and how they move.
+
+The rest of hivewatch imports ``camera`` from here and nothing else.
+"""

@@ -1,7 +1,8 @@
-"""The simulator's animals view by view, Vespa velutina nigrithorax and Apis mellifera, and a leaf.
+"""The simulator's sprites: Vespa velutina nigrithorax and Apis mellifera from several sides, and a leaf.
 
-After the field marks keepers use: V. velutina has a plain black-brown thorax, a dark abdomen with a fine
-yellow edge on the first segment and a broad orange-yellow fourth one, an orange face and yellow leg ends.
+They follow the field marks that beekeepers use. V. velutina has a plain black-brown thorax, a dark abdomen
+with a thin yellow edge on the first segment and a broad orange-yellow fourth segment, an orange face and
+yellow leg tips.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from hivewatch.camera.simulator.sheet import (
 Joints = Sequence[tuple[float, float]]
 
 
-class Look(Enum):
-    """What an actor looks like in one frame."""
+class SpriteKind(Enum):
+    """Which drawing shows an actor: the animal, the side it is seen from, and what it does."""
 
     HORNET_TOP = auto()
     HORNET_SIDE = auto()
@@ -42,9 +43,9 @@ class Look(Enum):
     LEAF = auto()
 
 
-HORNETS = (Look.HORNET_TOP, Look.HORNET_SIDE, Look.HORNET_FACE, Look.HORNET_REST)
-STANDING = (Look.BEE_REST, Look.BEE_FAN, Look.HORNET_REST)
-PHASES = 3  # drawings per look: stages of the wings' stroke or of the step, or a leaf's colours
+HORNETS = (SpriteKind.HORNET_TOP, SpriteKind.HORNET_SIDE, SpriteKind.HORNET_FACE, SpriteKind.HORNET_REST)
+STANDING = (SpriteKind.BEE_REST, SpriteKind.BEE_FAN, SpriteKind.HORNET_REST)
+PHASES = 3  # drawings per kind: stages of a wing beat or a step, or the colours of a leaf
 
 BLACK: Colour = (0.085, 0.065, 0.06)
 DARK_BROWN: Colour = (0.16, 0.085, 0.05)
@@ -56,14 +57,14 @@ CLEAR: Colour = (0.80, 0.79, 0.76)
 BEE_DARK: Colour = (0.13, 0.09, 0.06)
 BEE_FUR: Colour = (0.47, 0.35, 0.20)
 
-# Relative width of the abdomen over its length, from the waist to the sting.
+# Relative width of the abdomen along its length, from the waist to the sting.
 HORNET_ABDOMEN = (
     [0, 0.03, 0.12, 0.28, 0.45, 0.68, 0.88, 0.97, 1],
     [0.16, 0.45, 0.82, 1, 0.98, 0.78, 0.42, 0.16, 0],
 )
 BEE_ABDOMEN = ([0, 0.05, 0.2, 0.45, 0.7, 0.9, 1], [0.5, 0.78, 1, 1, 0.85, 0.5, 0])
 
-# Legs of one side: hind, middle, front; each from the hip over the knee to the toe.
+# Legs of one side: hind, middle, front; the joints of each from hip to toe.
 HORNET_LEGS_FLYING = (
     ((0.08, 0.08), (-0.06, 0.18), (-0.20, 0.22), (-0.32, 0.24), (-0.47, 0.22)),
     ((0.16, 0.10), (0.08, 0.21), (-0.02, 0.25), (-0.10, 0.28), (-0.22, 0.30)),
@@ -96,29 +97,29 @@ BEE_LEGS_HANGING = (
 )
 
 
-def draw(look: Look, phase: int, length_px: float, *, blur_px: float, bee_amber: float) -> Sprite:
-    """Draw one view with the body ``length_px`` long; ``bee_amber`` 0 is a dark race, 1 a yellow one."""
+def draw(kind: SpriteKind, phase: int, length_px: float, *, blur_px: float, bee_amber: float) -> Sprite:
+    """Return a sprite whose body is ``length_px`` long; ``bee_amber`` is 0 for a dark race, 1 for yellow."""
     sheet = Sheet(length_px)
-    match look:
-        case Look.HORNET_TOP:
+    match kind:
+        case SpriteKind.HORNET_TOP:
             _hornet_top(sheet, phase)
-        case Look.HORNET_SIDE:
+        case SpriteKind.HORNET_SIDE:
             _hornet_side(sheet, phase)
-        case Look.HORNET_FACE:
+        case SpriteKind.HORNET_FACE:
             _hornet_face(sheet, phase)
-        case Look.HORNET_REST:
+        case SpriteKind.HORNET_REST:
             _hornet_rest(sheet, phase)
-        case Look.BEE_SIDE:
+        case SpriteKind.BEE_SIDE:
             _bee_side(sheet, phase, bee_amber)
-        case Look.BEE_TOP | Look.BEE_REST | Look.BEE_FAN:
-            _bee_top(sheet, phase, bee_amber, look)
-        case Look.LEAF:
+        case SpriteKind.BEE_TOP | SpriteKind.BEE_REST | SpriteKind.BEE_FAN:
+            _bee_top(sheet, phase, bee_amber, kind)
+        case SpriteKind.LEAF:
             _leaf(sheet, phase)
     return sheet.sprite(blur_px)
 
 
 def shadow_of(sprite: Sprite) -> Sprite:
-    """Return the soft dark shape the same view throws on a surface behind it."""
+    """Return the soft shadow of ``sprite`` on a surface behind it."""
     alpha = np.asarray(cv2.GaussianBlur(sprite.texture[..., 3], (0, 0), sprite.length_px * 0.05))
     texture = np.zeros_like(sprite.texture)
     texture[..., 3] = (alpha * 0.5).astype(np.uint8)
@@ -126,7 +127,7 @@ def shadow_of(sprite: Sprite) -> Sprite:
 
 
 def _hornet_bands(length: Reals, across: Reals) -> Floats:
-    """Colour the abdomen: six segments from the waist to the sting, their edges curved."""
+    """Return the colours of the abdomen: six segments with curved edges, from the waist to the sting."""
     s = length - 0.05 * across**2
     rgb = np.empty((*s.shape, 3), np.float32)
     rgb[:] = BLACK
@@ -141,7 +142,7 @@ def _hornet_bands(length: Reals, across: Reals) -> Floats:
 
 
 def _hornet_legs(sheet: Sheet, legs: Sequence[Joints], sides: tuple[int, ...], swing: float = 0.0) -> None:
-    """Thigh and upper shin dark, the rest yellow; ``swing`` moves the feet, by turns, as in a step."""
+    """Draw legs, dark above and yellow below; ``swing`` moves neighbouring feet in opposite directions."""
     colours: list[Colour] = [BLACK, DARK_BROWN, (0.85, 0.63, 0.18), YELLOW]
     for side in sides:
         for number, joints in enumerate(legs):
@@ -151,7 +152,7 @@ def _hornet_legs(sheet: Sheet, legs: Sequence[Joints], sides: tuple[int, ...], s
 
 
 def _hornet_trunk(sheet: Sheet) -> None:
-    """Abdomen, thorax and head seen from above."""
+    """Draw abdomen, thorax and head from above."""
     ellipsoid(sheet, (-0.235, 0), (0.285, 0.150), _hornet_bands, profile=HORNET_ABDOMEN)
     ellipsoid(sheet, (0.185, 0), (0.165, 0.128), BLACK, fuzz=0.035)
     ellipsoid(sheet, (0.40, 0), (0.085, 0.120), BLACK)
@@ -163,7 +164,7 @@ def _hornet_trunk(sheet: Sheet) -> None:
 
 
 def _hornet_top(sheet: Sheet, phase: int) -> None:
-    """Hovering, seen from above or, foreshortened, from behind."""
+    """Draw a hovering hornet from above; foreshortened, it is one seen from behind."""
     _hornet_legs(sheet, HORNET_LEGS_FLYING, (-1, 1))
     _hornet_trunk(sheet)
     for side in (-1, 1):
@@ -173,15 +174,15 @@ def _hornet_top(sheet: Sheet, phase: int) -> None:
 
 
 def _hornet_rest(sheet: Sheet, phase: int) -> None:
-    """On its feet, seen from above."""
+    """Draw a standing hornet from above."""
     _hornet_legs(sheet, HORNET_LEGS_STANDING, (-1, 1), swing=0.03 * (phase - 1))
     _hornet_trunk(sheet)
-    for side in (-1, 1):  # folded lengthwise, they lie narrow beside the abdomen and leave its bands in sight
+    for side in (-1, 1):  # folded lengthwise beside the abdomen, so that its bands stay visible
         wing(sheet, (0.17, side * 0.11), side * (170 - 4 * phase), (0.68, 0.10), SMOKE, 0.62)
 
 
 def _hornet_side(sheet: Sheet, phase: int) -> None:
-    """Hovering, seen from its right, the legs hanging."""
+    """Draw a hovering hornet from its right, with hanging legs."""
     beating_wing(sheet, (0.16, -0.09), (8 * phase - 150, -80), (0.72, 0.19), SMOKE, 0.30)
     _hornet_legs(sheet, HORNET_LEGS_HANGING, (1,), swing=0.015 * (phase - 1))
     ellipsoid(sheet, (-0.225, 0.055), (0.29, 0.145), _hornet_bands, turn_deg=-14, profile=HORNET_ABDOMEN)
@@ -196,7 +197,7 @@ def _hornet_side(sheet: Sheet, phase: int) -> None:
 
 
 def _hornet_face(sheet: Sheet, phase: int) -> None:
-    """Hovering, seen from ahead and above: the face before the thorax, the abdomen hanging below; x is up."""
+    """Draw a hovering hornet from the front and above: face, thorax behind it, abdomen below. x points up."""
     for side in (-1, 1):
         middle = side * (78 + 10 * phase)
         beating_wing(sheet, (0.10, side * 0.10), (middle - 38, middle + 38), (0.72, 0.21), SMOKE, 0.40)
@@ -213,7 +214,7 @@ def _hornet_face(sheet: Sheet, phase: int) -> None:
 
 
 def _bee_bands(amber: float) -> Pattern:
-    """Return the colouring of a worker's abdomen: amber and dark rings, darker to the end."""
+    """Return the pattern of a worker's abdomen: amber and dark rings, darker towards the sting."""
     warm = np.array((0.72, 0.44, 0.15)) * amber + np.array((0.40, 0.29, 0.17)) * (1 - amber)
     dark = np.array((0.17, 0.11, 0.07))
 
@@ -236,9 +237,9 @@ def _bee_legs(
             limb(sheet, placed, [BEE_DARK] * 3, [0.055, 0.05, 0.035], solid=True)
 
 
-def _bee_top(sheet: Sheet, phase: int, amber: float, look: Look) -> None:
-    """Seen from above: in flight, at rest with folded wings, or fanning."""
-    flying = look is Look.BEE_TOP
+def _bee_top(sheet: Sheet, phase: int, amber: float, kind: SpriteKind) -> None:
+    """Draw a bee from above: flying, resting with folded wings, or fanning."""
+    flying = kind is SpriteKind.BEE_TOP
     _bee_legs(sheet, BEE_LEGS, (-1, 1), swing=0.035 * (phase - 1), out=0.7 if flying else 1.0)
     ellipsoid(sheet, (-0.225, 0), (0.285, 0.185), _bee_bands(amber), profile=BEE_ABDOMEN)
     ellipsoid(sheet, (0.165, 0), (0.170, 0.170), BEE_FUR, fuzz=0.10)
@@ -248,7 +249,7 @@ def _bee_top(sheet: Sheet, phase: int, amber: float, look: Look) -> None:
         ellipsoid(sheet, (0.39, side * 0.095), (0.060, 0.030), (0.08, 0.06, 0.05), turn_deg=side * 15)
         feeler = [(0.45, side * 0.03), (0.52, side * 0.07), (0.60, side * 0.13)]
         limb(sheet, feeler, [BEE_DARK] * 2, [0.030, 0.026], solid=False)
-        if look is Look.BEE_REST:
+        if kind is SpriteKind.BEE_REST:
             wing(sheet, (0.14, side * 0.12), side * (160 - 3 * phase), (0.62, 0.19), CLEAR, 0.30)
             continue
         middle, half = side * ((90 if flying else 118) + 10 * phase), 36 if flying else 22
@@ -256,7 +257,7 @@ def _bee_top(sheet: Sheet, phase: int, amber: float, look: Look) -> None:
 
 
 def _bee_side(sheet: Sheet, phase: int, amber: float) -> None:
-    """In flight, seen from its right."""
+    """Draw a flying bee from its right."""
     _bee_legs(sheet, BEE_LEGS_HANGING, (1,), swing=0.0, out=1.0)
     ellipsoid(sheet, (-0.205, 0.06), (0.285, 0.175), _bee_bands(amber), turn_deg=-16, profile=BEE_ABDOMEN)
     ellipsoid(sheet, (0.165, -0.01), (0.165, 0.170), BEE_FUR, fuzz=0.10)
@@ -267,7 +268,7 @@ def _bee_side(sheet: Sheet, phase: int, amber: float) -> None:
 
 
 def _leaf(sheet: Sheet, phase: int) -> None:
-    """A fallen leaf, pointed at both ends: yellow, brown or faded green."""
+    """Draw a dead leaf, pointed at both ends: yellow, brown or faded green."""
     colour = ((0.80, 0.66, 0.22), (0.48, 0.31, 0.16), (0.50, 0.56, 0.24))[phase]
     blade = ([0, 0.08, 0.3, 0.55, 0.8, 1], [0.05, 0.42, 0.95, 1, 0.55, 0])
     ellipsoid(sheet, (0, 0), (0.5, 0.24), colour, fuzz=0.015, profile=blade)

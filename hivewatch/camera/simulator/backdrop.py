@@ -1,4 +1,4 @@
-"""Paints the simulator's still scenery once: foliage, and before it a hive, its entrance and its board."""
+"""The simulator's static scenery: foliage, and in front of it a hive with its entrance and landing board."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from hivewatch.camera.simulator.surfaces import WOODS, Colour, Floats, Random, f
 from hivewatch.camera.simulator.tracks import Site
 from hivewatch.domain.frames import Pixels
 
-SPREAD = 1.3  # the hive is painted on a sheet this much larger than the frame, then seen in perspective
+SPREAD = 1.3  # the hive is painted on a sheet this many times the frame's size, then warped in perspective
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Backdrop:
-    """The scenery, RGB, ``margin_px`` larger than the frame on every side, and where things are on it."""
+    """The scenery in RGB, with a margin of ``margin_px`` around the frame, and where the hive is in it."""
 
     pixels: Pixels
     margin_px: int
@@ -26,26 +26,26 @@ class Backdrop:
 
 
 def paint(seed: int, width_px: int, height_px: int, margin_px: int, blur_px: float) -> Backdrop:
-    """Paint the scenery of ``seed`` for frames of that size, as a lens with that blur shows it."""
+    """Return the scenery of ``seed``, blurred by ``blur_px`` (standard deviation) as by a lens."""
     rng = Random([seed, 1])
-    plan = _Plan.drawn(rng, width_px, height_px)
+    plan = _Plan.random(rng, width_px, height_px)
     scene = foliage(rng, width_px, height_px)
-    hive, cover = _hive(rng, plan, width_px, height_px)
-    seen_from = _perspective(rng, width_px, height_px)
-    front = cv2.warpPerspective(hive, seen_from, (width_px, height_px), flags=cv2.INTER_LINEAR)
-    share = cv2.GaussianBlur(cv2.warpPerspective(cover, seen_from, (width_px, height_px)), (0, 0), 0.8)
+    hive, mask = _hive(rng, plan, width_px, height_px)
+    homography = _perspective(rng, width_px, height_px)
+    front = cv2.warpPerspective(hive, homography, (width_px, height_px), flags=cv2.INTER_LINEAR)
+    share = cv2.GaussianBlur(cv2.warpPerspective(mask, homography, (width_px, height_px)), (0, 0), 0.8)
     scene += (front - scene) * share[..., None]
     scene *= falloff(rng, width_px, height_px)
     if blur_px > 0.2:
         scene = np.asarray(cv2.GaussianBlur(scene, (0, 0), blur_px), np.float32)
     pixels = np.asarray(np.clip(scene, 0, 0.93) ** 0.70 * 255, np.uint8)  # a camera's tone curve
     edge = cv2.copyMakeBorder(pixels, margin_px, margin_px, margin_px, margin_px, cv2.BORDER_REFLECT)
-    return Backdrop(np.asarray(edge, np.uint8), margin_px, plan.site(seen_from, width_px, height_px))
+    return Backdrop(np.asarray(edge, np.uint8), margin_px, plan.site(homography, width_px, height_px))
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """The hive's front before perspective, in pixels of the larger sheet."""
+    """The layout of the hive's front before the perspective warp, in pixels of the larger sheet."""
 
     left: int
     right: int
@@ -58,8 +58,8 @@ class _Plan:
     slot_height: int
 
     @classmethod
-    def drawn(cls, rng: Random, width_px: int, height_px: int) -> _Plan:
-        """Frame the hive close, whole, or at one side of the picture."""
+    def random(cls, rng: Random, width_px: int, height_px: int) -> _Plan:
+        """Return a random layout: the hive close up, whole, or at one side of the picture."""
         framing = rng.choice(3, p=[0.25, 0.45, 0.3])
         left, right = ((-0.15, 1.15), (rng.uniform(0.06, 0.22), rng.uniform(0.78, 0.94)), (0.36, 1.15))[
             framing
@@ -85,22 +85,22 @@ class _Plan:
         slot_height = max(2, round(width_px * rng.uniform(0.016, 0.026)))
         return cls(a, b, round(off_y + top), round(off_y + top + depth), c, d, e, f, slot_height)
 
-    def site(self, seen_from: npt.NDArray[np.float64], width_px: int, height_px: int) -> Site:
-        """Return the places of entrance and board in frame widths, as the camera sees them."""
+    def site(self, homography: npt.NDArray[np.float64], width_px: int, height_px: int) -> Site:
+        """Return entrance and board in the camera's view, in frame widths."""
         door_y = self.board_top - self.slot_height * 0.35
         corners = [(self.slot_left, door_y), (self.slot_right, door_y)]
         corners += [(self.board_left, self.board_top), (self.board_right, self.board_top)]
         corners += [(self.board_right, self.board_bottom), (self.board_left, self.board_bottom)]
-        seen = cv2.perspectiveTransform(np.array([corners], np.float32), seen_from)[0] / width_px
+        seen = cv2.perspectiveTransform(np.array([corners], np.float32), homography)[0] / width_px
         a, b, c, d, e, f = ((float(x), float(y)) for x, y in seen)
         return Site((a, b), (c, d, e, f), height_px / width_px)
 
 
 def _hive(rng: Random, plan: _Plan, width_px: int, height_px: int) -> tuple[Floats, Floats]:
-    """Paint the hive on its sheet, and tell which part of the sheet it covers."""
+    """Return the hive painted on its sheet (RGB), and the mask of what it covers (0..1)."""
     height, width = round(height_px * SPREAD), round(width_px * SPREAD)
     sheet = np.zeros((height, width, 3), np.float32)
-    cover = np.zeros((height, width), np.float32)
+    mask = np.zeros((height, width), np.float32)
     base, painted = WOODS[rng.randint(len(WOODS))]
     left, right = max(0, plan.left), min(width, plan.right)
     seams = np.linspace(0, plan.board_top, rng.randint(2, 6)).astype(int).tolist()
@@ -113,29 +113,29 @@ def _hive(rng: Random, plan: _Plan, width_px: int, height_px: int) -> tuple[Floa
         for x in (left + 0.02 * width_px, right - 0.02 * width_px):
             nail = (round(x), (top + bottom) // 2)
             cv2.circle(sheet, nail, max(1, width_px // 300), (0.10, 0.08, 0.07), -1, cv2.LINE_AA)
-    cover[: plan.board_top, left:right] = 1
-    _stand(rng, sheet, cover, plan, base, width_px)
+    mask[: plan.board_top, left:right] = 1
+    _stand(rng, sheet, mask, plan, base, width_px)
     _entrance(rng, sheet, plan, width_px)
-    _board(rng, sheet, cover, plan, width_px)
-    return sheet, cover
+    _board(rng, sheet, mask, plan, width_px)
+    return sheet, mask
 
 
-def _stand(rng: Random, sheet: Floats, cover: Floats, plan: _Plan, base: Colour, width_px: int) -> None:
-    """Paint what is below the board: more of the hive, or its floor with the dark under it."""
+def _stand(rng: Random, sheet: Floats, mask: Floats, plan: _Plan, base: Colour, width_px: int) -> None:
+    """Paint what is below the board: more of the hive, or its floor with a shadow beneath."""
     top, left, right = plan.board_top, max(0, plan.left), min(sheet.shape[1], plan.right)
     colour = (base[0] * 0.7, base[1] * 0.7, base[2] * 0.7)
     whole = rng.uniform() < 0.45
     floor = sheet.shape[0] if whole else min(sheet.shape[0], top + round(rng.uniform(0.03, 0.06) * width_px))
     sheet[top:floor, left:right] = wood(rng, floor - top, right - left, colour, 0.0, width_px)
-    cover[top:floor, left:right] = 1
+    mask[top:floor, left:right] = 1
     if not whole:
         under = slice(floor, min(sheet.shape[0], floor + round(0.05 * width_px)))
-        cover[under, left:right] = np.linspace(0.85, 0, cover[under].shape[0], dtype=np.float32)[:, None]
+        mask[under, left:right] = np.linspace(0.85, 0, mask[under].shape[0], dtype=np.float32)[:, None]
         sheet[under, left:right] = (0.02, 0.018, 0.015)
 
 
 def _entrance(rng: Random, sheet: Floats, plan: _Plan, width_px: int) -> None:
-    """Paint the slot, with or without a punched metal guard above it."""
+    """Paint the entrance slot, sometimes with a perforated metal guard above it."""
     top = plan.board_top - plan.slot_height
     if rng.uniform() < 0.4:
         guard, reach = round(width_px * 0.035), round(width_px * 0.03)
@@ -152,8 +152,8 @@ def _entrance(rng: Random, sheet: Floats, plan: _Plan, width_px: int) -> None:
     )
 
 
-def _board(rng: Random, sheet: Floats, cover: Floats, plan: _Plan, width_px: int) -> None:
-    """Paint the landing board: its top, worn and specked, its front edge, the shadows on and below it."""
+def _board(rng: Random, sheet: Floats, mask: Floats, plan: _Plan, width_px: int) -> None:
+    """Paint the landing board: a worn and speckled top, the front edge, and the shadows on and below it."""
     rows, columns = plan.board_bottom - plan.board_top, plan.board_right - plan.board_left
     base, painted = WOODS[rng.randint(len(WOODS))]
     top = wood(rng, rows, columns, base, painted * 0.8, width_px)
@@ -168,13 +168,13 @@ def _board(rng: Random, sheet: Floats, cover: Floats, plan: _Plan, width_px: int
     thick = max(2, round(width_px * rng.uniform(0.010, 0.022)))
     edge = slice(plan.board_bottom, plan.board_bottom + thick)
     sheet[edge, across] = wood(rng, thick, columns, base, painted * 0.5, width_px) * 0.5
-    cover[plan.board_top : edge.stop, across] = 1
+    mask[plan.board_top : edge.stop, across] = 1
     below = sheet[edge.stop : edge.stop + 4 * thick, across]
     below *= np.linspace(0.4, 1, below.shape[0], dtype=np.float32)[:, None, None]
 
 
 def _perspective(rng: Random, width_px: int, height_px: int) -> npt.NDArray[np.float64]:
-    """Return the homography from the sheet to the frame: the camera stands aside, not quite level."""
+    """Return a random homography from sheet to frame: an off-centre camera that is not quite level."""
     unit = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
     sheet = (unit + (SPREAD - 1) / 2) * (width_px, height_px)
     angle = np.deg2rad(rng.uniform(-6, 6))

@@ -1,4 +1,4 @@
-"""The camera that needs no camera: a drawn hive entrance with bees and now and then a hornet."""
+"""A camera without hardware: a simulated hive entrance with bees and, now and then, a hornet."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from hivewatch.camera.simulator.scene import Scene
 from hivewatch.config.sections import SimulatorConfig
 from hivewatch.domain.frames import Frame
 
-STARTED_AT = datetime(2026, 9, 1, 11, 0, tzinfo=UTC)  # of unpaced frames, so that they repeat to the bit
+STARTED_AT = datetime(2026, 9, 1, 11, 0, tzinfo=UTC)  # of unpaced frames, so that every run is identical
 
 
 class SimulatorCamera:
-    """Draws frames, ``truth`` included.
+    """Renders frames with their ``truth``.
 
-    Frame n shows the moment n / ``rate_hz`` of the seed's story. ``paced`` frames come in real time: for a
-    consumer that is too slow the story goes on, and the frames it missed are counted as dropped. Unpaced
-    frames come as fast as they are consumed, with times counted from a fixed start.
+    Frame n shows the scene at n / ``rate_hz`` seconds. ``paced`` frames arrive in real time: the scene does
+    not wait for a slow consumer, and the frames it misses are counted as dropped. Unpaced frames arrive as
+    fast as they are consumed, with times counted from a fixed start.
     """
 
     def __init__(
@@ -35,16 +35,16 @@ class SimulatorCamera:
 
     @property
     def name(self) -> str:
-        """The source in words."""
+        """Always ``simulator``."""
         return "simulator"
 
     @property
     def counts(self) -> CameraCounts:
-        """How many frames were dropped because the consumer was slow."""
+        """``dropped`` counts the frames missed by a slow consumer."""
         return self._counts
 
     def frames(self, stop: threading.Event) -> Generator[Frame]:
-        """Yield frames until ``stop`` is set or the configured duration is over."""
+        """Yield frames until ``stop`` is set or ``duration_s`` has elapsed."""
         scene = Scene(
             self._config.seed,
             *self._size,
@@ -60,7 +60,7 @@ class SimulatorCamera:
             yield Frame(pixels, taken_at, monotonic_s, sequence, self.name, truth)
 
     def _numbers(self, stop: threading.Event) -> Iterator[int]:
-        """Yield the numbers of the frames to draw, each when it is due."""
+        """Yield the number of each frame to render, when it is due."""
         started_s = time.monotonic()
         number = 0
         while True:
@@ -70,10 +70,10 @@ class SimulatorCamera:
                 self._counts.dropped += missed
                 number += missed
                 wait_s = max(0.0, started_s + number / self._rate_hz - time.monotonic())
-            if self._over(number) or stop.wait(wait_s):
+            if self._is_over(number) or stop.wait(wait_s):
                 return
             yield number
             number += 1
 
-    def _over(self, number: int) -> bool:
+    def _is_over(self, number: int) -> bool:
         return 0 < self._config.duration_s <= number / self._rate_hz

@@ -1,4 +1,4 @@
-"""The simulator's materials: weathered or painted wood, foliage, and the light's fall over it."""
+"""The simulator's materials: weathered or painted wood, foliage, and uneven light."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
-Random = np.random.RandomState  # its streams never change with NumPy's version, unlike those of Generator
+Random = np.random.RandomState  # its streams are the same in every NumPy version, unlike those of Generator
 Colour = tuple[float, float, float]
 
-WOODS: tuple[tuple[Colour, float], ...] = (  # linear RGB, and how much of it is paint that hides the grain
+WOODS: tuple[tuple[Colour, float], ...] = (  # linear RGB, and the share of paint, which hides the grain
     ((0.46, 0.43, 0.39), 0.0),
     ((0.62, 0.47, 0.30), 0.0),
     ((0.50, 0.27, 0.14), 0.0),
@@ -25,13 +25,13 @@ WOODS: tuple[tuple[Colour, float], ...] = (  # linear RGB, and how much of it is
 
 
 def noise(rng: Random, height: int, width: int, rows: float, columns: float) -> Floats:
-    """Return smooth noise, about -1..1, with so many waves down and across."""
+    """Return smooth noise, about -1..1, with ``rows`` waves down and ``columns`` waves across."""
     coarse = rng.uniform(-1, 1, (max(2, round(rows)), max(2, round(columns)))).astype(np.float32)
     return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
 def wood(rng: Random, height: int, width: int, base: Colour, paint_share: float, scale_px: float) -> Floats:
-    """Paint one plank, its grain along x; ``scale_px`` is the frame's width."""
+    """Return one plank (RGB) with its grain along x; ``scale_px`` is the frame's width."""
     rows, columns = height / scale_px, width / scale_px
     fibre = 0.5 * noise(rng, height, width, rows * 330, columns * 6)
     fibre += 0.5 * noise(rng, height, width, rows * 600, columns * 16)
@@ -54,7 +54,7 @@ def wood(rng: Random, height: int, width: int, base: Colour, paint_share: float,
 
 
 def _knots(rng: Random, plank: Floats, scale_px: float, depth: float) -> None:
-    """Darken a few knots; paint leaves little of them to be seen."""
+    """Darken a few knots; paint (a low ``depth``) nearly hides them."""
     height, width = plank.shape[:2]
     shade = np.ones((height, width), np.float32)
     for _ in range(rng.poisson(3 * width / scale_px * height / scale_px * 4)):
@@ -67,7 +67,7 @@ def _knots(rng: Random, plank: Floats, scale_px: float, depth: float) -> None:
 
 
 def foliage(rng: Random, width_px: int, height_px: int) -> Floats:
-    """Paint what is behind the hive: earth, then leaves and straw from the far to the near."""
+    """Return the background (RGB): soil, then leaves and straw from far to near."""
     width, height = max(64, width_px // 2), max(64, height_px // 2)
     green = np.array((rng.uniform(0.16, 0.40), rng.uniform(0.34, 0.52), rng.uniform(0.06, 0.18)))
     earth = np.array((0.22, 0.17, 0.12)) * rng.uniform(0.6, 1.5)
@@ -91,7 +91,7 @@ def foliage(rng: Random, width_px: int, height_px: int) -> Floats:
 
 
 def _blade(rng: Random, picture: Floats, size: float, colour: npt.NDArray[np.float64]) -> None:
-    """Paint one leaf, pointed at both ends, its halves lit unlike."""
+    """Paint one leaf, pointed at both ends, with one half darker."""
     turn, broad = rng.uniform(0, 2 * np.pi), rng.uniform(0.22, 0.5)
     along = np.array((-1, -0.5, 0.1, 0.6, 1.0)) * size
     bulge = np.array((0, 0.8, 1.0, 0.6, 0)) * size * broad
@@ -105,7 +105,7 @@ def _blade(rng: Random, picture: Floats, size: float, colour: npt.NDArray[np.flo
 
 
 def _straw(rng: Random, picture: Floats, width: int, share: float) -> None:
-    """Paint one dry stalk or blade of grass."""
+    """Paint one dry or green blade of grass."""
     x, y = rng.randint(width), rng.randint(picture.shape[0])
     tip = (round(x + rng.uniform(-0.08, 0.08) * width), round(y - rng.uniform(0.03, 0.12) * width))
     colour = ((0.60, 0.52, 0.28), (0.30, 0.45, 0.12))[rng.randint(2)]
@@ -114,7 +114,7 @@ def _straw(rng: Random, picture: Floats, width: int, share: float) -> None:
 
 
 def falloff(rng: Random, width_px: int, height_px: int) -> Floats:
-    """Return the light's fall over the picture: brighter where the sun comes from, dim in the corners."""
+    """Return the light over the picture: brighter towards the sun, dimmer in the corners."""
     angle = rng.uniform(0, 2 * np.pi)
     x = np.linspace(-1, 1, width_px, dtype=np.float32)[None, :]
     y = np.linspace(-1, 1, height_px, dtype=np.float32)[:, None]

@@ -1,1 +1,1 @@
-"""The real sources of frames: Raspberry Pi camera, USB device, network stream, clip, pictures."""
+"""The real sources of frames: Raspberry Pi camera, USB device, network stream, clip and pictures."""

@@ -1,4 +1,4 @@
-"""Pictures from files, in the order of their names."""
+"""Pictures from files, in natural order of their names."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from hivewatch.errors import CameraError
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 def natural_order(path: Path) -> tuple[list[tuple[int, str]], str]:
-    """Return the key that sorts ``img2`` before ``img10``, whatever the case."""
+    """Return a case-insensitive sort key that puts ``img2`` before ``img10``."""
     parts = re.split(r"(\d+)", str(path).lower())
     return [(int(part), part) if part.isdecimal() else (-1, part) for part in parts], str(path)
 
 
 def find_pictures(folder: Path) -> list[Path]:
-    """Return the pictures in a folder and below it, in natural order; hidden ones are passed over.
+    """Return all pictures below a folder in natural order, without hidden ones.
 
-    Raises CameraError where the folder, or one below it, cannot be listed, or there is no picture.
+    Raises CameraError if the folder or one below it cannot be listed, or if there is no picture.
     """
 
-    def refuse(error: OSError) -> None:
+    def fail(error: OSError) -> None:
         raise CameraError(f"folder {error.filename} cannot be listed: {error.strerror}") from error
 
     found = []
-    for parent, folders, names in os.walk(folder, onerror=refuse):
+    for parent, folders, names in os.walk(folder, onerror=fail):
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths = [Path(parent, name) for name in names if not name.startswith(".")]
         found += [path for path in paths if path.suffix.lower() in PICTURE_SUFFIXES]
@@ -47,15 +47,16 @@ def find_pictures(folder: Path) -> list[Path]:
 
 
 class FolderCamera:
-    """Gives pictures from files, once each.
+    """Yields pictures from files, once each.
 
-    Each of ``paths`` is a picture, taken as it is, or a folder, searched below. ``monotonic_s`` is the number
-    of pictures given so far over ``rate_hz``, paced or not, and ``taken_at`` the time of the file's last
-    change. Paced, a picture comes no sooner than its ``monotonic_s`` after the first; none is ever dropped.
+    Each of ``paths`` is a picture or a folder, which is searched recursively. ``monotonic_s`` is the number
+    of pictures delivered so far divided by ``rate_hz``, paced or not, and ``taken_at`` is the modification
+    time of the file. If paced, a picture is delivered no sooner than its ``monotonic_s`` after the first.
+    No picture is ever dropped.
     """
 
     def __init__(self, paths: Sequence[Path], *, rate_hz: float, paced: bool) -> None:
-        """``rate_hz``: pictures a second, in the frames' times and, if ``paced``, in real time."""
+        """``rate_hz``: pictures per second, in the frames' times and, if ``paced``, in real time."""
         prepare_opencv()
         self._paths = paths
         self._rate_hz = rate_hz
@@ -65,31 +66,31 @@ class FolderCamera:
         self.is_live = False
 
     def frames(self, stop: threading.Event) -> Generator[Frame]:
-        """Yield each picture; a bad one is named in a warning, counted and passed over.
+        """Yield each picture; a bad one is skipped, counted and named in a warning.
 
         Raises CameraError if a path does not exist, a folder holds no picture, or none can be read.
         """
         pictures = [picture for path in self._paths for picture in self._pictures(path)]
-        started_s, given = time.monotonic(), 0
+        started_s, delivered = time.monotonic(), 0
         for path in pictures:
-            due_s = given / self._rate_hz
+            due_s = delivered / self._rate_hz
             if stop.wait(max(0.0, started_s + due_s - time.monotonic()) if self._paced else 0.0):
                 return
             try:
-                frame = Frame(read_picture(path), modified_at(path), due_s, given, str(path))
+                frame = Frame(read_picture(path), modified_at(path), due_s, delivered, str(path))
             except PictureError as error:
                 self.counts.bad += 1
-                logger.warning("passed over a picture: %s", error)
+                log.warning("skipped a picture: %s", error)
                 continue
             yield frame
-            given += 1
-        if not given:
+            delivered += 1
+        if not delivered:
             raise CameraError(f"not one of {len(pictures)} pictures in {self.name} can be read")
 
     def _pictures(self, path: Path) -> list[Path]:
         if path.is_dir():
             return find_pictures(path)
-        # A picture deleted from a list meanwhile is skipped with a warning, like a damaged one.
+        # A picture of a list that has been deleted meanwhile is skipped with a warning, like a damaged one.
         may_be_missing = len(self._paths) > 1 and path.suffix.lower() in PICTURE_SUFFIXES
         if not may_be_missing and not path.exists():
             raise CameraError(f"{path} does not exist: name a picture or a folder of pictures")

@@ -1,4 +1,4 @@
-"""The thread that reads a live source through OpenCV, and the one slot it keeps the newest frame in."""
+"""The thread that reads a live source through OpenCV and keeps only its newest frame."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from hivewatch.camera.base import CameraCounts, OnIdle
 from hivewatch.camera.sources.opencv import to_rgb
 from hivewatch.domain.frames import Pixels
 
-_POLL_S = 0.1  # how late a stop is noticed
-_CLOSE_S = 1.0  # how long a stop waits for the device to be released
+_POLL_S = 0.1  # between two checks of the stop event
+_CLOSE_S = 1.0  # to wait for the device to be released
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grab:
-    """One frame as it was grabbed: RGB pixels and both clocks."""
+    """One frame: RGB pixels, and the time of the grab on both clocks."""
 
     pixels: Pixels
     taken_at: datetime
@@ -31,16 +31,16 @@ class Grab:
 
 
 class Grabber(threading.Thread):
-    """Reads one connection to its end, which is a fault here: a live source has none.
+    """Reads one connection until it is closed or lost; the end of a live source is a fault.
 
-    Every frame is taken off the source, so that none waits in a driver and grows old, but only ``rate_hz`` of
-    them a second are decoded. A daemon thread: a read that never returns must not keep the process alive.
+    Every frame is grabbed, so that none ages in the driver, but only ``rate_hz`` per second are decoded. This
+    is a daemon thread, because a read that never returns must not keep the process alive.
     """
 
     def __init__(
         self, open_capture: Callable[[], cv2.VideoCapture], name: str, rate_hz: float, counts: CameraCounts
     ) -> None:
-        """``counts``: where this thread counts dropped and bad frames; nobody else writes those two."""
+        """Use ``counts`` for dropped and bad frames; only this thread writes to it."""
         super().__init__(name=f"grabber of {name}", daemon=True)
         self._open_capture = open_capture
         self._source = name
@@ -54,20 +54,20 @@ class Grabber(threading.Thread):
 
     @property
     def fault(self) -> str | None:
-        """Why the connection is lost, as far as the thread itself knows."""
+        """Why the connection was lost; None while it works or hangs."""
         return self._fault
 
     @property
     def is_closed(self) -> bool:
-        """Whether nobody waits for its frames any more; the thread may still hang in a read."""
+        """Whether ``close`` was called; the thread may still hang in a read."""
         return self._closing.is_set()
 
     def take(self, timeout_s: float, stop: threading.Event, on_idle: OnIdle) -> Grab | None:
-        """Wait for the newest frame and hand it over, once; None on a fault, a stop or a time-out.
+        """Wait for a new frame and return it; None after a fault, a stop or a time-out.
 
-        A connection that is still being opened has ``timeout_s`` for that and as long again for its frame.
+        A connection that is still being opened has ``timeout_s`` for that and as long again for a frame.
         """
-        asked_s = time.monotonic()
+        started_s = time.monotonic()
         while not stop.is_set():
             with self._changed:
                 if self._newest is None and self._fault is None:
@@ -75,23 +75,23 @@ class Grabber(threading.Thread):
                 grab, self._newest = self._newest, None
                 if grab is not None or self._fault is not None:
                     return grab
-            if time.monotonic() - asked_s >= (timeout_s if self._opened else 2 * timeout_s):
+            if time.monotonic() - started_s >= (timeout_s if self._opened else 2 * timeout_s):
                 break
             on_idle()
         return None
 
     def close(self) -> None:
-        """Let the thread end after the read it is in, without waiting for that."""
+        """End the thread after its current read, without waiting for it."""
         self._closing.set()
 
     def finish(self) -> None:
-        """Close, and give the thread a moment to release the device."""
+        """Close, and wait briefly for the thread to release the device."""
         self.close()
         self.join(_CLOSE_S)
 
     def run(self) -> None:
         """Read until closed or the connection is lost."""
-        fault = "the reading thread died, see above"
+        fault = "the reading thread crashed, see the traceback above"
         try:
             fault = self._read(self._open_capture())
         except (cv2.error, ValueError) as error:
@@ -106,11 +106,11 @@ class Grabber(threading.Thread):
             if not capture.isOpened():
                 return "it cannot be opened"
             self._opened = True
-            self._say_what_came(capture)
+            self._log_properties(capture)
             due_s = time.monotonic()
             while not self._closing.is_set():
                 if not capture.grab():
-                    return "it gives no more frames"
+                    return "the source ended"
                 now_s = time.monotonic()
                 if now_s >= due_s:
                     due_s = max(due_s + self._period_s, now_s)
@@ -121,8 +121,8 @@ class Grabber(threading.Thread):
 
     def _keep(self, capture: cv2.VideoCapture, now_s: float) -> None:
         taken_at = datetime.now(UTC)
-        whole, decoded = capture.retrieve()
-        if not whole:
+        ok, decoded = capture.retrieve()
+        if not ok:
             self._counts.bad += 1
             return
         with self._changed:
@@ -131,9 +131,9 @@ class Grabber(threading.Thread):
             self._newest = Grab(to_rgb(decoded), taken_at, now_s)
             self._changed.notify_all()
 
-    def _say_what_came(self, capture: cv2.VideoCapture) -> None:
-        logger.info(
-            "%s is open: %d x %d pixels, %.3g frames a second by its own account",
+    def _log_properties(self, capture: cv2.VideoCapture) -> None:
+        log.info(
+            "%s is open: %d x %d pixels, nominally %.3g frames per second",
             self._source,
             capture.get(cv2.CAP_PROP_FRAME_WIDTH),
             capture.get(cv2.CAP_PROP_FRAME_HEIGHT),

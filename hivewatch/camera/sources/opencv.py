@@ -1,4 +1,4 @@
-"""What every camera that decodes through OpenCV needs: colours in our order, and quiet libraries."""
+"""Shared by all cameras that decode with OpenCV: quiet libraries, and conversion to RGB."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from hivewatch.domain.frames import Pixels
 
 _TO_RGB = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}
 
-# OpenCV takes both from the environment alone. A packet that its container says is incomplete would be
-# decoded to a half grey picture, so it is thrown away before the decoder.
+# OpenCV reads these from the environment only. discardcorrupt drops packets that the container marks as
+# incomplete, which would decode to a half grey picture.
 _ENVIRONMENT = {
     "OPENCV_FFMPEG_CAPTURE_OPTIONS": "rtsp_transport;tcp|fflags;discardcorrupt",
     "OPENCV_FFMPEG_LOGLEVEL": "-8",
 }
 
-_LOG_LEVEL_FATAL = 1  # OpenCV moved the function and its names from one module to another
+_LOG_LEVEL_FATAL = 1  # the function and its constants moved between modules of OpenCV
 
 
 def prepare_opencv() -> None:
-    """Set what OpenCV and its FFmpeg offer against a flooded journal, and how FFmpeg reads.
+    """Silence the logs of OpenCV and FFmpeg, and set FFmpeg's options for reading.
 
-    Their lines never say more than our own errors do, and may hold the password of a stream. What a person
-    has set in the environment stays in force.
+    Their lines would flood the journal, add nothing to our own errors, and may contain the password of a
+    stream. Variables that are already set in the environment stay in force.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -36,8 +36,8 @@ def prepare_opencv() -> None:
 
 
 def to_rgb(decoded: npt.NDArray[Any]) -> Pixels:
-    """Turn OpenCV's grey, BGR or BGRA picture (uint8) into RGB; raises ValueError for anything else."""
+    """Return OpenCV's grey, BGR or BGRA picture (uint8) as RGB; raises ValueError for anything else."""
     channels = 1 if decoded.ndim == 2 else decoded.shape[2]
     if decoded.dtype != np.uint8 or channels not in _TO_RGB:
-        raise ValueError(f"pixels of a kind that is not known: {decoded.dtype}, {channels} channels")
+        raise ValueError(f"unsupported pixels: {decoded.dtype}, {channels} channels")
     return np.asarray(cv2.cvtColor(decoded, _TO_RGB[channels]), dtype=np.uint8)

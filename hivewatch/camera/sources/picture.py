@@ -1,4 +1,4 @@
-"""Read one picture file, whole or not at all."""
+"""Reading of picture files, complete or not at all."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from hivewatch.domain.frames import Pixels
 from hivewatch.errors import CameraError
 
 LARGEST_PX = 100_000_000
-"""More pixels than this are refused before decoding: 300 MB, of a file that may be a few kilobytes."""
+"""Larger pictures are rejected before decoding: 300 MB, from a file that may have a few kilobytes."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-# Within the coded data of a JPEG, FF 00 is a byte of data, FF FF padding and D0..D7 are restarts.
+# In the coded data of a JPEG, FF 00 is a data byte, FF FF is padding, and FF D0..D7 are restart markers.
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 class PictureError(CameraError):
-    """This one picture cannot be used; the next one may."""
+    """One picture cannot be used; others may still be."""
 
 
 def read_picture(path: Path) -> Pixels:
-    """Return a JPEG, PNG or WebP as RGB, uint8, height x width x 3, turned upright as its EXIF data says.
+    """Return a JPEG, PNG or WebP as RGB, uint8, height x width x 3, rotated as its EXIF data says.
 
     Grey, palette, 16-bit and CMYK pictures become 8-bit RGB. Transparency is ignored: the stored colours
-    count. Of an animation the first picture is taken. Raises PictureError for a file that cannot be read, is
-    of another kind, has more than LARGEST_PX pixels, ends early (some decoders fill up a cut JPEG with
-    grey, so the end is looked for first), or cannot be decoded. Of damage amid the coded data of a JPEG or
-    WebP the formats leave no trace to find.
+    count. Of an animation, the first picture is read. Raises PictureError for a file that cannot be read, is
+    of another type, has more than LARGEST_PX pixels, is truncated (checked first, because some decoders fill
+    a truncated JPEG with grey), or cannot be decoded. Damage within the coded data of a JPEG or WebP is not
+    detected: these formats have no checksums.
     """
     data = _read(path)
     width_px, height_px = _size(path, data)
@@ -51,11 +51,11 @@ def read_picture(path: Path) -> Pixels:
 
 
 def modified_at(path: Path) -> datetime:
-    """Return when a file was last written, in UTC: the time its pictures are taken to have been made."""
+    """Return the modification time of a file in UTC, which serves as the time its pictures were taken."""
     try:
         return datetime.fromtimestamp(path.stat().st_mtime, tz=UTC)
     except (OSError, OverflowError, ValueError) as error:
-        raise PictureError(f"{path} has no usable time of last change: {error}") from error
+        raise PictureError(f"{path} has no usable modification time: {error}") from error
 
 
 def _read(path: Path) -> bytes:
@@ -66,7 +66,7 @@ def _read(path: Path) -> bytes:
 
 
 def _size(path: Path, data: bytes) -> tuple[int, int]:
-    """Return width and height in pixels as the file states them, once its end has been found."""
+    """Return width and height in pixels from the headers, after checking that the file is complete."""
     try:
         if data.startswith(b"\xff\xd8"):
             return _jpeg_size(data)
@@ -75,12 +75,12 @@ def _size(path: Path, data: bytes) -> tuple[int, int]:
         if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
             return _webp_size(data)
     except (EOFError, IndexError, struct.error):
-        raise PictureError(f"{path} is cut off: its end is missing") from None
+        raise PictureError(f"{path} is truncated: its end is missing") from None
     raise PictureError(f"{path} is not a JPEG, PNG or WebP picture" if data else f"{path} is empty")
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:
-    """Walk the segments to the end marker; a preview inside a segment is stepped over with it."""
+    """Walk the segments to the end marker; a thumbnail is skipped with the segment that holds it."""
     position, size = 2, (0, 0)
     while (marker := data[position + 1]) != _END_OF_IMAGE:
         if marker in _FRAME_HEADERS:
@@ -96,7 +96,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
 
 
 def _png_size(data: bytes) -> tuple[int, int]:
-    """Walk the chunks to the last one."""
+    """Walk the chunks to the last one, IEND."""
     position, kind = len(_PNG), b""
     while kind != b"IEND":
         length, kind = struct.unpack_from(">I4s", data, position)
@@ -108,9 +108,9 @@ def _png_size(data: bytes) -> tuple[int, int]:
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
-    """Hold the file against the length it states; the size stands in its first chunk.
+    """Compare the file with the length it states; the size is in its first chunk.
 
-    A file system that lost power may leave the right length with zeros in it, which decode without complaint.
+    After a power cut a file may have the right length but end in zeros, which decode without an error.
     """
     if 8 + struct.unpack_from("<I", data, 4)[0] > len(data) or data.endswith(bytes(64)):
         raise EOFError

@@ -1,4 +1,4 @@
-"""Frames of a live source: the newest only, and a new connection when one is lost."""
+"""The newest frames of a live source, with reconnection when it is lost."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from hivewatch.errors import CameraError
 
 _POLL_S = 0.5
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class _LostError(Exception):
-    """No frame comes from this connection; another may do better."""
+    """This connection delivers no frames; a new one may."""
 
 
 class StreamCamera:
-    """Gives the newest frame of a device or network stream, at most ``rate_hz`` a second, none twice.
+    """Yields the newest frames of a device or network stream, at most ``rate_hz`` per second.
 
-    ``taken_at`` and ``monotonic_s`` are the moment the frame was grabbed. One thread reads (Grabber). When it
-    hangs inside OpenCV neither the consumer nor a stop waits for it, and no second one is started beside it.
+    ``taken_at`` and ``monotonic_s`` are the time of the grab. One thread reads (Grabber). If it hangs inside
+    OpenCV, neither the consumer nor a stop waits for it, and no second thread is started.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class StreamCamera:
         config: CameraConfig,
         on_idle: OnIdle = lambda: None,
     ) -> None:
-        """``open_capture``: opens the source, from the thread; ``config``: rate, time-outs and back-off."""
+        """``open_capture`` runs on the grabber's thread; ``config`` has the rate, time-outs and back-off."""
         prepare_opencv()
         self._open_capture = open_capture
         self._config = config
@@ -55,7 +55,7 @@ class StreamCamera:
     def frames(self, stop: threading.Event) -> Generator[Frame]:
         """Yield frames until ``stop`` is set.
 
-        Raises CameraError after ``give_up_after_s`` without one, which is looked at after each try.
+        Raises CameraError after ``give_up_after_s`` without a frame, checked after each attempt.
         """
         self._last_frame_s = time.monotonic()
         sequence = 0
@@ -68,7 +68,7 @@ class StreamCamera:
                 self._grabber.finish()
 
     def _next(self, stop: threading.Event) -> Grab | None:
-        """Take a frame, over a new connection if need be; None once stopped."""
+        """Return a new frame, reconnecting as often as needed; None once stopped."""
         video = self._config.video
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_LostError),
@@ -76,36 +76,36 @@ class StreamCamera:
             + tenacity.wait_random(0, video.reconnect_first_s),
             stop=lambda _: self._silence_s() >= video.give_up_after_s,
             sleep=partial(self._pause, stop),
-            before_sleep=self._tell_loss,
+            before_sleep=self._log_loss,
             reraise=True,
         )
         try:
             grab = retrying(self._take, stop)
         except _LostError as loss:
             raise CameraError(
-                f"{self.name} has given no frame for {self._silence_s():.0f} s ({loss}); "
+                f"{self.name} has delivered no frame for {self._silence_s():.0f} s ({loss}); "
                 "check the camera, its cable or network, and camera.video.source"
             ) from loss
         if grab is not None and retrying.statistics["attempt_number"] > 1:
-            logger.info("%s gives frames again after %.0f s", self.name, self._silence_s())
+            log.info("%s delivers frames again after %.0f s", self.name, self._silence_s())
         self._last_frame_s = time.monotonic()
         return grab
 
     def _take(self, stop: threading.Event) -> Grab | None:
         if stop.is_set():
             return None
-        grabber = self._connected()
+        grabber = self._connect()
         grab = grabber.take(self._config.timeout_s, stop, self._on_idle)
         if grab is None and not stop.is_set():
             grabber.close()
-            raise _LostError(grabber.fault or f"no frame came for {self._config.timeout_s:g} s")
+            raise _LostError(grabber.fault or f"no frame arrived for {self._config.timeout_s:g} s")
         return grab
 
-    def _connected(self) -> Grabber:
-        """Return the thread at work; start one only when the one before has ended."""
+    def _connect(self) -> Grabber:
+        """Return the running grabber; start a new one only after the previous one has ended."""
         if self._grabber is not None and self._grabber.is_closed:
             if self._grabber.is_alive():
-                raise _LostError("the last read still hangs")
+                raise _LostError("the previous read still hangs")
             self._grabber = None
         if self._grabber is None:
             self._grabber = Grabber(self._open_capture, self.name, self._config.rate_hz, self.counts)
@@ -120,7 +120,7 @@ class StreamCamera:
     def _silence_s(self) -> float:
         return time.monotonic() - self._last_frame_s
 
-    def _tell_loss(self, state: tenacity.RetryCallState) -> None:
+    def _log_loss(self, state: tenacity.RetryCallState) -> None:
         level = logging.WARNING if state.attempt_number == 1 else logging.DEBUG
         loss = state.outcome.exception() if state.outcome else None
-        logger.log(level, "%s: %s; trying again", self.name, loss)
+        log.log(level, "%s: %s; reconnecting", self.name, loss)

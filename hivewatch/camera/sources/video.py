@@ -1,4 +1,4 @@
-"""Video through OpenCV: tells a device or a network stream from a file, and opens the first two."""
+"""Video through OpenCV: selects the camera for a device, a network stream or a file."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from hivewatch.config.sections import CameraConfig
 
 
 def video_camera(config: CameraConfig, *, paced: bool, on_idle: OnIdle = lambda: None) -> Camera:
-    """Return the camera for ``camera.video.source``; nothing is opened before its frames are asked for.
+    """Return the camera for ``camera.video.source``; the source is opened at the first frame.
 
     ``/dev/...`` or a bare number is a V4L2 device, ``scheme://...`` a network stream (both: StreamCamera),
-    anything else a file (ClipCamera), for which ``paced`` means its own pace instead of as fast as consumed.
+    anything else a file (ClipCamera): in real time if ``paced``, else as fast as it is consumed.
     """
     source = config.video.source
     if source.isdecimal() or source.startswith("/dev/"):
@@ -31,7 +31,7 @@ def video_camera(config: CameraConfig, *, paced: bool, on_idle: OnIdle = lambda:
 
 
 def public_name(url: str) -> str:
-    """Return scheme, host and port of a URL: user, password, path and query may all hold secrets."""
+    """Return scheme, host and port of a URL: user, password, path and query may contain secrets."""
     scheme, _, rest = url.partition("://")
     return f"{scheme}://{re.split('[/?#]', rest.rpartition('@')[2])[0]}"
 
@@ -43,10 +43,10 @@ def _open_url(url: str, config: CameraConfig) -> cv2.VideoCapture:
 
 
 def _open_device(device: int | str, config: CameraConfig) -> cv2.VideoCapture:
-    """Ask for what is configured; a device that has something else gives that, which is not a fault."""
+    """Request the configured size and rate; a device may choose others, which is not a fault."""
     capture = cv2.VideoCapture(device, cv2.CAP_V4L2)
     if capture.isOpened():
-        # MJPG first: USB 2 carries raw pictures of this size only a few times a second.
+        # MJPG first: USB 2 carries only a few raw pictures of this size per second.
         capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
         capture.set(cv2.CAP_PROP_FRAME_WIDTH, config.width_px)
         capture.set(cv2.CAP_PROP_FRAME_HEIGHT, config.height_px)

@@ -1,4 +1,4 @@
-"""Runs hivewatch's command line with the real picamera2 made to do with the virtual camera."""
+"""Run hivewatch's command line with the real picamera2 on the virtual camera."""
 
 import signal
 import sys
@@ -6,8 +6,8 @@ import sys
 from hivewatch.cli.main import main
 
 if __name__ == "__main__":
-    # What picamera2 loads starts threads, here before `hivewatch run` can block the signals that only its
-    # listener may hear. Threads inherit what is blocked.
+    # Importing picamera2 starts threads before `hivewatch run` blocks the signals that one thread handles.
+    # New threads inherit the mask, so the signals are blocked here first.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
     import virtual_camera  # noqa: F401
 

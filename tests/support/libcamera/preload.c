@@ -1,13 +1,13 @@
 /*
  * Preloaded into the process that uses libcamera's virtual camera (libcamera 0.4.0 of Debian 13), for two reasons:
  *
- * 1. The virtual camera wants its frame buffers as DMA buffers: it makes a memfd and asks /dev/udmabuf for a DMA
- *    buffer over it. Containers and small virtual machines have no such device. No hardware ever reads these
- *    buffers, so the memfd itself serves as well: opening the device succeeds, the request for a DMA buffer gives
- *    a copy of the memfd's descriptor, and the cache synchronisation that goes with DMA buffers does nothing.
+ * 1. The virtual camera needs its frame buffers as DMA buffers: it creates a memfd and asks /dev/udmabuf for a DMA
+ *    buffer over it. Containers and small virtual machines have no such device. No hardware reads these buffers, so
+ *    the memfd itself will do: opening the device succeeds, the request for a DMA buffer returns a duplicate of the
+ *    memfd's descriptor, and the cache synchronisation of DMA buffers does nothing.
  *
- * 2. The virtual camera never sets the status of its frames, which therefore is whatever was in memory before, and
- *    picamera2 drops all frames whose status is not "success". That value is 0, so every C++ object starts zeroed.
+ * 2. The virtual camera never initialises the status of its frames, and picamera2 drops all frames whose status is
+ *    not "success". That value is 0, so every C++ object is allocated as zeros.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -23,7 +23,7 @@
 typedef int (*open_function)(const char *, int, ...);
 typedef int (*ioctl_function)(int, unsigned long, ...);
 
-static int open_or_stand_in(const char *real_name, const char *path, int flags, mode_t mode)
+static int open_or_substitute(const char *real_name, const char *path, int flags, mode_t mode)
 {
 	open_function real_open = (open_function)dlsym(RTLD_NEXT, real_name);
 
@@ -32,7 +32,7 @@ static int open_or_stand_in(const char *real_name, const char *path, int flags, 
 	return real_open(path, flags, mode);
 }
 
-/* The mode is an argument only when a file may be created. */
+/* The mode is an argument only if a file may be created. */
 #define TAKE_MODE(mode, flags)                                          \
 	do {                                                            \
 		if ((flags) & O_CREAT || ((flags) & O_TMPFILE) == O_TMPFILE) { \
@@ -48,7 +48,7 @@ int open(const char *path, int flags, ...)
 	mode_t mode = 0;
 
 	TAKE_MODE(mode, flags);
-	return open_or_stand_in("open", path, flags, mode);
+	return open_or_substitute("open", path, flags, mode);
 }
 
 int open64(const char *path, int flags, ...)
@@ -56,7 +56,7 @@ int open64(const char *path, int flags, ...)
 	mode_t mode = 0;
 
 	TAKE_MODE(mode, flags);
-	return open_or_stand_in("open64", path, flags, mode);
+	return open_or_substitute("open64", path, flags, mode);
 }
 
 int ioctl(int fd, unsigned long request, ...)
@@ -75,7 +75,7 @@ int ioctl(int fd, unsigned long request, ...)
 	return ((ioctl_function)dlsym(RTLD_NEXT, "ioctl"))(fd, request, argument);
 }
 
-/* C++'s operator new(std::size_t), by its name in the object file. */
+/* C++'s operator new(std::size_t), by its mangled name. */
 void *_Znwm(size_t size)
 {
 	void *memory = calloc(1, size ? size : 1);

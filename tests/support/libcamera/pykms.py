@@ -1,12 +1,12 @@
-"""Stands in for pykms, which is not on PyPI: picamera2 imports it at start-up, to draw on a display."""
+"""A substitute for pykms, which is not on PyPI: picamera2 imports it for its display preview."""
 
 
 class _EveryName(type):
-    """Makes each attribute of a class exist."""
+    """A metaclass whose classes have every attribute."""
 
     def __getattr__(cls, name: str) -> str:
         return name
 
 
 class PixelFormat(metaclass=_EveryName):
-    """picamera2 looks up a dozen of these in a table and uses them only when it draws."""
+    """picamera2 builds a table of a dozen formats from this, and uses it only for its preview."""

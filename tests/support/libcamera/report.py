@@ -1,7 +1,7 @@
-"""Runs hivewatch's Picamera2Camera on the virtual camera and prints what happened, as JSON.
+"""Run hivewatch's Picamera2Camera on the virtual camera and print the measurements as JSON.
 
-It judges nothing: tests/system/test_picamera2_real.py reads the report. With an argument, it only tries to
-open the camera with that number.
+It checks nothing: tests/integration/test_picamera2_real.py does. With an argument, it only tries to open the
+camera with that number.
 """
 
 import json
@@ -23,17 +23,17 @@ SLOW_READER_S = 0.5
 
 
 def camera(**options: Any) -> Picamera2Camera:
-    """Make a camera that asks for a size there is."""
+    """Return a camera that requests an existing size."""
     return Picamera2Camera(CameraConfig(kind="picamera2", **{"width_px": 1024, "height_px": 768, **options}))
 
 
 def frames_of(source: Picamera2Camera) -> Iterator[Frame]:
-    """Frames without an end."""
+    """Return the frames, without a stop."""
     return source.frames(threading.Event())
 
 
 def described(frame: Frame) -> dict[str, Any]:
-    """Tell what the tests look at, as of this moment."""
+    """Return the properties of ``frame`` that the tests check, as of now."""
     return {
         "shape": frame.pixels.shape,
         "sequence": frame.sequence,
@@ -44,17 +44,17 @@ def described(frame: Frame) -> dict[str, Any]:
 
 
 def error_of(source: Picamera2Camera) -> str:
-    """Return the message with which the camera refuses to go on."""
+    """Return the message of the CameraError that ends the frames."""
     try:
         for _ in frames_of(source):
             pass
     except CameraError as error:
         return str(error)
-    raise AssertionError("the camera goes on without an end")
+    raise AssertionError("the frames ended without an error")
 
 
 def steady() -> dict[str, Any]:
-    """Take two seconds' worth of frames at a rate below what the camera gives."""
+    """Take frames for two seconds, at a rate below the camera's."""
     frames = frames_of(camera(rate_hz=10))
     first, *others = [(frame, described(frame)) for frame in islice(frames, 20)]
     frames.close()
@@ -68,7 +68,7 @@ def steady() -> dict[str, Any]:
 
 
 def fastest() -> float:
-    """Return the frames a second when more are asked for than the camera gives."""
+    """Return the frame rate when a higher one is requested than the camera can deliver."""
     frames = frames_of(camera(rate_hz=120))
     taken = [frame.monotonic_s for frame in islice(frames, 120)]
     frames.close()
@@ -76,7 +76,7 @@ def fastest() -> float:
 
 
 def slow_reader() -> dict[str, Any]:
-    """Take frames more slowly than they come."""
+    """Take frames more slowly than they arrive."""
     source = camera(rate_hz=20)
     frames = frames_of(source)
     seen = []
@@ -88,7 +88,7 @@ def slow_reader() -> dict[str, Any]:
 
 
 def other_sizes() -> dict[str, Any]:
-    """Ask for a size that the camera has beside the largest, and for one that it has not."""
+    """Request a smaller size that the camera has, and one that it does not have."""
     shapes = {}
     for width_px, height_px in ((640, 512), (1280, 720)):
         frames = frames_of(camera(width_px=width_px, height_px=height_px))
@@ -109,19 +109,19 @@ def stopped_while_frames_come() -> float:
 
 
 def stopped_while_none_come() -> float:
-    """The same, with a camera that has gone silent."""
+    """Return the same for a camera that delivers no more frames."""
     stop = threading.Event()
     frames = camera(timeout_s=60).frames(stop)
     next(frames)
     held = virtual_camera.hold_all_buffers()
     threading.Timer(0.7, stop.set).start()
     asked_s = time.monotonic() + 0.7
-    assert next(frames, None) is None, f"a frame without any of the {len(held)} buffers"
+    assert next(frames, None) is None, f"a frame although all {len(held)} buffers are held"
     return time.monotonic() - asked_s
 
 
 def dying() -> dict[str, Any]:
-    """Let the camera die under the reader (a thread of picamera2 dies with it), then open it again."""
+    """Stop the camera during a capture, which kills a thread of picamera2, then reopen it."""
     source = camera(timeout_s=1, rate_hz=20)
     frames = frames_of(source)
     next(frames)
@@ -140,7 +140,7 @@ def dying() -> dict[str, Any]:
 
 
 def starved() -> str:
-    """Return the message when the camera runs on but no frame comes."""
+    """Return the message when the camera runs but delivers no frames."""
     frames = frames_of(camera(timeout_s=1))
     next(frames)
     held = virtual_camera.hold_all_buffers()
@@ -148,11 +148,11 @@ def starved() -> str:
         next(frames)
     except CameraError as error:
         return str(error)
-    raise AssertionError(f"a frame without any of the {len(held)} buffers")
+    raise AssertionError(f"a frame although all {len(held)} buffers are held")
 
 
 def in_use() -> str:
-    """Return what a second reader is told while a first one has the camera."""
+    """Return the message that a second consumer gets while a first one has the camera open."""
     frames = frames_of(camera())
     next(frames)
     message = error_of(camera())

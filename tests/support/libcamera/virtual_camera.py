@@ -1,9 +1,9 @@
-"""The real picamera2, made to do without the two things that libcamera's virtual camera lacks.
+"""The real picamera2, adapted to libcamera's virtual camera.
 
-The virtual camera has no raw stream, which picamera2 asks every camera for when it opens it, and no DMA heap
-stands behind it, which picamera2 allocates its buffers from. Everything else is picamera2's own.
+The virtual camera has no raw stream, which picamera2 requests whenever it opens a camera, and no DMA heap,
+from which picamera2 allocates buffers. Everything else is picamera2's own.
 
-Import this before a camera is opened.
+Import this module before a camera is opened.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ LARGEST_PX = (1024, 768)  # as in virtual.yaml
 class VirtualPicamera2(picamera2.Picamera2):
     """A Picamera2 without raw modes, with buffers from libcamera itself."""
 
-    latest: "VirtualPicamera2"  # lets a test do to the camera behind hivewatch's back what a loose cable does
+    latest: "VirtualPicamera2"  # lets a test disturb the camera behind hivewatch's back, like a loose cable
 
     def __init__(self, camera_num: int = 0) -> None:
         super().__init__(camera_num, allocator=_NoAllocator())
@@ -30,11 +30,11 @@ class VirtualPicamera2(picamera2.Picamera2):
 
 
 class _NoAllocator:
-    """In place of the DMA heap's, until the camera is open and after it is closed."""
+    """Replaces the allocator of the DMA heap, while the camera is closed."""
 
 
 def hold_all_buffers() -> list[Any]:
-    """Take every buffer of the camera opened last, so that it gives no more frames."""
+    """Take every buffer of the camera opened last, so that it delivers no more frames."""
     camera = VirtualPicamera2.latest
     return [camera.capture_request() for _ in range(camera.camera_configuration()["buffer_count"])]
 
