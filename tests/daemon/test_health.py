@@ -110,6 +110,13 @@ def test_a_change_is_published_within_two_seconds(hive: Hive, what: str) -> None
         hive.publisher.connections += 1
     hive.watch(2)
     assert len(hive.documents()) == before + 1
+    assert hive.documents()[-1]["store"]["sightings_today"] == (what == "sighting")
+
+
+def test_with_mqtt_disabled_no_document_is_made(hive: Hive) -> None:
+    hive.publisher.delivers = False
+    hive.watch(61)
+    assert hive.documents() == []
 
 
 def test_many_changes_are_published_once_a_second_at_most(hive: Hive) -> None:
