@@ -139,7 +139,7 @@ def test_the_hash_of_the_configuration_leaves_out_what_may_hold_a_password(hive:
     hive.watch(1)
     video = VideoConfig(source="rtsp://user:password@address")
     camera = CONFIG.camera.model_copy(update={"video": video})
-    mqtt = MqttConfig(username="somebody")
+    mqtt = MqttConfig(username="bees")
     own = config_sha256(CONFIG)
     assert hive.documents()[0]["config_sha256"] == own
     assert config_sha256(CONFIG.model_copy(update={"camera": camera, "mqtt": mqtt})) == own
