@@ -62,8 +62,12 @@ source.backup(copy)' "$database" "$copy" || die "$database could not be copied; 
 warn_of_other_stores() {
     local file folder
     for file in "$config_folder"/*.yaml; do
+        # A backup is often made before an upgrade, so the installed release may be older than this script.
         folder=$("$current/bin/python" -I -c 'import sys; from pathlib import Path
-from hivewatch.config.reader import load
+try:
+    from hivewatch.config.reader import load
+except ImportError: # before 0.4
+    from hivewatch.config_reader import load
 print(load(Path(sys.argv[1])).store.directory)' "$file" 2>/dev/null) || continue
         [[ "$folder/" == "$data_folder"/* ]] || say "Not in the backup: $folder, where $file stores its sightings"
     done
@@ -85,7 +89,8 @@ restore() {
     chown --recursive "$account:$account" "$data_folder"
     say "Restored. The previous files were renamed to *.before-*; delete them when everything works."
     # shellcheck disable=SC2086 # a list
-    [ -z "$running" ] || start_all $running || die "hivewatch does not start with the restored configuration; see above"
+    [ -z "$running" ] || start_all $running ||
+        die "hivewatch does not work with the restored configuration; see above"
 }
 
 main "$@"

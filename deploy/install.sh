@@ -15,7 +15,7 @@ unset PYTHONPATH PYTHONHOME
 
 base_python=/usr/bin/python3 # Debian's own, since apt's picamera2 and libcamera work with no other
 old='' new=''                # folders of the releases before and after; the same one if nothing has changed
-working=() failing=()         # services that were running before: those that worked, those that did not
+working=() failing=()        # services that were running before: those that worked, those that did not
 
 main() {
     case "${1-install} ${2-}" in

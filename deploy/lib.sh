@@ -19,7 +19,8 @@
 
 require_root_and_systemd() {
     [ "$(id -u)" = 0 ] || die "please run this as root: sudo $0"
-    [ -d /run/systemd/system ] || die "systemd is not running on this machine; README.md says how to run hivewatch without it"
+    [ -d /run/systemd/system ] || die "systemd is not running on this machine;" \
+        "README.md says how to run hivewatch without it"
 }
 
 # one_at_a_time: wait for another install.sh or backup.sh to end.
@@ -54,7 +55,7 @@ start_all() {
     local unit result=0
     for unit in "$@"; do
         if ! { systemctl restart "$unit" && works "$unit"; }; then
-            say "$unit does not start. Its last log lines:"
+            say "$unit does not work. Its last log lines:"
             journalctl --unit "$unit" --lines 15 --no-pager --output cat >&2
             result=1
         fi

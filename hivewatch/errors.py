@@ -60,6 +60,6 @@ class CommandError(HivewatchError):
 
 
 class DataError(HivewatchError):
-    """The pictures cannot be used to train or evaluate on as they are."""
+    """The pictures cannot be used for training or evaluation as they are."""
 
     exit_code = 8

@@ -1,4 +1,4 @@
-"""Fixtures that many tests share, and how tests are spread over processes."""
+"""Settings of all tests, and fixtures that many of them share."""
 
 from __future__ import annotations
 
@@ -31,15 +31,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the integration tests first, which take longest, and keep each module in one process.
-
-    Modules share what is expensive: a booted Debian, a Home Assistant, a trained network. A test with an
-    ``xdist_group`` of its own is in that group instead.
-    """
+    """Run the integration tests first: they take longest, and short tests at the end fill the gaps."""
     items.sort(key=lambda item: item.get_closest_marker("integration") is None)
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(item.config.rootpath))))
 
 
 @pytest.fixture(scope="session")

@@ -26,9 +26,8 @@ def sharpness(pixels: Pixels) -> float:
     """Return 0..1: the share of its steepest edges that an RGB picture loses when it is blurred.
 
     The lower of the shares across and down counts. A sharp picture loses most of its edges, a blurred one has
-    little to lose, and a picture of one colour has 0. After
-    F. Crété, T. Dolmiere, P. Ladret and M. Nicolas, "The blur effect: perception and estimation with a new
-    no-reference perceptual blur metric", 2007.
+    little to lose, and a picture of one colour has 0. After F. Crété, T. Dolmiere, P. Ladret and M. Nicolas,
+    "The blur effect: perception and estimation with a new no-reference perceptual blur metric", 2007.
     """
     grey = np.asarray(cv2.GaussianBlur(_grey(pixels), (0, 0), _SMOOTH_PX), np.float32)
     return min(_lost_share(grey, axis=0), _lost_share(grey, axis=1))

@@ -37,7 +37,7 @@ def doctor(arguments: argparse.Namespace) -> int:
     """Print the findings, each as soon as it is made."""
     from hivewatch.doctor import document, examine, exit_code
 
-    logging.getLogger("hivewatch").setLevel(logging.ERROR)  # the findings cover the warnings
+    logging.getLogger("hivewatch").setLevel(logging.ERROR)  # the findings say what the warnings would
     findings = []
     for finding in examine(arguments.config):
         findings.append(finding)

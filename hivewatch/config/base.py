@@ -1,4 +1,4 @@
-"""What every section is made of: strict, frozen models whose fields say all there is to know about an option.
+"""The base of all sections: strict, frozen models whose fields carry everything known about an option.
 
 A field carries its type and bounds, its default, its description, and the marks below. Readers of these facts
 (the YAML reader, the reload, the published hash) ask ``options`` instead of keeping lists of their own.
@@ -33,7 +33,7 @@ class Mark(Enum):
     RESTART = "takes effect at the next start only"
     SECRET = "may contain a password: never logged, published or repeated in a message"  # noqa: S105
     PATH = "a path; a relative one starts at the folder of the YAML file"
-    FILE = "a path of a file that must exist; a relative one starts at the folder of the YAML file"
+    FILE = "the path of a file that must exist; a relative one starts at the folder of the YAML file"
 
 
 RESTART, SECRET, PATH, FILE = Mark.RESTART, Mark.SECRET, Mark.PATH, Mark.FILE

@@ -70,7 +70,7 @@ class SimulatorConfig(Section):
 
 
 class CameraChecksConfig(Section):
-    """When the pictures of a live camera are no true and useful view of the hive."""
+    """When the pictures of a live camera do not show the hive as it is now."""
 
     enabled: bool = Field(
         default=True,

@@ -33,7 +33,9 @@ def read(path: Path, model: type[AnySection]) -> AnySection:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise ConfigError([f"{path}: no such file; start with a copy of {model.manual}"]) from error
+        raise ConfigError(
+            [f"{path}: no such file; start with a copy of {model.manual}, or give another path"]
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path}: cannot be read as text: {error}"]) from error
     return parse(text, model, name=str(path), folder=path.resolve().parent)
@@ -49,12 +51,12 @@ def parse(
     options that contradict each other, and files that do not exist.
     """
     source = _Source(name, text, model)
-    marked = list(options(model))
-    for option in marked:
+    known = list(options(model))
+    for option in known:
         if option.marks & {Mark.PATH, Mark.FILE}:
             source.anchor(option.key, folder or Path())
-    secret = {option.key for option in marked if Mark.SECRET in option.marks}
-    problems = source.problems + list(_missing_files(source, marked))
+    secret = {option.key for option in known if Mark.SECRET in option.marks}
+    problems = source.problems + list(_missing_files(source, known))
     section = None
     try:
         # Pydantic's strict JSON rules are those a YAML file should obey: 5 is a number, "5" is not.
@@ -160,8 +162,8 @@ def _line(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
 
 
-def _missing_files(source: _Source, marked: list[Option]) -> Iterator[tuple[int, str]]:
-    for option in marked:
+def _missing_files(source: _Source, known: list[Option]) -> Iterator[tuple[int, str]]:
+    for option in known:
         value = source.get(option.key)
         if Mark.FILE in option.marks and isinstance(value, str) and not Path(value).is_file():
             yield source.problem(option.key, f"no such file: {value}")

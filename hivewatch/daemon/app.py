@@ -92,7 +92,6 @@ class Daemon:
         counts = FrameCounts(clock.monotonic_s)
         self.status = StatusService(config, supervisor, loop, recorder, clock, counts)
         self._services: tuple[Service, ...] = (
-            TimekeepingService(recorder, clock),
             counts,
             CameraStatusService(config, supervisor, loop, recorder, clock),
             ControlService(configuration, loop, recorder, clock, inbox, live=live),
@@ -102,6 +101,8 @@ class Daemon:
             DiscoveryService(config, recorder),
             MaintenanceService(config, recorder, clock),
             self.status,
+            # Last, because it releases held messages: the states published by the others come first.
+            TimekeepingService(recorder, clock),
         )
         for service in self._services:
             opened.callback(service.close)

@@ -32,14 +32,10 @@ class Configuration:
         self._store = store
         self._apply = apply
         self._commanded = _threshold(store.recall(_KEY))
-        if self._commanded is not None and not self.accepts_commands:
+        accepts_commands = file.mqtt.enabled and file.mqtt.commands
+        if self._commanded is not None and not accepts_commands:
             log.warning("mqtt.commands is off: the commanded threshold %g is not in force", self._commanded)
             self._commanded = None
-
-    @property
-    def accepts_commands(self) -> bool:
-        """Whether commands can change anything."""
-        return self.file.mqtt.enabled and self.file.mqtt.commands
 
     @property
     def current(self) -> Config:

@@ -23,7 +23,7 @@ from hivewatch.daemon.loop import Loop, Step
 from hivewatch.daemon.recorder import Recorder
 from hivewatch.daemon.service import Service
 from hivewatch.domain.frames import Frame
-from hivewatch.domain.status import Answer, CameraState, CameraStatus, Settings
+from hivewatch.domain.status import Answer, Settings
 from hivewatch.domain.wire import Message
 from hivewatch.errors import CommandError, StoreError
 from hivewatch.messages.contract import ANSWER
@@ -87,25 +87,27 @@ class ControlService(Service):
         self._publish_settings()
 
     def on_frame(self, step: Step) -> None:
-        """Keep the frame for commands that need a picture."""
+        """Keep the frame for commands that need a picture, until the next tick."""
         self._frame = step.frame
-
-    def on_camera(self, status: CameraStatus) -> None:
-        """Forget the last frame of a camera that is offline: it does not show the hive as it is."""
-        if status.state is CameraState.OFFLINE:
-            self._frame = None
 
     def tick(self, now_s: float) -> None:
         """Carry out what has arrived; raises StoreError like the store."""
+        self._resume_if_due(now_s)
+        if self._inbox is not None:
+            self._carry_out_all(self._inbox)
+        # A tick without a new frame is an outage, in which an old frame would pass for the current view.
+        self._frame = None
+
+    def _resume_if_due(self, now_s: float) -> None:
         if self._loop.paused and now_s >= self._resume_at_s:
             log.info("the pause is over")
             self._resume()
-        if self._inbox is None:
-            return
-        while (message := self._inbox.take()) is not None:
+
+    def _carry_out_all(self, inbox: Inbox) -> None:
+        while (message := inbox.take()) is not None:
             self._handle(message)
-        if self._inbox.dropped > self._dropped:
-            count, self._dropped = self._inbox.dropped - self._dropped, self._inbox.dropped
+        if inbox.dropped > self._dropped:
+            count, self._dropped = inbox.dropped - self._dropped, inbox.dropped
             self._answer(Answer("", None, False, f"{count} commands came too fast and were ignored"))
 
     def _handle(self, message: Message) -> None:

@@ -26,16 +26,25 @@ class DiscoveryService(Service):
         self._store = recorder.store
         self._publisher = recorder.publisher
         self._announced = frozenset((self._store.recall(_KEY) or "").splitlines())
+        self._published: list[Message] = []
         self.configure(config)
 
     def configure(self, config: Config) -> None:
-        """Announce the hive as ``config`` says, or remove it; raises StoreError like the store."""
+        """Announce the hive as ``config`` says, or remove it; raises StoreError like the store.
+
+        Does nothing if the announcement stays the same, as after a commanded threshold.
+        """
         self._config = config
         if config.homeassistant.enabled:
             self._remember(discovery_topic(config))
-            self._publisher.subscribe(birth_topic(config), self._on_birth)
         has_temperature = cpu_temperature_c() is not None
-        for message in messages(config, self._announced, has_temperature=has_temperature):
+        announcement = messages(config, self._announced, has_temperature=has_temperature)
+        if announcement == self._published:
+            return
+        self._published = announcement
+        if config.homeassistant.enabled:
+            self._publisher.subscribe(birth_topic(config), self._on_birth)
+        for message in announcement:
             self._publisher.publish_state(message)
 
     def _on_birth(self, message: Message) -> None:

@@ -67,7 +67,7 @@ class HealthService(Service):
 
     def tick(self, now_s: float) -> None:
         """Publish the document if it is due or has changed; raises StoreError like the store."""
-        if not self._check.is_due(now_s):
+        if not self._publisher.delivers or not self._check.is_due(now_s):
             return
         state = self._state()
         if state != self._published_state or self._interval.is_due(now_s):

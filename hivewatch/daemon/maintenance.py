@@ -23,17 +23,13 @@ class MaintenanceService(Service):
 
     def __init__(self, config: Config, recorder: Recorder, clock: Clock) -> None:
         """Do nothing yet: the database was checked when it was opened."""
-        self._config = config
+        self._store_bounds, self._outbox_bounds = config.store, config.outbox
         self._topics = HiveTopics.of(config)
         self._store = recorder.store
         self._publisher = recorder.publisher
         self._clock = clock
         self._bounds = Timer(EVERY_S)
         self._check = Timer(CHECK_EVERY_S, clock.monotonic_s() + CHECK_EVERY_S)
-
-    def configure(self, config: Config) -> None:
-        """Use the bounds of ``config``."""
-        self._config = config
 
     def tick(self, now_s: float) -> None:
         """Do what is due; raises StoreError, also for a damaged database."""
@@ -45,9 +41,8 @@ class MaintenanceService(Service):
             self._keep_in_bounds()
 
     def _keep_in_bounds(self) -> None:
-        dropped = self._store.keep_in_bounds(
-            self._config.store, self._config.outbox, self._clock.now_for_ages()
-        )
+        now = self._clock.now_for_ages()
+        dropped = self._store.keep_in_bounds(self._store_bounds, self._outbox_bounds, now)
         if dropped is None:
             return
         message = backlog_message(dropped, self._topics)

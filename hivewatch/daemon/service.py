@@ -12,10 +12,10 @@ from hivewatch.domain.wire import Alert
 
 
 class Service:
-    """Base of all services: override the events that concern it.
+    """Base of all services: a service takes what it needs in its constructor and overrides some of these.
 
-    Every call comes on the data path, between two frames, so none may wait. Whatever a service needs it takes
-    in its constructor. A StoreError that a call raises ends the daemon.
+    Every call runs on the data path, between two frames, so none may block. A HivewatchError that a call
+    raises ends the daemon with its exit code.
     """
 
     def tick(self, now_s: float) -> None:
@@ -28,7 +28,10 @@ class Service:
         """React to a processed frame."""
 
     def on_sighting(self, sighting: Sighting, alert: Alert) -> None:
-        """React to a recorded sighting event; it survives a power cut from here on."""
+        """React to a recorded sighting event; it survives a power cut from here on.
+
+        May come while another service handles a tick or a camera status, since both can end a sighting.
+        """
 
     def on_camera(self, status: CameraStatus) -> None:
         """React to a new status of the camera."""
@@ -37,10 +40,13 @@ class Service:
         """React to the clock becoming trusted; comes once, unless it was trusted at start."""
 
     def configure(self, config: Config) -> None:
-        """Use ``config`` from now on."""
+        """Use ``config``; comes after a reload and after a commanded threshold.
+
+        Options marked RESTART keep the value they had at start.
+        """
 
     def close(self) -> None:
-        """Release what the service holds."""
+        """Release what the service holds. Store and publisher are still open."""
 
 
 class Timer:

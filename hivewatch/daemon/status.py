@@ -86,17 +86,10 @@ class StatusService(Service):
     def _log_state(self) -> None:
         faults = self._faults()
         level, words = (logging.WARNING, ", ".join(faults)) if faults else (logging.INFO, "all well")
-        figures = self._counts.seen, self._counts.classified
         today = count_since_midnight(self._store, self._clock.now(), self._zone)
+        figures = self._counts.seen, self._counts.classified, today
         fields = {"CAMERA": self._supervisor.camera.name, "CODE": "trouble" if faults else "all_well"}
-        log.log(
-            level,
-            "%s; %d frames seen, %d classified, %d sightings today",
-            words,
-            *figures,
-            today,
-            extra=fields,
-        )
+        log.log(level, "%s; %d frames seen, %d classified, %d sightings today", words, *figures, extra=fields)
 
     def _faults(self) -> list[str]:
         faults = []

@@ -1,4 +1,4 @@
-"""The daily summary: sent at a local time of day, also without any hornet."""
+"""The daily summary: sent at a local time of day, even without any hornet."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SummaryService(Service):
         self, config: Config, loop: Loop, recorder: Recorder, clock: Clock, counts: FrameCounts
     ) -> None:
         """Recall the last summary; raises StoreError like the store."""
-        self._config = config
+        self._time_of_day = _time_of_day(config)
         self._topics = HiveTopics.of(config)
         self._zone = config.hive.zone
         self._loop = loop
@@ -44,7 +44,7 @@ class SummaryService(Service):
 
     def configure(self, config: Config) -> None:
         """Use the time of day in ``config``."""
-        self._config = config
+        self._time_of_day = _time_of_day(config)
 
     def tick(self, now_s: float) -> None:
         """Queue the summary if it is due; raises StoreError like the store."""
@@ -56,10 +56,7 @@ class SummaryService(Service):
         if not self._publisher.delivers or self._clock.holds_messages:
             return False
         local = self._clock.now().astimezone(self._zone)
-        return local.time() >= self._time_of_day() and local.date() != self._last_day
-
-    def _time_of_day(self) -> time:
-        return time.fromisoformat(self._config.health.summary_at)
+        return local.time() >= self._time_of_day and local.date() != self._last_day
 
     def _queue(self, now_s: float) -> None:
         summary = self._summary(now_s)
@@ -74,7 +71,7 @@ class SummaryService(Service):
     def _summary(self, now_s: float) -> Summary:
         now = self._clock.now()
         today = now.astimezone(self._zone).date()
-        yesterday = local_time(today - timedelta(days=1), self._time_of_day(), self._zone)
+        yesterday = local_time(today - timedelta(days=1), self._time_of_day, self._zone)
         seen, classified = self._reported
         return Summary(
             day=today,
@@ -86,6 +83,10 @@ class SummaryService(Service):
             outbox_depth=self._store.outbox_depth(),
             paused=self._loop.paused,
         )
+
+
+def _time_of_day(config: Config) -> time:
+    return time.fromisoformat(config.health.summary_at)
 
 
 def _day(text: str | None) -> date | None:

@@ -56,7 +56,7 @@ def _daemon(config: Config, runs: bool | None) -> Finding:
     directory = config.store.directory
     if runs is None:
         return ok("daemon", f"unknown: {directory} cannot be read by this user")
-    return ok("daemon", f"running, with {directory}" if runs else f"not running, with {directory}")
+    return ok("daemon", f"{'running' if runs else 'not running'}, store: {directory}")
 
 
 # These import torch, OpenCV or paho, which takes seconds: the findings before them are printed first.

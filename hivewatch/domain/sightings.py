@@ -60,7 +60,7 @@ class Stamp:
 
 
 class PressureLevel(StrEnum):
-    """How much hornets press the hive, as a traffic light."""
+    """The pressure of hornets on the hive, as a traffic light."""
 
     GREEN = "green"
     AMBER = "amber"

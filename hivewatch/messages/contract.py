@@ -94,7 +94,7 @@ EVENT = Topic(
 )
 SNAPSHOT = Topic(
     "snapshot",
-    "JPEG of the best frame with box, heat map, score and time; its SHA-256 is in the event",
+    "JPEG of the best frame with outline, close-up, score and local time; its SHA-256 is in the event",
     "after each event with a new picture (not retained for a test alert)",
     retained=True,
     content_type=JPEG,

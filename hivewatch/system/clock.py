@@ -85,7 +85,7 @@ class Clock:
     def tick(self) -> bool:
         """Check the clock, once a second at most; return whether it has just become trusted.
 
-        Two plausible checks are needed: frames now in the pipeline were stamped before the clock was set.
+        Two plausible checks are needed: a frame in the pipeline may date from before the clock was set.
         """
         if self.monotonic_s() < self._tick_at_s:
             return False

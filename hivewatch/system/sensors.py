@@ -54,7 +54,7 @@ def cpu_temperature_c(sensor: Path = _THERMAL_ZONE) -> float | None:
 def throttling(program: str = "vcgencmd", sysfs: Path = Path("/sys")) -> Throttling | None:
     """Return what slows the machine down; None on anything but a Raspberry Pi.
 
-    ``program`` asks the firmware. If it is missing or not allowed to, as in a sandbox, ask the kernel.
+    ``program`` asks the firmware. If it is missing or not permitted, as in a sandbox, the kernel is asked.
     """
     for ask in (partial(_ask_program, program), partial(_ask_kernel, sysfs)):
         try:

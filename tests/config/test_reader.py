@@ -1,4 +1,4 @@
-"""The configuration: every fault told at once with its line, one place for defaults, no secret printed."""
+"""The YAML reader: every mistake is reported at once with its line, and no secret is repeated."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_section_with_all_options_commented_out_means_the_defaults() -> None:
     assert parse("hive:\ncamera:\n  folder:\n", Config) == Config()
 
 
-def test_every_one_of_ten_mistakes_is_told_with_its_line() -> None:
+def test_each_of_ten_mistakes_is_reported_with_its_line() -> None:
     found = problems(TEN_MISTAKES)
     expected = [
         (2, "camera.kind", "'simulator'"),
@@ -75,7 +75,7 @@ def test_every_one_of_ten_mistakes_is_told_with_its_line() -> None:
         ("camera: {video: {reconnect_first_s: 90}}", "reconnect_first_s must not be longer"),
     ],
 )
-def test_options_that_contradict_each_other_are_told(text: str, words: str) -> None:
+def test_options_that_contradict_each_other_are_reported(text: str, words: str) -> None:
     assert words in "\n".join(problems(text))
 
 
@@ -86,14 +86,14 @@ def test_what_is_not_a_yaml_mapping_is_one_clear_problem(text: str) -> None:
     assert len(problems(text)) == 1
 
 
-def test_a_few_lines_that_stand_for_millions_are_refused_at_once() -> None:
+def test_aliases_that_expand_to_millions_of_values_are_rejected_at_once() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
     assert "too many values" in problems("\n".join(lines))[0]
 
 
 @pytest.mark.parametrize("value", ["~nobody-here/x", "x" * 5000, '"a\\0b"', '"\\ud800"'])
-def test_what_can_be_no_path_is_told(value: str) -> None:
+def test_a_value_that_cannot_be_a_path_is_reported(value: str) -> None:
     assert "path" in problems(f"store: {{directory: {value}}}")[0].lower()
 
 
@@ -111,8 +111,8 @@ def test_relative_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
     assert config.store.directory == tmp_path / "data"
 
 
-def test_a_missing_file_is_told_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no such file; start with a copy of config/hivewatch\.yaml"):
+def test_a_missing_file_is_reported_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no such file; start with a copy of config/hivewatch\.yaml, or"):
         load(tmp_path / "hive.yaml")
 
 
@@ -125,3 +125,14 @@ def test_a_file_that_is_not_text_is_a_clear_problem(tmp_path: Path) -> None:
 def test_a_password_in_a_stream_address_is_never_repeated() -> None:
     text = yaml.safe_dump({"camera": {"video": {"source": ["rtsp://me:hush@cam/"]}}, "mqtt": {"username": 5}})
     assert "hush" not in "\n".join(problems(text))
+
+
+@pytest.mark.parametrize("name", ["Paris", "Europe/Pariss", "../etc/passwd", "GMT+25", "/"])
+def test_an_unknown_time_zone_is_rejected_with_what_to_write(name: str) -> None:
+    (problem,) = problems(f"hive: {{time_zone: {name}}}")
+    assert "no such time zone: use one of `timedatectl list-timezones`, or leave it empty" in problem
+
+
+def test_the_zone_of_a_hive_is_that_of_the_machine_unless_named() -> None:
+    assert parse("", Config).hive.zone is None
+    assert str(parse("hive: {time_zone: America/Bogota}", Config).hive.zone) == "America/Bogota"

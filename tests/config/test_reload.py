@@ -28,7 +28,7 @@ def test_the_same_file_changes_nothing() -> None:
     assert reload(Config(), Config()) == (Config(), [], [])
 
 
-def test_what_connects_records_or_captures_needs_a_restart() -> None:
-    """These objects are built once at start; a change half taken over would be worse than one that waits."""
+def test_sections_whose_objects_are_built_at_start_need_a_restart() -> None:
+    """These are built once at start: a change that is half applied would be worse than one that waits."""
     needing = {option.key[0] for option in options(Config) if Mark.RESTART in option.marks}
     assert needing == {"hive", "camera", "classifier", "store", "outbox", "mqtt", "clock"}

@@ -63,7 +63,7 @@ def test_without_a_broker_the_daemon_keeps_alerts_and_sends_them_later(
         daemon.wait_for_log("not connected")
         daemon.wait_for_log("start, best score")
         with broker.start() and Subscriber(broker.port) as subscriber:
-            wait_until(lambda: bool(events(subscriber)), "the kept event arrives", 30)
+            wait_until(lambda: bool(events(subscriber)), "the stored event arrives", 30)
         assert daemon.stop() == 0
     broker.kill()
     assert events(subscriber)[0]["event_type"] == "start"

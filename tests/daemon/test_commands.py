@@ -70,13 +70,13 @@ def test_every_command_of_the_contract_is_parsed(leaf: str, payload: bytes, comm
         ("command/resume", b" " * (LARGEST_BYTES + 1), "longer than 4096 bytes"),
     ],
 )
-def test_what_is_no_command_is_refused_with_a_reason(leaf: str, payload: bytes, reason: str) -> None:
-    """The sentence tells its sender what to do."""
+def test_an_invalid_command_is_rejected_with_a_reason(leaf: str, payload: bytes, reason: str) -> None:
+    """The reason tells its sender what to do."""
     with pytest.raises(CommandError, match=reason.replace("(", r"\(")):
         parse(leaf, payload)
 
 
-def test_a_refusal_names_the_id_that_could_be_read() -> None:
+def test_a_rejection_carries_the_id_if_it_could_be_read() -> None:
     """So that the caller knows which of its commands failed; an id of the wrong kind is none."""
     for payload, expected in ((b'{"id": "x", "no": 1}', "x"), (b'{"id": 7}', None), (b"{", None)):
         with pytest.raises(CommandError) as caught:
@@ -86,8 +86,8 @@ def test_a_refusal_names_the_id_that_could_be_read() -> None:
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(leaf=st.sampled_from(LEAVES), payload=payloads)
-def test_every_payload_is_a_command_within_bounds_or_refused(leaf: str, payload: bytes) -> None:
-    """No other exception, no value out of bounds, no sentence longer than a person reads."""
+def test_every_payload_is_a_command_within_bounds_or_rejected(leaf: str, payload: bytes) -> None:
+    """No other exception, no value out of bounds, no reason longer than a person reads."""
     try:
         command = parse(leaf, payload)
     except CommandError as error:
@@ -103,16 +103,16 @@ def test_every_payload_is_a_command_within_bounds_or_refused(leaf: str, payload:
             assert value is None or 0 <= value <= 1
 
 
-def test_the_inbox_keeps_few_and_counts_the_others() -> None:
-    """A flood neither fills the memory nor makes the publisher wait; of a huge one only the start is kept."""
+def test_the_inbox_holds_a_few_messages_and_counts_the_others() -> None:
+    """A flood neither fills the memory nor makes the publisher wait; a huge one is cut."""
     inbox = Inbox()
     for number in range(INBOX_SIZE + 5):
         inbox.put(Message(f"t{number}", bytes(1_000_000), retained=False))
-    kept = []
+    taken = []
     while (message := inbox.take()) is not None:
-        kept.append(message)
-    assert [message.topic for message in kept] == [f"t{number}" for number in range(INBOX_SIZE)]
-    assert {len(message.payload) for message in kept} == {LARGEST_BYTES + 1}
+        taken.append(message)
+    assert [message.topic for message in taken] == [f"t{number}" for number in range(INBOX_SIZE)]
+    assert {len(message.payload) for message in taken} == {LARGEST_BYTES + 1}
     assert inbox.dropped == 5
 
 
@@ -126,8 +126,8 @@ def test_a_burst_is_allowed_and_then_one_a_second() -> None:
     assert sum(rate_limit.allows_one() for _ in range(5)) == 2
 
 
-def test_an_answer_names_the_command_shortly() -> None:
-    """By the last part of its topic, however long that is."""
+def test_an_answer_uses_a_short_name_of_the_command() -> None:
+    """The last part of its topic, cut if it is long."""
     names = [
         name_of(leaf) for leaf in ("command/pause", "detection/set", "threshold/set", "command/" + "x" * 500)
     ]

@@ -22,7 +22,6 @@ from hivewatch.daemon.commands import BURST, INBOX_SIZE, Inbox
 from hivewatch.daemon.control import ControlService
 from hivewatch.daemon.loop import Step
 from hivewatch.domain.sightings import Phase
-from hivewatch.domain.status import CameraState
 from hivewatch.domain.wire import Message
 from hivewatch.errors import DiskFullError
 from hivewatch.messages.documents import schema
@@ -49,13 +48,13 @@ class Hive(Rig):
         self.control = self.add(
             ControlService(self.configuration, self.loop, self.recorder, self.clock, inbox, live=False)
         )
-        self.control.on_frame(Step(FRAME, None))
 
     def command(self, leaf: str, payload: bytes = b"", *, retained: bool = False) -> dict[str, Any] | None:
-        """Let a command arrive, and return its answer."""
+        """Let a command arrive with a frame, and return its answer."""
         before = len(self.answers())
         self.machine.pass_time(1)
         self.inbox.put(Message(f"hivewatch/h1/{leaf}", payload, retained))
+        self.control.on_frame(Step(FRAME, None))
         self.tick()
         answers = self.answers()[before:]
         assert len(answers) <= 1
@@ -234,8 +233,11 @@ def test_a_snapshot_shows_the_current_view(hive: Hive) -> None:
 
 
 def test_without_a_picture_snapshot_and_test_alert_are_rejected(hive: Hive) -> None:
-    """While the camera is offline there is none, and no old one is presented as new."""
-    hive.set_camera(CameraState.OFFLINE)
+    """In an outage no new frame comes with a tick, and no old one is presented as new."""
+    answer = hive.command("command/snapshot")
+    assert answer is not None
+    assert answer["accepted"]
+    hive.publisher.one_shots.clear()
     for name in ("snapshot", "test_alert"):
         hive.inbox.put(Message(f"hivewatch/h1/command/{name}", b'{"id": "1"}', retained=False))
     hive.tick()

@@ -161,6 +161,24 @@ def test_every_announced_topic_is_remembered_once_across_restarts(tmp_path: Path
     ]
 
 
+def test_a_commanded_threshold_announces_nothing_again_and_a_changed_section_does(tmp_path: Path) -> None:
+    """A slider sends many of them, and each new subscription lets the broker repeat retained messages."""
+    config = Config.model_validate({"homeassistant": {"enabled": True}})
+    rig = Rig(tmp_path / "store", config)
+    rig.add(DiscoveryService(config, rig.recorder))
+    rig.configuration.set_threshold(0.9)
+    assert [message.topic for message in rig.publisher.states] == [f"homeassistant/{TOPIC}"]
+    assert rig.publisher.subscribed == ["homeassistant/status"]
+    (tmp_path / "store" / "hive.yaml").write_text("homeassistant: {enabled: true, prefix: ha}\n")
+    rig.configuration.reload()
+    rig.store.close()
+    assert {message.topic: bool(message.payload) for message in rig.publisher.states} == {
+        f"ha/{TOPIC}": True,
+        f"homeassistant/{TOPIC}": False,
+    }
+    assert rig.publisher.subscribed == ["homeassistant/status", "ha/status"]
+
+
 def test_a_full_disk_does_not_prevent_the_announcement(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -110,6 +110,13 @@ def test_a_change_is_published_within_two_seconds(hive: Hive, what: str) -> None
         hive.publisher.connections += 1
     hive.watch(2)
     assert len(hive.documents()) == before + 1
+    assert hive.documents()[-1]["store"]["sightings_today"] == (what == "sighting")
+
+
+def test_with_mqtt_disabled_no_document_is_made(hive: Hive) -> None:
+    hive.publisher.delivers = False
+    hive.watch(61)
+    assert hive.documents() == []
 
 
 def test_many_changes_are_published_once_a_second_at_most(hive: Hive) -> None:
@@ -132,7 +139,7 @@ def test_the_hash_of_the_configuration_leaves_out_what_may_hold_a_password(hive:
     hive.watch(1)
     video = VideoConfig(source="rtsp://user:password@address")
     camera = CONFIG.camera.model_copy(update={"video": video})
-    mqtt = MqttConfig(username="somebody")
+    mqtt = MqttConfig(username="bees")
     own = config_sha256(CONFIG)
     assert hive.documents()[0]["config_sha256"] == own
     assert config_sha256(CONFIG.model_copy(update={"camera": camera, "mqtt": mqtt})) == own

@@ -32,16 +32,19 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 
 def test_the_first_tick_keeps_the_bounds_and_the_next_one_comes_after_a_minute(rig: Rig) -> None:
-    """What was dropped is reported at once."""
+    """What was dropped is reported and sent at once."""
     record_visits(rig.store, range(2))
     rig.tick()
     assert [entry.message.topic for entry in rig.store.pending(10)] == ["hw/h1/backlog"]
+    assert rig.publisher.wakes == 1
     record_visits(rig.store, [2])
     rig.machine.pass_time(EVERY_S / 2)
     rig.tick()
     assert rig.store.outbox_depth() == 3
+    assert rig.publisher.wakes == 1
     rig.machine.pass_time(EVERY_S / 2)
     rig.tick()
+    assert rig.publisher.wakes == 2
     (entry,) = rig.store.pending(10)
     assert json.loads(entry.message.payload)["sightings"] == 3
 

@@ -1,4 +1,4 @@
-"""Replay: files go through the daemon's own loop, and what is printed is one line of JSON each."""
+"""Replay: files run through the daemon's own loop, and each frame is printed as one line of JSON."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_each_source_has_sightings_of_its_own_which_are_stored(tmp_path: Path, t
     ] == [(phase, str(clip)) for clip in clips for phase in ("start", "end")]
     with Store(replay.store) as store:
         assert {sighting.id for sighting in store.sightings(10)} == {e["sighting_id"] for e in replay.events}
-        assert store.outbox_depth() == 0, "nothing is queued for a broker that nobody asked for"
+        assert store.outbox_depth() == 0, "nothing is queued without --publish"
 
 
 def test_publish_sends_every_printed_event_to_the_broker(
@@ -151,7 +151,7 @@ def test_bad_files_among_good_ones_are_named_and_skipped(tmp_path: Path, tiny_mo
     write_picture(tmp_path / "1-good.jpg")
     whole = (tmp_path / "1-good.jpg").read_bytes()
     (tmp_path / "2-cut-off.jpg").write_bytes(whole[: len(whole) // 2])
-    (tmp_path / "3-text.avi").write_text("not a film")
+    (tmp_path / "3-text.avi").write_text("not a video")
     cv2.imwrite(str(tmp_path / "4-dot.png"), np.zeros((1, 1, 3), np.uint8))
     cv2.imwrite(str(tmp_path / "5-grey.png"), np.zeros((90, 120), np.uint8))
     replay = Replay(tiny_model_path, "--json", "--ungated", tmp_path)

@@ -130,3 +130,14 @@ def test_a_full_disk_loses_the_summary_but_does_not_end_the_watch(
     monkeypatch.undo()
     hive.watch(86_400, every_s=600)
     assert [summary["day"] for summary in hive.summaries()] == ["2027-05-15"]
+
+
+def test_the_summary_comes_at_the_local_time_of_the_hive(tmp_path: Path) -> None:
+    """A machine in Paris may watch a hive in Bogotá, six or seven hours behind."""
+    hive_config = HiveConfig(id="h1", time_zone="America/Bogota")
+    hive = Hive(tmp_path, config=CONFIG.model_copy(update={"hive": hive_config}))
+    hive.watch(86_400, every_s=600)
+    (summary,) = hive.summaries()
+    assert summary["at"].startswith("2027-05-15T02:0"), "21:00 in Bogotá"
+    assert summary["day"] == "2027-05-14"
+    hive.store.close()

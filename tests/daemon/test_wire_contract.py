@@ -157,9 +157,9 @@ def test_a_commanded_threshold_survives_a_restart_until_it_is_reset(
             command(subscriber, "threshold/set", b"0.0")
             wait_until(lambda: bool(subscriber.on("event")), "now every frame is a hornet", LONG_S)
             assert daemon.stop() == 0
-        begun = len(subscriber.on("settings"))
+        before = len(subscriber.on("settings"))
         with daemon:
-            wait_until(lambda: len(subscriber.on("settings")) > begun, "settings again", LONG_S)
+            wait_until(lambda: len(subscriber.on("settings")) > before, "settings again", LONG_S)
             shown = last(subscriber, "settings")
             assert (shown["threshold"], shown["threshold_yaml"]) == (0.0, 1.0)
             command(subscriber, "command/threshold", b'{"reset": true}')
@@ -188,7 +188,7 @@ def test_with_commands_disabled_the_daemon_ignores_them(
 def test_retained_huge_malformed_and_very_many_commands_change_nothing(
     tmp_path: Path, tiny_model_path: Path, broker: Broker
 ) -> None:
-    """Two hundred of them through the broker: the daemon goes on, and its settings stay as they were."""
+    """Two hundred of them through the broker: the daemon keeps running, and its settings stay the same."""
     with Subscriber(broker.port) as subscriber:
         send(subscriber, "command/pause", b"{}", retain=True)
         with Daemon(tmp_path, tiny_model_path, **sections(broker)) as daemon:
@@ -199,7 +199,7 @@ def test_retained_huge_malformed_and_very_many_commands_change_nothing(
                 subscriber._client.publish(f"{BASE}command/pause", b"\xff" * number, 1)
             wait_until(
                 lambda: any("too" in answer["message"] for answer in answers(subscriber)),
-                "it is told",
+                "the flood is answered",
                 LONG_S,
             )
             assert daemon.stop() == 0

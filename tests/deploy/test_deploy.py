@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
 
+import pytest
 from support.paths import PROJECT
 
 from hivewatch.config.sections import CameraConfig
@@ -40,3 +45,37 @@ def test_the_line_that_the_installer_edits_occurs_once_in_the_configuration() ->
     lines = (PROJECT / "config" / "hivewatch.yaml").read_text().splitlines()
     assert lines.count("  kind: simulator") == 1
     assert "s/^  kind: simulator$/" in (DEPLOY / "install.sh").read_text()
+
+
+FOREIGN_LOAD = """from pathlib import Path
+from types import SimpleNamespace
+def load(path):
+    return SimpleNamespace(store=SimpleNamespace(directory=Path("/mnt/disk")))
+"""
+
+
+@pytest.mark.parametrize("reader", ["config/reader.py", "config_reader.py"])
+def test_a_backup_names_stores_elsewhere_whatever_the_release(tmp_path: Path, reader: str) -> None:
+    """Releases before 0.4 read the configuration in another module, and are backed up before an upgrade."""
+    module = tmp_path / "package" / "hivewatch" / reader
+    module.parent.mkdir(parents=True)
+    module.write_text(FOREIGN_LOAD)
+    (tmp_path / "hivewatch.yaml").touch()
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    package = shlex.quote(str(tmp_path / "package"))
+    python.write_text(f'#!/bin/sh\nshift\nPYTHONPATH={package} exec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
+    function = re.search(
+        r"^warn_of_other_stores\(\) \{$.*?^\}$", (DEPLOY / "backup.sh").read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert function
+    folder = shlex.quote(str(tmp_path))
+    script = f"""set -euo pipefail
+current={folder} config_folder={folder} data_folder=/var/lib/hivewatch
+say() {{ printf '%s\\n' "$*"; }}
+{function[0]}
+warn_of_other_stores"""
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    config = tmp_path / "hivewatch.yaml"
+    assert done.stdout == f"Not in the backup: /mnt/disk, where {config} stores its sightings\n"

@@ -143,9 +143,9 @@ def test_beside_a_running_daemon_all_checks_run_and_the_daemon_is_not_disturbed(
         findings = by_check(list(examine(daemon.config_path)))
         assert daemon.process.poll() is None
         assert daemon.stop() == 0
-    assert findings["daemon"].found.startswith("running, with")
+    assert findings["daemon"].found.startswith("running, store:")
     assert "while hivewatch is running" in findings["model"].found
-    assert by_check(list(examine(daemon.config_path)))["daemon"].found.startswith("not running, with")
+    assert by_check(list(examine(daemon.config_path)))["daemon"].found.startswith("not running, store:")
 
 
 class Still:

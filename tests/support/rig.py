@@ -20,6 +20,7 @@ from hivewatch.domain.frames import Prediction, View
 from hivewatch.domain.sightings import Phase, Sighting
 from hivewatch.domain.status import CameraState, CameraStatus
 from hivewatch.domain.wire import Alert, Message
+from hivewatch.mqtt.connection import OnMessage
 from hivewatch.mqtt.publishing import NoPublisher
 from hivewatch.store import Store
 from hivewatch.system.stopwatch import Stopwatch
@@ -42,12 +43,20 @@ class RecordingPublisher(NoPublisher):
     def __init__(self) -> None:
         self.states: list[Message] = []
         self.one_shots: list[Message] = []
+        self.subscribed: list[str] = []
+        self.wakes = 0
+
+    def wake(self) -> None:
+        self.wakes += 1
 
     def publish_state(self, message: Message) -> None:
         self.states.append(message)
 
     def publish_once(self, message: Message) -> None:
         self.one_shots.append(message)
+
+    def subscribe(self, topic: str, _on_message: OnMessage) -> None:
+        self.subscribed.append(topic)
 
     def last(self, leaf: str) -> bytes:
         """Return the payload of the latest state on the topic that ends in ``leaf``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hivewatch.errors import ModelError
 from hivewatch.training.export import Description, export_model, is_model_file, load_model_file
 from hivewatch.training.model.network import POOLINGS, HornetNet, normalise
 from hivewatch.vision.model_file import load_graph, read_model_info, released_model
+from hivewatch.vision.second_look import SecondLook
 
 DESCRIPTION = Description(
     name="test",
@@ -89,6 +91,14 @@ def test_the_file_carries_the_description(tmp_path: Path) -> None:
     assert (info.input_long_side_px, info.input_multiple_px) == (640, 32)
     assert info.recipe == {"epochs": 3, "rate": 1e-3}
     assert info.torch_version == torch.__version__
+
+
+def test_the_file_carries_the_second_look(tmp_path: Path) -> None:
+    """A file without it would be loaded all the same, and find fewer hornets."""
+    path = tmp_path / "model.pt"
+    look = SecondLook(places=2, zoom=1.6, window_px=256, from_score=0.1, first=0.5, second=0.25, offset=-1.0)
+    export_model(make_net(), path, replace(DESCRIPTION, second_look=look))
+    assert read_model_info(path).second_look == look
 
 
 def test_exporting_does_not_change_the_network(tmp_path: Path) -> None:

@@ -68,7 +68,8 @@ class FolderCamera:
     def frames(self, stop: threading.Event) -> Generator[Frame]:
         """Yield each picture; a bad one is skipped, counted and named in a warning.
 
-        Raises CameraError if a path does not exist, a folder holds no picture, or none can be read.
+        Raises CameraError if a folder or the only picture does not exist, a folder holds no picture, or none
+        can be read.
         """
         pictures = [picture for path in self._paths for picture in self._pictures(path)]
         started_s, delivered = time.monotonic(), 0
