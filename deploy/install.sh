@@ -276,7 +276,7 @@ run_doctor() {
         say "The doctor found problems. Fix them, then check again: sudo hivewatch doctor"
     [ ${#failing[@]} -eq 0 ] || die "hivewatch is installed, but ${failing[*]} does not work; see above" \
         "and in: journalctl -u ${failing[0]}. After fixing it: sudo systemctl restart ${failing[*]}"
-    say "Done. Settings: $config (apply changes with: sudo systemctl reload-or-restart hivewatch)." \
+    say "Done. Settings: $config (apply changes with: sudo hivewatch check && sudo systemctl restart hivewatch)." \
         "Log: journalctl -u hivewatch"
 }
 

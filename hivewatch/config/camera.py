@@ -80,7 +80,7 @@ class CameraChecksConfig(Section):
         default=30.0, description="A fault is reported once every frame has shown it for this long, seconds."
     )
     moved_after_s: TimeLimit = Field(
-        default=300.0, description="The same delay for a view that has moved, seconds."
+        default=300.0, description="A moved view is reported only after this long, seconds."
     )
     clear_after_s: Seconds = Field(
         default=10.0, description="A fault is cleared once no frame has shown it for this long, seconds."
@@ -113,7 +113,7 @@ class CameraChecksConfig(Section):
         default=3,
         ge=0,
         le=100,
-        description="How often a camera that repeats a picture or is frozen is reopened.",
+        description="How often to reopen a camera that repeats a picture or is frozen.",
     )
 
     @model_validator(mode="after")

@@ -124,8 +124,10 @@ class StoreConfig(Section):
 class OutboxConfig(Section):
     """How much may wait for the broker."""
 
-    largest_mb: Megabytes = Field(default=200.0, description="Most that may wait for the broker, megabytes.")
-    longest_days: Days = Field(default=30.0, description="Longest that a message may wait, days.")
+    largest_mb: Megabytes = Field(
+        default=200.0, description="Largest size of the messages waiting for the broker, megabytes."
+    )
+    longest_days: Days = Field(default=30.0, description="Longest time that a message may wait, days.")
 
 
 class PressureConfig(Section):
@@ -169,7 +171,7 @@ class HomeAssistantConfig(Section):
         default="",
         pattern=r"^[^#+\x00-\x1f]*$",
         max_length=200,
-        description="Topic on which something of yours publishes the newest version of hivewatch.",
+        description="Topic on which a program of yours publishes the newest version of hivewatch.",
     )
 
 

@@ -53,7 +53,7 @@ class ClassifierConfig(Section):
     """The model that recognises a hornet."""
 
     model: OptionalFile = Field(
-        default=None, description="TorchScript model file; left out, the released model is used."
+        default=None, description="TorchScript model file; if left out, the released model is used."
     )
     precision: Literal["float", "int8"] = Field(
         default="float", description="Which released model to use: float or int8."
