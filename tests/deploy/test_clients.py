@@ -22,7 +22,9 @@ from support.brokers import Broker, free_port, wait_until
 from support.paths import PROJECT
 from support.spoken_hive import SpokenHive
 
+from hivewatch.config.sections import MqttConfig
 from hivewatch.domain.sightings import Phase
+from hivewatch.mqtt.probe import Outcome, probe
 
 pytestmark = pytest.mark.slow
 
@@ -246,6 +248,14 @@ def guarded(tmp_path: Path) -> Iterator[GuardedBroker]:
     yield guarded
     guarded.process.kill()
     guarded.process.wait()
+
+
+def test_the_doctor_can_read_its_own_probe_back(guarded: GuardedBroker, tmp_path: Path) -> None:
+    password = tmp_path / "word"
+    password.write_text("honey\n")
+    guarded.client("keeper", "#")  # the broker is up
+    config = MqttConfig(host="127.0.0.1", port=guarded.port, username="hive1", password_file=password)
+    assert probe(config, "hive1-doctor", "hivewatch/hive1/doctor").outcome is Outcome.WORKS
 
 
 def test_a_hive_can_write_only_for_itself(guarded: GuardedBroker) -> None:
