@@ -12,8 +12,8 @@ import pytest
 from support.paths import PROJECT
 
 PACKAGE = PROJECT / "hivewatch"
-# From the top down: a package may import those of the floors below its own, and nothing of its own floor.
-FLOORS = (
+# From the top down: a package may import those of the levels below its own, and nothing on its own level.
+LEVELS = (
     {"__main__"},
     {"cli"},
     {"doctor", "preview", "fleet", "bench", "training"},
@@ -24,7 +24,7 @@ FLOORS = (
     {"domain"},
     {"errors"},
 )
-FLOOR = {package: number for number, floor in enumerate(FLOORS) for package in floor}
+LEVEL = {package: number for number, level in enumerate(LEVELS) for package in level}
 
 
 def imports() -> Iterator[tuple[Path, str, str]]:
@@ -41,9 +41,9 @@ def imports() -> Iterator[tuple[Path, str, str]]:
             yield from ((file, package, name) for name in names)
 
 
-def test_every_package_has_a_floor() -> None:
+def test_every_package_has_a_level() -> None:
     found = {path.name.removesuffix(".py") for path in PACKAGE.iterdir() if path.suffix in {"", ".py"}}
-    assert found - {"__init__", "__pycache__"} == set(FLOOR)
+    assert found - {"__init__", "__pycache__"} == set(LEVEL)
 
 
 def test_imports_point_down() -> None:
@@ -52,7 +52,7 @@ def test_imports_point_down() -> None:
         if package == "__init__" or not name.startswith("hivewatch."):
             continue
         target = name.split(".")[1]
-        if target not in {"__version__", package} and FLOOR[target] <= FLOOR[package]:
+        if target not in {"__version__", package} and LEVEL[target] <= LEVEL[package]:
             wrong.append(f"{file.relative_to(PACKAGE)} imports {name}")
     assert not wrong
 
