@@ -73,8 +73,9 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The figures of a local ``day``, counted since the same time of the day before or since the start.
+    """The figures of a local ``day``.
 
+    Sightings are counted since the same time of the day before, frames since the last summary or the start.
     ``paused``: detection is paused by a command at the moment.
     """
 

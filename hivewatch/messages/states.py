@@ -1,4 +1,4 @@
-"""Retained state messages, and the messages that answer a command: its answer and the picture asked for."""
+"""Retained state messages, and the replies to commands: the answer and the requested picture."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def settings_messages(settings: Settings, topics: HiveTopics) -> tuple[Message, 
 
 
 def answer_message(answer: Answer, at: datetime, topics: HiveTopics) -> Message:
-    """Return the ``answer`` to a command, given ``at`` that time."""
+    """Return the message with the ``answer`` to a command; ``at`` is the time of the answer."""
     return ANSWER.message(topics, {**header("answer", topics), **asdict(answer), "at": at})
 
 

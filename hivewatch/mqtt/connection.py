@@ -135,22 +135,22 @@ class Connection:
         self._check(code)
         return self._replies.setdefault(mid or 0, Reply())
 
-    def run_once(self, waker: socket.socket | None, timeout_s: float) -> None:
-        """Handle network traffic, waiting for it up to ``timeout_s`` or until ``waker`` is readable.
+    def run_once(self, wake_reader: socket.socket | None, timeout_s: float) -> None:
+        """Handle network traffic, waiting for it up to ``timeout_s`` or until ``wake_reader`` is readable.
 
-        What ``waker`` has received is read and dropped.
+        The bytes waiting in ``wake_reader`` are read and dropped.
         """
         own = self._client.socket()
         if own is None:
             raise self._lost("the connection was lost")
-        readers = [own] if waker is None else [own, waker]
+        readers = [own] if wake_reader is None else [own, wake_reader]
         writers = [own] if self._client.want_write() else []
         # select() does not see bytes that TLS has already decrypted.
         has_more = isinstance(own, ssl.SSLSocket) and own.pending() > 0
         readable, writable, _ = select.select(readers, writers, [], 0.0 if has_more else timeout_s)
-        if waker is not None and waker in readable:
+        if wake_reader is not None and wake_reader in readable:
             with suppress(BlockingIOError):
-                waker.recv(4096)
+                wake_reader.recv(4096)
         if own in readable or has_more:
             self._check(self._client.loop_read())
         if own in writable:

@@ -1,7 +1,7 @@
 """The publisher's mailbox: other threads put messages and requests in, the publisher's thread takes them out.
 
-It is thread-safe without locks, so neither side ever waits for the other: every shared value is an event, a
-socket, or a collection on which each side makes one atomic operation at a time.
+It is thread-safe without locks, so neither side ever waits for the other: each side does one atomic operation
+at a time on a shared value, and changes that belong together end with setting an event.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hivewatch.mqtt.connection import OnMessage
 
 MOST_ONE_SHOTS = 32
 SENDING_SHARE = 0.5
-"""Share of the time to stop that may go into sending; the rest is for saying offline and disconnecting."""
+"""Share of the time limit of a stop that may go into sending; the rest is for offline and DISCONNECT."""
 
 
 class Mailbox:
@@ -32,16 +32,16 @@ class Mailbox:
         self._drained: threading.Event | None = None
         self._stop = threading.Event()
         self._send_until_s = self._stop_by_s = float("inf")
-        self._waker, self._wakened = socket.socketpair()
-        self._waker.setblocking(False)
-        self._wakened.setblocking(False)
+        self._wake_writer, self._wake_reader = socket.socketpair()
+        self._wake_writer.setblocking(False)
+        self._wake_reader.setblocking(False)
 
     # Called by any thread.
 
     def wake(self) -> None:
         """Wake the publisher's thread."""
         with suppress(OSError):  # full: the thread wakes anyway; closed: the thread has ended
-            self._waker.send(b"\0")
+            self._wake_writer.send(b"\0")
 
     def put_state(self, message: Message) -> None:
         """Replace the state of the message's topic."""
@@ -59,7 +59,7 @@ class Mailbox:
         self.wake()
 
     def request_repeat(self) -> None:
-        """Ask for all states to be sent again."""
+        """Ask for every state to be sent again."""
         self._repeat.set()
         self.wake()
 
@@ -70,7 +70,10 @@ class Mailbox:
         return drained
 
     def request_stop(self, timeout_s: float) -> None:
-        """Ask the publisher's thread to end within ``timeout_s``."""
+        """Ask the publisher's thread to end within ``timeout_s``.
+
+        The time limits are set first, so the thread never sees the request without them.
+        """
         now_s = time.monotonic()
         self._send_until_s = now_s + SENDING_SHARE * timeout_s
         self._stop_by_s = now_s + timeout_s
@@ -85,9 +88,9 @@ class Mailbox:
     # Called by the publisher's thread.
 
     @property
-    def wakened(self) -> socket.socket:
-        """The socket that is readable after ``wake``."""
-        return self._wakened
+    def wake_reader(self) -> socket.socket:
+        """The socket that becomes readable when ``wake`` is called."""
+        return self._wake_reader
 
     @property
     def subscriptions(self) -> Mapping[str, OnMessage]:
@@ -134,5 +137,5 @@ class Mailbox:
 
     def close(self) -> None:
         """Close the sockets, after the publisher's thread has ended."""
-        self._waker.close()
-        self._wakened.close()
+        self._wake_writer.close()
+        self._wake_reader.close()

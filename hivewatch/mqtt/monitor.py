@@ -33,7 +33,7 @@ class Monitor:
         return time.monotonic() > self._next_step_by_s
 
     def note_step(self, pause_s: float = 0.0) -> None:
-        """Note that the thread advances and will now pause for ``pause_s`` on purpose."""
+        """Note that the thread advances, and that it will pause on purpose for ``pause_s`` now."""
         self._next_step_by_s = time.monotonic() + pause_s + LONGEST_STEP_S
 
     def note_connected(self) -> None:

@@ -22,7 +22,7 @@ from hivewatch.mqtt.monitor import Monitor
 from hivewatch.mqtt.refusals import Refusals
 
 POLL_S = 1.0
-"""The outbox is read this often even if nobody wakes the thread."""
+"""The outbox is read at least this often, even if the thread is not woken."""
 SLOWEST_LINK_BYTES_PER_S = 4000
 """The time limit for an acknowledgement grows with the size: a picture gets through a link this slow."""
 
@@ -86,7 +86,7 @@ class Session:
                 self._subscribe()
             if self._mailbox.take_repeat():
                 self._published.clear()
-            # Read these two before states and outbox: whatever was put in before a request is then found.
+            # Read both requests before sending: everything put in before a request is then sent first.
             drained, is_stopping = self._mailbox.drain_request, self._mailbox.is_stop_requested
             self._send_states()
             self._send_one_shots()
@@ -166,4 +166,4 @@ class Session:
         if left_s <= 0:
             raise PublishError("stopped before the broker answered")
         self._monitor.note_step()
-        self._connection.run_once(self._mailbox.wakened, min(timeout_s, left_s, POLL_S))
+        self._connection.run_once(self._mailbox.wake_reader, min(timeout_s, left_s, POLL_S))

@@ -1,7 +1,7 @@
 """Drop messages that have waited too long or are too many, and count them for a backlog message.
 
-All functions but ``queue_backlog`` are for use within a transaction. What was dropped is kept as one row,
-which may grow until the backlog message that reports it has been sent.
+All functions but ``queue_backlog`` are for use within a transaction. Dropped messages are counted in one row,
+which grows until the backlog message that reports it has been sent.
 """
 
 from __future__ import annotations

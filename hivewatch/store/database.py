@@ -93,7 +93,7 @@ class DamagedError(sqlite3.DatabaseError):
 
 
 def connect(path: Path, synchronous: Literal["FULL", "NORMAL"]) -> sqlite3.Connection:
-    """Open the database. ``FULL`` syncs every commit; ``NORMAL`` may lose the last ones, but no integrity."""
+    """Open the database. ``FULL`` syncs every commit; with ``NORMAL`` a power cut may lose the last ones."""
     connection = sqlite3.connect(path, BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA journal_mode = WAL")

@@ -45,15 +45,15 @@ def open_or_salvage(directory: Path) -> tuple[sqlite3.Connection, Path | None]:
     return records, damaged
 
 
-def relist_orphans(records: sqlite3.Connection, album: Album) -> int:
-    """Make records for pictures that have none; return how many.
+def relist_orphans(records: sqlite3.Connection, album: Album) -> None:
+    """Make records for pictures that have none.
 
     Superseded pictures of sightings that have a record are removed: a power cut can leave them behind.
     """
     known = dict(records.execute("SELECT id, picture FROM sightings"))
     orphans = [found for found in album.scan() if known.get(found.sighting_id) != found.pictures.stem]
     if not orphans:
-        return 0
+        return
     count = 0
     with transaction(records):
         for found in sorted(orphans, key=lambda found: found.pictures.revision, reverse=True):
@@ -65,7 +65,6 @@ def relist_orphans(records: sqlite3.Connection, album: Album) -> int:
                 count += 1
     if count:
         log.warning("made records for %d sightings of which only the pictures were left", count)
-    return count
 
 
 def _insert_orphan(records: sqlite3.Connection, found: FoundPictures) -> None:

@@ -2,7 +2,8 @@
 
 hivewatch 0.3 kept four such texts in files of their own. They are taken over when the store is opened, and
 the files stay, so that a failed upgrade can go back to 0.3 with nothing lost. A file is taken over again only
-if 0.3 has changed it in the meantime. All functions let sqlite3.Error through.
+if 0.3 has written another text to it in the meantime; a removed file changes nothing. All functions let
+sqlite3.Error through.
 """
 
 from __future__ import annotations
@@ -41,15 +42,15 @@ def prepare(records: sqlite3.Connection, directory: Path) -> None:
     texts = _read_old_files(directory)
     with transaction(records):
         records.execute(CREATE_STATE)
-        new = [name for name, text in texts.items() if recall(records, _flag(name)) != text]
+        new = [name for name, text in texts.items() if recall(records, _taken_over_key(name)) != text]
         for name in new:
             remember(records, name, texts[name] or None)
-            remember(records, _flag(name), texts[name])
+            remember(records, _taken_over_key(name), texts[name])
     if new:
         log.info("took over from the files of an earlier hivewatch: %s", ", ".join(new))
 
 
-def _flag(name: str) -> str:
+def _taken_over_key(name: str) -> str:
     """Return the key that holds what was last taken over from the file ``name``."""
     return f"taken-over:{name}"
 

@@ -47,8 +47,8 @@ from hivewatch.store.retention import MEGABYTE, Retention
 from hivewatch.store.salvage import open_or_salvage, relist_orphans
 from hivewatch.store.time_correction import correct_times
 
-# How often the oldest pictures are removed for one event. If it does not fit then, it never will.
-_MAX_CLEARINGS = 3
+# How often the oldest pictures are removed for one action. If it does not fit then, it never will.
+_MAX_RETRIES = 3
 
 
 class Store:
@@ -77,7 +77,7 @@ class Store:
             relist_orphans(self._records, self._album)
             self._outbox = Outbox(sender, self._album)
             self._retention = Retention(self._records, self._album, directory)
-            state.prepare(self._records, directory)
+            self._with_room("open the store", partial(state.prepare, self._records, directory))
             self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:
@@ -238,7 +238,7 @@ class Store:
         self, doing: str, action: Callable[[], object], wanted_bytes: int = 0, spare: str = ""
     ) -> None:
         """Do ``action``; on a full disk, remove the oldest pictures (except those of ``spare``) and retry."""
-        clearings_left = _MAX_CLEARINGS
+        retries_left = _MAX_RETRIES
         while True:
             try:
                 with disk_errors(doing, self.directory):
@@ -246,9 +246,9 @@ class Store:
                     return self._require_database()
             except DiskFullError:
                 with disk_errors("make room", self.directory):
-                    if not clearings_left or not self._retention.make_room(wanted_bytes, spare):
+                    if not retries_left or not self._retention.make_room(wanted_bytes, spare):
                         raise
-                clearings_left -= 1
+                retries_left -= 1
 
     def _record(self, sighting: Sighting, alert: Alert, *, queue: bool) -> None:
         old = self._pictures_of(sighting.id)

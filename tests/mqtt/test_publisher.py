@@ -346,6 +346,46 @@ def test_state_is_sent_at_once_newest_last_and_again_after_a_reconnect(
     proxy.close()
 
 
+def test_states_are_sent_before_one_shots_and_those_before_the_outbox(
+    broker: Broker, store: Store, make_publisher: MakePublisher
+) -> None:
+    """All three wait for the connection; within each kind the order is kept."""
+    publisher = make_publisher(broker.port)
+    record(store, "v1")
+    for number in range(2):
+        publisher.publish_once(Message(f"hw/h1/answer/{number}", b"", retained=False))
+        publisher.publish_state(Message(f"hw/h1/state/{number}", b"x", retained=True))
+    with Subscriber(broker.port) as subscriber:
+        publisher.start()
+        assert publisher.drain(20)
+        wait_until(lambda: bool(subscriber.on("snapshot")), "the last message has arrived")
+    order = [message.topic.removeprefix("hw/h1/") for message in subscriber.received]
+    assert order == ["availability", "state/0", "state/1", "answer/0", "answer/1", "event", "snapshot"]
+
+
+def test_stop_returns_in_time_if_the_broker_never_answers(
+    broker: Broker, store: Store, make_publisher: MakePublisher
+) -> None:
+    """The time limit of the stop counts, not that of an acknowledgement; the message stays queued."""
+    proxy = Proxy(broker.port).open()
+    publisher = make_publisher(proxy.port)
+    publisher.start()
+    wait_until(lambda: publisher.is_connected, "the publisher is connected")
+    proxy.swallow_answers = True
+    record(store, "v1")
+    publisher.wake()
+    with Subscriber(broker.port) as subscriber:
+        wait_until(lambda: bool(subscriber.on("availability")), "the subscriber listens")
+        started_s = time.monotonic()
+        publisher.stop(1.0)
+        assert time.monotonic() - started_s < 5.0
+        wait_until(lambda: not publisher._thread.is_alive(), "the thread has ended")
+        publisher.check()
+        wait_until(lambda: subscriber.on("availability")[-1] == b"offline", "the last will was published")
+    proxy.close()
+    assert store.outbox_depth() == 2
+
+
 def test_state_set_just_before_the_stop_is_sent_before_offline(
     broker: Broker, store: Store, make_publisher: MakePublisher
 ) -> None:

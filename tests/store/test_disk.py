@@ -1,4 +1,4 @@
-"""A full disk costs what could not be written, and stops nothing else."""
+"""A full disk is logged and tolerated; every other error passes."""
 
 from __future__ import annotations
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
 import shutil
+import sqlite3
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +29,8 @@ from hivewatch.system.stopwatch import Stopwatch
 
 # 40 visits with pictures of this width have about 2 MB.
 WIDTH_PX = 1600
+# SQLite cannot open a database in WAL mode with less free space than its shared-memory file has.
+SHARED_MEMORY_BYTES = 32 * 1024
 
 
 def unsent_ids(store: Store) -> list[str]:
@@ -91,8 +96,8 @@ def test_a_sighting_is_stored_without_its_picture_if_there_is_no_room_for_it(
     assert "sighting v000 is stored without its picture" in caplog.text
 
 
-def test_room_is_made_for_messages_and_end_events_too(tmp_path: Path) -> None:
-    """Neither a summary nor the end of an interrupted sighting fails for lack of a few kilobytes."""
+def test_room_is_made_for_messages_end_events_and_state_too(tmp_path: Path) -> None:
+    """None of them fails for lack of a few kilobytes."""
     with small_disk(tmp_path / "disk", 3) as disk, Store(disk / "store") as store:
         record_visits(store, range(5), sent=True, width_px=WIDTH_PX)
         store.record(*make_visit(5, Phase.START))
@@ -101,9 +106,28 @@ def test_room_is_made_for_messages_and_end_events_too(tmp_path: Path) -> None:
         assert interrupted.document is not None
         store.queue(Message("hw/h1/summary", bytes(100_000), retained=True))
         store.end(interrupted.id, interrupted_end(interrupted.document, TOPICS))
+        store.remember("announced-topics", "x" * 100_000)
         assert store.interrupted() == []
+        assert store.recall("announced-topics") == "x" * 100_000
         assert len(store.sightings(10)) < 6, "the oldest must be removed"
         assert store.outbox_depth() == 4
+
+
+def test_a_store_of_0_3_is_upgraded_on_an_almost_full_disk(tmp_path: Path) -> None:
+    """There is room to open the database, but not for the new table until the oldest pictures are removed."""
+    with small_disk(tmp_path / "disk", 3) as disk:
+        with Store(disk / "store") as store:
+            record_visits(store, range(30), sent=True, width_px=WIDTH_PX)
+            record_visits(store, [30])
+        with contextlib.closing(sqlite3.connect(disk / "store" / "hivewatch.db")) as connection:
+            connection.execute("DROP TABLE state")
+        (disk / "store" / "threshold").write_text("0.875\n")
+        ballast = fill(disk)
+        os.truncate(ballast, ballast.stat().st_size - SHARED_MEMORY_BYTES)
+        with Store(disk / "store") as store:
+            assert store.recall("threshold") == "0.875"
+            assert unsent_ids(store) == ["v030"]
+            assert 1 < len(store.sightings(100)) < 31
 
 
 def test_if_other_files_fill_the_disk_the_error_says_so_and_earlier_records_are_intact(

@@ -1,4 +1,4 @@
-"""State survives restarts, is taken over from the files of 0.3, and does not keep 0.3 from working."""
+"""State survives restarts and is taken over from the files of 0.3, which can still open the store."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def recalled(directory: Path) -> dict[str, str | None]:
         return {name: store.recall(name) for name in OLD_TEXTS}
 
 
-def test_what_is_remembered_is_recalled_until_it_is_forgotten(tmp_path: Path) -> None:
+def test_a_value_is_recalled_until_it_is_deleted(tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         assert store.recall("threshold") is None
         store.remember("threshold", "0.5")
@@ -76,13 +76,10 @@ def test_state_is_committed_as_durably_as_a_record(tmp_path: Path) -> None:
     assert synchronous == 2  # FULL
 
 
-def test_the_old_files_are_taken_over_and_kept_for_a_rollback(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_old_files_are_taken_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     make_store_of_0_3(tmp_path)
     assert recalled(tmp_path) == OLD_TEXTS
-    assert old_files(tmp_path) == OLD_TEXTS
     assert "took over from the files of an earlier hivewatch: threshold, pressure" in caplog.text
 
 
@@ -95,7 +92,7 @@ def test_the_old_files_stay_for_a_rollback_and_are_taken_over_once(tmp_path: Pat
     assert old_files(tmp_path) == OLD_TEXTS
 
 
-def test_a_value_changed_or_forgotten_after_the_takeover_stays_so(tmp_path: Path) -> None:
+def test_a_value_changed_or_deleted_after_the_takeover_stays_so(tmp_path: Path) -> None:
     make_store_of_0_3(tmp_path)
     with Store(tmp_path) as store:
         store.remember("threshold", None)
@@ -111,6 +108,14 @@ def test_files_that_0_3_changed_after_a_rollback_are_taken_over_again(tmp_path: 
     (tmp_path / "threshold").write_text("0.25\n")
     assert recalled(tmp_path) == OLD_TEXTS | {"threshold": "0.25"}
     assert recalled(tmp_path) == OLD_TEXTS | {"threshold": "0.25"}
+
+
+def test_removing_the_old_files_changes_nothing(tmp_path: Path) -> None:
+    make_store_of_0_3(tmp_path)
+    recalled(tmp_path)
+    for name in OLD_TEXTS:
+        (tmp_path / name).unlink()
+    assert recalled(tmp_path) == OLD_TEXTS
 
 
 def test_an_empty_file_sets_no_value(tmp_path: Path) -> None:
