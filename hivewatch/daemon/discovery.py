@@ -35,7 +35,7 @@ class DiscoveryService(Service):
         Does nothing if the announcement stays the same, as after a commanded threshold.
         """
         self._config = config
-        if config.homeassistant.enabled:
+        if config.homeassistant.enabled and self._publisher.delivers:
             self._remember(discovery_topic(config))
         has_temperature = cpu_temperature_c() is not None
         announcement = messages(config, self._announced, has_temperature=has_temperature)
