@@ -12,7 +12,10 @@ def on_message(_client, _data, message):
     if message.topic.endswith("/snapshot"):
         Path(message.topic.split("/")[-2] + ".jpg").write_bytes(message.payload)
     elif (event := json.loads(message.payload))["event_type"] == "start":
-        print(event["started_at"], event["hive"]["name"], f"score {event['best_score']:.2f}", flush=True)
+        mark = "(test)" if event.get("test") else ""  # a test alert, or a drawing of the simulator
+        print(
+            event["started_at"], event["hive"]["name"], f"score {event['best_score']:.2f}", mark, flush=True
+        )
 
 
 topics = ["hivewatch/+/event", "hivewatch/+/snapshot"]
