@@ -29,6 +29,8 @@ from hivewatch.errors import ConfigError
 
 Rules = Callable[[AnySection], Iterator[Contradiction]]
 
+_POLYGONS: tuple[Key, ...] = (("gate", "watch"), ("gate", "ignore"))
+
 # Accounts of people have ids from here on (Debian's adduser).
 _FIRST_PERSON = 1000
 
@@ -106,23 +108,17 @@ def _validate(source: Source, model: type[AnySection]) -> AnySection:
 def _mistakes(source: Source, model: type[Section], errors: list[ErrorDetails]) -> Iterator[tuple[int, str]]:
     """Yield the problem of each error, and remove the options at fault from ``source``."""
     known: dict[Key, Option] = {option.key: option for option in options(model)}
-    without_brackets = set()
+    shapeless = {key for key in _POLYGONS if not has_polygons(source.get(key))}
     for error in _causes(errors):
         loc: Key = error["loc"]
         key = _option_key(model, loc)
-        option = known.get(key)
-        if (
-            option is not None
-            and option.name in {"gate.watch", "gate.ignore"}
-            and not has_polygons(source.get(key))
-        ):
-            if key not in without_brackets:
-                yield source.problem(key, BRACKETS)
-            without_brackets.add(key)
-        else:
-            yield source.problem(loc, sentence(error, option, model, source.raw.get(loc)))
         if error["type"] == "extra_forbidden" and (close := close_option(str(loc[-1]), loc[:-1], model)):
             source.bad.add((*loc[:-1], close))
+        is_lost = error["input"] is None and loc[:1] in source.bad  # it was in a line that is no YAML
+        if key not in source.bad and key in shapeless:
+            yield source.problem(key, BRACKETS)
+        elif key not in shapeless and not is_lost:
+            yield source.problem(loc, sentence(error, known.get(key), model, source.raw.get(loc)))
         source.bad.add(key)
     for key in source.bad:
         source.remove(key)

@@ -54,7 +54,9 @@ def sentence(error: ErrorDetails, option: Option | None, model: type[Section], r
 
 
 def has_polygons(value: object) -> bool:
-    """Return whether ``value`` is a list of polygons as far as its brackets go."""
+    """Return whether ``value``, if there is one, is a list of polygons as far as its brackets go."""
+    if value is None:
+        return True
     return isinstance(value, list) and all(
         isinstance(polygon, list) and all(isinstance(point, list) for point in polygon) for polygon in value
     )
@@ -139,6 +141,7 @@ def _bound(words: str, limit: str) -> MakeWords:
     def make(error: ErrorDetails, _raw: str | None) -> Words:
         bound, given = error["ctx"][limit], error["input"]
         is_percent = limit == "le" and bound == 1 and isinstance(given, int | float) and 1 < given <= 100
+        bound = int(bound) if bound == int(bound) else bound
         return f"must be {words} {bound}", f"; for {given:g} % write {given / 100:g}" if is_percent else ""
 
     return make

@@ -111,6 +111,8 @@ def explain(error: Exception, lines: Sequence[str], names: set[str]) -> Fault:
     if "flow" in context and problem.startswith("expected ',' or") and opened:
         is_last = "stream end" in problem
         return _unclosed(opened, 0 if is_last else line, "]" if "sequence" in context else "}")
+    if "flow" in context and "stream end" in problem:
+        return _last_unclosed(line, lines)
     if problem == "mapping values are not allowed here":
         return _misplaced_colon(line, lines, names)
     if problem == "could not find expected ':'" and opened:
@@ -130,6 +132,16 @@ def _unclosed(opened: int, line: int, bracket: str) -> Fault:
         return Fault(line, sentence)
     opening = "[" if bracket == "]" else "{"
     return Fault(opened, f"a bracket is missing: the {opening} that opens here needs its {bracket}")
+
+
+def _last_unclosed(line: int, lines: Sequence[str]) -> Fault:
+    """Return the fault of the last line that opens more brackets than it closes, above ``line``."""
+    for number in range(min(line, len(lines)), 0, -1):
+        text = _text(lines[number - 1])
+        for opening, closing in ("[]", "{}"):
+            if text.count(opening) > text.count(closing):
+                return _unclosed(number, 0, closing)
+    return Fault(line, "a closing bracket is missing")
 
 
 def _misplaced_colon(line: int, lines: Sequence[str], names: set[str]) -> Fault:
@@ -169,7 +181,7 @@ def _sentence(problem: str, line: str) -> str:
         return f"a value cannot begin with {found[1]}: put it in quotes"
     if "undefined alias" in problem:
         return "a value cannot begin with *: put it in quotes"
-    if "node content, but found" in problem:
+    if "node content, but found" in problem or re.search(r"but found '[],}]'", problem):
         return "contains a bracket or comma too many"
     if problem.startswith("expected <block end>"):
         if "'<scalar>'" in problem:
@@ -179,6 +191,6 @@ def _sentence(problem: str, line: str) -> str:
         return "is not indented like the lines above: start options of one section in the same column"
     if "escape" in problem:
         return "contains a \\ in double quotes: use single quotes, or write \\\\"
-    if "single document" in problem:
-        return "contains a second document: remove the line ---"
+    if "another document" in problem:
+        return "begins a second document: remove this line"
     return "is not YAML: options are `name: value`, and text with special characters is in quotes"

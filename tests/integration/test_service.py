@@ -303,7 +303,7 @@ def test_an_upgrade_that_does_not_come_up_is_undone(hive: Hive) -> None:
 def test_a_version_that_rejects_the_configuration_is_refused_before_anything_stops(hive: Hive) -> None:
     """The installer shows new options, and options in use that the new version lacks."""
     unfit = copy_of_checkout(hive.sources / "unfit")
-    options = unfit / "hivewatch" / "config" / "sections.py"
+    options = unfit / "hivewatch" / "config" / "vision.py"
     options.write_text(options.read_text().replace("cool_down_s", "calm_down_s"))
     with (unfit / "config" / "hivewatch.yaml").open("a") as file:
         file.write("\n# A section of tomorrow.\n")
