@@ -2,6 +2,8 @@
 # Install hivewatch as a service from this checkout, upgrade an installation, or remove it.
 #
 #   sudo deploy/install.sh                      install or upgrade; an upgrade that does not work is undone
+#   sudo deploy/install.sh --camera KIND        the same without a question: picamera2, video or simulator
+#                                               (or HIVEWATCH_CAMERA=KIND); settings that name a camera are kept
 #   sudo deploy/install.sh uninstall            remove the program, keep configuration and sightings
 #   sudo deploy/install.sh uninstall --purge    remove those as well
 #
@@ -17,7 +19,16 @@ base_python=/usr/bin/python3 # Debian's own, since apt's picamera2 and libcamera
 old='' new=''                # folders of the releases before and after; the same one if nothing has changed
 working=() failing=()        # services that were running before: those that worked, those that did not
 
+camera=${HIVEWATCH_CAMERA-} # the camera to write into settings that name none
+device=''                    # the USB camera that was found
+
 main() {
+    if [ "${1-}" = --camera ]; then
+        camera=${2:-nothing}
+        shift 2
+    fi
+    [[ "$camera" =~ ^(|picamera2|video|simulator)$ ]] ||
+        die "--camera is picamera2, video or simulator, not $camera; set anything else in $config"
     case "${1-install} ${2-}" in
         "install ") install_or_upgrade ;;
         "uninstall ") uninstall ;;
@@ -41,9 +52,11 @@ install_or_upgrade() {
     if [ -n "$old" ] && [ "$(cat "$old/source.sha256")" = "$(fingerprint)" ] && runs "$old"; then
         say "This version is already installed."
         new=$old
+        ask_for_camera
     else
         require_space_and_network
         install_packages
+        ask_for_camera
         new=$home/releases/$(date --utc +%Y%m%dT%H%M%SZ)
         trap 'rm -rf "$new"' EXIT # if anything fails here, the old release stays unchanged
         build
@@ -155,7 +168,7 @@ fill() {
     fi
     # Build from a copy, or root-owned files would be left in the checkout.
     mkdir "$new/tmp/source" &&
-        cp --recursive "$project"/{hivewatch,setup.cfg,pyproject.toml,README.md,LICENSE} "$new/tmp/source" &&
+        cp --recursive "$project"/{hivewatch,config,setup.cfg,pyproject.toml,README.md,LICENSE} "$new/tmp/source" &&
         "${pip[@]}" "$new/tmp/source" &&
         "$python" -I -m hivewatch --version >&2
 }
@@ -170,13 +183,13 @@ make_account() {
         useradd --system --user-group --home-dir "$data_folder" --no-create-home --shell /usr/sbin/nologin "$account"
 }
 
-# make_folders_and_config: an existing configuration is never changed; new options are shown.
+# make_folders_and_config: an existing configuration is kept, but for a camera that it does not name yet; new options
+# are shown.
 make_folders_and_config() {
     install --directory --owner root --group "$account" --mode 0750 "$config_folder"
     install --directory --owner root --group root --mode 0700 "$credentials"
     if [ ! -e "$config" ]; then
         install --owner root --group "$account" --mode 0640 "$new/hivewatch.yaml" "$config"
-        choose_camera
     elif [ -z "$old" ]; then
         say "$config is kept. Its differences from this version's default:"
         diff --unified=0 --label "$config" --label "this version" "$config" "$new/hivewatch.yaml" >&2 || true
@@ -184,27 +197,80 @@ make_folders_and_config() {
         say "$config is kept. Changes to the options and their descriptions in this version:"
         diff --unified=2 --label "previous version" --label "this version" {"$old","$new"}/hivewatch.yaml >&2 || true
     fi
+    set_camera
 }
 
-choose_camera() {
-    local kind
-    if $base_python -I -c 'import picamera2' 2>/dev/null; then
-        kind=picamera2
-    elif [ -e /dev/video0 ]; then
-        kind=video
-    else
-        say "No camera was found. Until you set camera.kind in $config," \
-            "hivewatch watches a simulated hive with simulated hornets."
+# names_camera: succeed if the settings set camera.kind; no other option is called kind.
+names_camera() { [ -e "$config" ] && grep --quiet '^[^#]*\<kind:' "$config"; }
+
+# ask_for_camera: set $camera, unless the settings or the command line name one already.
+ask_for_camera() {
+    local found answer=''
+    if names_camera; then
+        camera=''
         return
     fi
-    sed -i "s/^  kind: simulator$/  kind: $kind/" "$config"
-    say "Camera: $kind (camera.kind in $config)."
+    device=$(usb_camera)
+    [ -z "$camera" ] || return 0
+    found=$(found_camera)
+    if [ ! -t 0 ]; then
+        say "No camera is set, and there is no terminal to ask on. ${found:+Found: $found.}"
+        return
+    fi
+    say "Which camera watches the hive?" \
+        "  picamera2   the Raspberry Pi's own camera" \
+        "  video       a USB camera${device:+ ($device)}, or a network camera (then set camera.video.source)" \
+        "  simulator   none yet: a drawn hive, to try things out; its alerts are marked as a test"
+    while [[ ! "$answer" =~ ^(picamera2|video|simulator)$ ]]; do
+        read -r -p "Camera${found:+ [$found]}: " answer || return 0
+        answer=${answer:-$found}
+    done
+    camera=$answer
 }
 
-# check_configs: refuse a version that rejects a configuration, before anything is stopped.
+# found_camera: print the kind of a camera that is connected, nothing if there is none.
+found_camera() {
+    if $base_python -I -c 'from picamera2 import Picamera2
+exit(not any("usb" not in camera["Id"] for camera in Picamera2.global_camera_info()))' >/dev/null 2>&1; then
+        echo picamera2
+    elif [ -n "$device" ]; then
+        echo video
+    fi
+}
+
+# usb_camera: print the first device of a USB camera; a Raspberry Pi has many other /dev/video*.
+usb_camera() {
+    local entry
+    for entry in "${sysfs-/sys}"/class/video4linux/video*; do
+        if [ "$(basename "$(readlink "$entry/device/driver")")" = uvcvideo ] && [ "$(cat "$entry/index")" = 0 ]; then
+            echo "/dev/${entry##*/}"
+            return
+        fi
+    done
+}
+
+# set_camera: write $camera into settings that name none.
+set_camera() {
+    [ -n "$camera" ] || return 0
+    if grep --quiet '^  # kind: video$' "$config"; then
+        sed -i "s/^  # kind: video$/  kind: $camera/" "$config"
+    elif ! grep --quiet '^camera:' "$config"; then
+        printf '\ncamera:\n  kind: %s\n' "$camera" >>"$config"
+    else
+        say "Please write this below camera: in $config:   kind: $camera"
+        return
+    fi
+    [ "$camera" != video ] || [ -z "$device" ] ||
+        sed -i "s#^    source: /dev/video0\$#    source: $device#" "$config"
+    say "Camera: $camera (camera.kind in $config)."
+}
+
+# check_configs: refuse a version that rejects a configuration, before anything is stopped. A first installation may
+# lack its camera: it is not started then.
 check_configs() {
     local file
     for file in "$config_folder"/*.yaml; do
+        [ -n "$old" ] || [ "$file" != "$config" ] || names_camera || continue
         "$new/bin/python" -I -m hivewatch check --config "$file" >&2 ||
             die "$file is not valid for this version; see above. Nothing else was changed; correct it and try again."
     done
@@ -245,6 +311,7 @@ record_health() {
 start_services() {
     if [ -z "$old" ]; then
         systemctl --quiet enable hivewatch.service
+        names_camera || return 0
         start_all hivewatch.service || failing=(hivewatch.service)
     elif [ "$new" != "$old" ]; then
         start_all "${working[@]}" || undo
@@ -271,6 +338,9 @@ remove_leftovers() {
 }
 
 run_doctor() {
+    names_camera || die "hivewatch is installed but not started, because it does not know its camera. Set camera.kind" \
+        "in $config to picamera2, video or simulator (or run: sudo $0 --camera KIND), then:" \
+        "sudo systemctl restart hivewatch && sudo hivewatch doctor"
     say "Checking the installation with hivewatch doctor:"
     hivewatch doctor --config "$config" >&2 ||
         say "The doctor found problems. Fix them, then check again: sudo hivewatch doctor"
@@ -302,4 +372,4 @@ purge() {
     say "Also removed: $config_folder, $data_folder, the changes made with systemctl edit, and the account $account."
 }
 
-main "$@"
+[ "${BASH_SOURCE[0]}" != "$0" ] || main "$@"

@@ -12,7 +12,8 @@ def on_message(_client, _data, message):
     if message.topic.endswith("/snapshot"):
         Path(message.topic.split("/")[-2] + ".jpg").write_bytes(message.payload)
     elif (event := json.loads(message.payload))["event_type"] == "start":
-        print(event["started_at"], event["hive"]["name"], f"score {event['best_score']:.2f}", flush=True)
+        what = "test alert" if event.get("test") else f"score {event['best_score']:.2f}"
+        print(event["started_at"], event["hive"]["name"], what, flush=True)
 
 
 topics = ["hivewatch/+/event", "hivewatch/+/snapshot"]

@@ -7,8 +7,10 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Protocol
 
+from hivewatch.config.camera import NO_CAMERA
 from hivewatch.config.sections import CameraConfig
 from hivewatch.domain.frames import Frame
+from hivewatch.errors import ConfigError
 
 OnIdle = Callable[[], None]
 """Called several times a second, on the consumer's thread, while a camera has no frame to deliver."""
@@ -49,6 +51,7 @@ def open_camera(config: CameraConfig, on_idle: OnIdle = lambda: None) -> Camera:
 
     The libraries of a camera are imported only if it is chosen, and its device is opened at the first frame.
     A camera that reconnects to a lost source calls ``on_idle`` while it waits; the others raise CameraError.
+    Raises ConfigError if no camera is named.
     """
     match config.kind:
         case "picamera2":
@@ -63,6 +66,8 @@ def open_camera(config: CameraConfig, on_idle: OnIdle = lambda: None) -> Camera:
             from hivewatch.camera.sources.folder import FolderCamera
 
             return FolderCamera([config.folder.path], rate_hz=config.rate_hz, paced=True)
+        case None:
+            raise ConfigError([f"camera.kind: {NO_CAMERA}"])
         case "simulator":
             from hivewatch.camera.simulator.camera import SimulatorCamera
 

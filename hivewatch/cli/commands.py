@@ -1,11 +1,13 @@
-"""The commands run, check, doctor, preview and bench. Each imports what it needs when it is called."""
+"""The commands run, check, doctor, preview, bench and help. Each imports what it needs when it is called."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import logging
+import sys
 
+from hivewatch.config.location import find_config
 from hivewatch.errors import ConfigError
 
 
@@ -16,7 +18,7 @@ def run(arguments: argparse.Namespace) -> int:
     signals = catch_signals()  # before the imports, which take seconds
     from hivewatch.daemon import app
 
-    app.run(arguments.config, signals)
+    app.run(find_config(arguments.config), signals)
     exit_process()
 
 
@@ -25,11 +27,12 @@ def check(arguments: argparse.Namespace) -> int:
     from hivewatch.config.reader import load
 
     try:
-        load(arguments.config)
+        path = find_config(arguments.config)
+        load(path)
     except ConfigError as error:
         print(error)
         return error.exit_code
-    print(f"{arguments.config}: valid")
+    print(f"{path}: valid")
     return 0
 
 
@@ -39,7 +42,7 @@ def doctor(arguments: argparse.Namespace) -> int:
 
     logging.getLogger("hivewatch").setLevel(logging.ERROR)  # the findings say what the warnings would
     findings = []
-    for finding in examine(arguments.config):
+    for finding in examine(find_config(arguments.config)):
         findings.append(finding)
         if not arguments.json:
             print(finding, flush=True)
@@ -58,7 +61,7 @@ def preview(arguments: argparse.Namespace) -> int:
     def print_url(url: str) -> None:
         print(f"Open {url}\nStop with Ctrl-C.", flush=True)
 
-    run(arguments.config, signals.stop, arguments.address, arguments.token, print_url)
+    run(find_config(arguments.config), signals.stop, arguments.address, arguments.token, print_url)
     exit_process()
 
 
@@ -68,7 +71,28 @@ def bench(arguments: argparse.Namespace) -> int:
     from hivewatch.config.reader import load
     from hivewatch.config.sections import Config
 
-    config = load(arguments.config) if arguments.config else Config()
+    config = load(arguments.config, needs_camera=False) if arguments.config else Config()
     report = measure(config, frames=arguments.frames)
     print(json.dumps(report.document(), indent=2) if arguments.json else report.table())
     return 0
+
+
+def help_on(arguments: argparse.Namespace) -> int:
+    """Print the help of a command, the manual's paragraph on an option, or the whole manual."""
+    topic = arguments.topic
+    if topic in arguments.helps:
+        arguments.helps[topic].print_help()
+        return 0
+    from hivewatch.config.manual import close_names, paragraphs, read_manual
+
+    if topic == "manual":
+        print(read_manual(), end="")
+        return 0
+    found = paragraphs(topic)
+    if found:
+        print("\n\n".join(found))
+        return 0
+    close = close_names(topic)
+    advice = f"did you mean {', '.join(close)}?" if close else "`hivewatch help manual` prints every option"
+    print(f"hivewatch help: {topic} is neither a command nor an option; {advice}", file=sys.stderr)
+    return 2

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
+from typing import Any
 
 from hivewatch import __version__
 from hivewatch.cli import commands
 from hivewatch.cli.replay import replay_files
 from hivewatch.cli.training import add_commands
 from hivewatch.cli.watch import watch_fleet
+from hivewatch.config.location import INSTALLED, LOCAL
 
-INSTALLED_CONFIG = Path("/etc/hivewatch/hivewatch.yaml")
+FOUND = f"./{LOCAL}, else {INSTALLED}"
 EXIT_CODES = """\
 exit codes:
   0    success
@@ -41,15 +43,15 @@ def make_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = subparsers.add_parser("run", help="watch the camera until stopped (this is what the service runs)")
-    _add_config(run, INSTALLED_CONFIG)
+    _add_config(run, FOUND)
     run.set_defaults(command=commands.run)
 
     check = subparsers.add_parser("check", help="list every mistake in a configuration file")
-    _add_config(check, INSTALLED_CONFIG)
+    _add_config(check, FOUND)
     check.set_defaults(command=commands.check)
 
     doctor = subparsers.add_parser("doctor", help="test camera, model, broker, disk, clock and power")
-    _add_config(doctor, INSTALLED_CONFIG)
+    _add_config(doctor, FOUND)
     _add_json(doctor)
     doctor.set_defaults(command=commands.doctor)
 
@@ -59,7 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_replay(subparsers.add_parser("replay", help="run pictures and clips through the daemon's loop"))
 
     bench = subparsers.add_parser("bench", help="time every stage on this machine, with the simulator")
-    _add_config(bench, None)
+    _add_config(bench)
     bench.add_argument(
         "--frames", type=int, default=100, metavar="N", help="frames to measure (default: %(default)s)"
     )
@@ -69,12 +71,25 @@ def make_parser() -> argparse.ArgumentParser:
     _add_watch(subparsers.add_parser("watch", help="follow all hives of a broker in the terminal"))
 
     add_commands(subparsers, _add_config)
+    _add_help(parser, subparsers)
     return parser
 
 
-def _add_config(parser: argparse.ArgumentParser, default: Path | None) -> None:
-    where = f"default: {default}" if default else "default: every option at its default"
-    parser.add_argument("--config", type=Path, default=default, metavar="FILE", help=f"YAML file ({where})")
+def _add_config(parser: argparse.ArgumentParser, default: str = "every option at its default") -> None:
+    """Add the option --config; ``default`` says what happens without it."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help=f"YAML file (default: {default})")
+
+
+def _add_help(parser: argparse.ArgumentParser, subparsers: Any) -> None:
+    helps = {None: parser, **subparsers.choices}
+    topic = subparsers.add_parser("help", help="explain a command or an option, such as camera.kind")
+    topic.add_argument(
+        "topic",
+        nargs="?",
+        metavar="TOPIC",
+        help="a command, an option or section of the YAML file, or `manual` for all options",
+    )
+    topic.set_defaults(command=commands.help_on, helps=helps)
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
@@ -82,7 +97,7 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_preview(preview: argparse.ArgumentParser) -> None:
-    _add_config(preview, INSTALLED_CONFIG)
+    _add_config(preview, FOUND)
     preview.add_argument(
         "--address",
         type=_address,
@@ -98,7 +113,7 @@ def _add_preview(preview: argparse.ArgumentParser) -> None:
 
 def _add_replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="folder, picture or clip")
-    _add_config(parser, None)
+    _add_config(parser)
     parser.add_argument("--json", action="store_true", help="print a JSON line per frame and sighting event")
     parser.add_argument("--ungated", action="store_true", help="classify every frame, even without motion")
     parser.add_argument("--publish", action="store_true", help="send the alerts to the configured broker")

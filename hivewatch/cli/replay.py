@@ -24,7 +24,7 @@ def replay_files(arguments: argparse.Namespace) -> int:
     from hivewatch.daemon.recorder import guest_publisher, open_recorder
     from hivewatch.system.stopwatch import Stopwatch
 
-    config = load(arguments.config) if arguments.config else Config()
+    config = load(arguments.config, needs_camera=False) if arguments.config else Config()
     app.set_log_level(config)
     sources = replay.find_sources(arguments.paths, config.camera.rate_hz)
     with contextlib.ExitStack() as opened:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-AddConfig = Callable[[argparse.ArgumentParser, Path | None], None]
-"""Adds the option --config to a command, with a default."""
+AddConfig = Callable[[argparse.ArgumentParser], None]
+"""Adds the option --config to a command."""
 
 
 def add_commands(commands: Any, add_config: AddConfig) -> None:
@@ -57,7 +57,7 @@ def _add_evaluate(evaluate: argparse.ArgumentParser, add_config: AddConfig) -> N
         "--truth", type=Path, metavar="FILE", help="CSV table file,start_s,end_s: when a hornet is in view"
     )
     evaluate.add_argument("--model", type=Path, metavar="FILE", help="model file (default: the configured)")
-    add_config(evaluate, None)
+    add_config(evaluate)
     evaluate.add_argument("--json", action="store_true", help="print one JSON document")
     evaluate.set_defaults(command=_evaluate, usage_error=evaluate.error)
 
@@ -114,7 +114,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         arguments.usage_error("evaluate needs DATA, --clips, or both")
     if arguments.data is None and (arguments.figures or arguments.history):
         arguments.usage_error("figures are drawn from pictures: --figures and --history need DATA")
-    config = load(arguments.config) if arguments.config else Config()
+    config = load(arguments.config, needs_camera=False) if arguments.config else Config()
     truth = read_truth(arguments.truth) if arguments.truth else None
     history = read_history(arguments.history) if arguments.history else []
     chosen = config.classifier

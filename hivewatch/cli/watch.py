@@ -53,6 +53,8 @@ def _broker_config(arguments: argparse.Namespace) -> MqttConfig:
         return MqttConfig.model_validate(options)
     except ValidationError as error:
         problems = [
-            f"--{'-'.join(map(str, one['loc'])).replace('_', '-')}: {one['msg']}" for one in error.errors()
+            f"--{'-'.join(map(str, one['loc'])).replace('_', '-')}: "
+            + one["msg"].removeprefix("Value error, ")
+            for one in error.errors()
         ]
         raise ConfigError(problems) from error

@@ -6,13 +6,24 @@ A field carries its type and bounds, its default, its description, and the marks
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, ClassVar, NamedTuple, TypeVar
+from typing import Annotated, ClassVar, NamedTuple, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 from pydantic.fields import FieldInfo
+
+
+class Contradiction(NamedTuple):
+    """Options that exclude each other: their dotted names below the section, and what to write instead."""
+
+    names: tuple[str, ...]
+    sentence: str
+
+
+FIELDS_ONLY = "fields only"
+"""Pydantic's context for a validation that does not look for contradictions: the reader does so itself."""
 
 
 class Section(BaseModel):
@@ -22,6 +33,17 @@ class Section(BaseModel):
 
     manual: ClassVar[str] = ""
     """The commented file that documents these options, if they are a whole file."""
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        """Yield every contradiction between options of this section, those of its sections excluded."""
+        yield from ()
+
+    @model_validator(mode="after")
+    def _is_consistent(self, info: ValidationInfo) -> Self:
+        if info.context != FIELDS_ONLY:
+            for contradiction in self.contradictions():
+                raise ValueError(contradiction.sentence)
+        return self
 
 
 AnySection = TypeVar("AnySection", bound=Section)
@@ -70,6 +92,17 @@ def section_in(field: FieldInfo) -> type[Section] | None:
     """Return the section that ``field`` holds, None if it holds a value."""
     annotation = field.annotation
     return annotation if isinstance(annotation, type) and issubclass(annotation, Section) else None
+
+
+def option_names(model: type[Section], key: Sequence[str | int]) -> list[str]:
+    """Return the names in the section at ``key`` of ``model``, [] if there is no section."""
+    for part in key:
+        field = model.model_fields.get(str(part))
+        section = None if field is None else section_in(field)
+        if section is None:
+            return []
+        model = section
+    return list(model.model_fields)
 
 
 def marks_of(field: FieldInfo) -> frozenset[Mark]:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from hivewatch.config.base import PATH, SECRET, Seconds, Section, Share, TimeLimit
+from hivewatch.config.base import PATH, SECRET, Contradiction, Seconds, Section, Share, TimeLimit
+
+NO_CAMERA = (
+    "no camera is named: write `kind: picamera2` for the Raspberry Pi's camera, `video` for a USB camera,"
+    " a network stream or a video file, `folder` for pictures, or `simulator` for a drawn hive,"
+    " to try things out"
+)
 
 
 class Picamera2Config(Section):
@@ -38,11 +45,11 @@ class VideoConfig(Section):
         default=600.0, description="The daemon exits with code 4 after this long without a frame, seconds."
     )
 
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def contradictions(self) -> Iterator[Contradiction]:
+        """Yield every contradiction between these options."""
+        names = ("reconnect_first_s", "reconnect_longest_s")
         if self.reconnect_first_s > self.reconnect_longest_s:
-            raise ValueError("reconnect_first_s must not be longer than reconnect_longest_s")
-        return self
+            yield Contradiction(names, "reconnect_first_s must not be longer than reconnect_longest_s")
 
 
 class FolderConfig(Section):
@@ -116,18 +123,17 @@ class CameraChecksConfig(Section):
         description="How often to reopen a camera that repeats a picture or is frozen.",
     )
 
-    @model_validator(mode="after")
-    def _levels_apart(self) -> Self:
+    def contradictions(self) -> Iterator[Contradiction]:
+        """Yield every contradiction between these options."""
         if self.dark_level >= self.white_level:
-            raise ValueError("dark_level must be below white_level")
-        return self
+            yield Contradiction(("dark_level", "white_level"), "dark_level must be below white_level")
 
 
 class CameraConfig(Section):
     """Where the frames come from."""
 
-    kind: Literal["simulator", "picamera2", "video", "folder"] = Field(
-        default="simulator", description="Source of the frames: simulator, picamera2, video or folder."
+    kind: Literal["simulator", "picamera2", "video", "folder"] | None = Field(
+        default=None, description="Source of the frames: simulator, picamera2, video or folder."
     )
     width_px: int = Field(
         default=1280, ge=64, le=8192, description="Width requested from the camera, pixels."
@@ -145,8 +151,7 @@ class CameraConfig(Section):
     folder: FolderConfig = FolderConfig()
     simulator: SimulatorConfig = SimulatorConfig()
 
-    @model_validator(mode="after")
-    def _folder_is_named(self) -> Self:
+    def contradictions(self) -> Iterator[Contradiction]:
+        """Yield every contradiction between these options."""
         if self.kind == "folder" and self.folder.path == Path():
-            raise ValueError("kind is folder, so folder.path must name one")
-        return self
+            yield Contradiction(("kind", "folder.path"), "kind is folder, so folder.path must name one")

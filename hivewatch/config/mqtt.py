@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field
 
-from hivewatch.config.base import SECRET, OptionalFile, Section, TimeLimit, TopicPrefix
+from hivewatch.config.base import SECRET, Contradiction, OptionalFile, Section, TimeLimit, TopicPrefix
+
+
+def _host_alone(host: str) -> str:
+    if any(part in host for part in ("/", "@")):
+        raise ValueError(
+            "write only the broker's name or address, without mqtt:// and without a user or password:"
+            " those have options of their own (port, username, password_file; tls for mqtts://)"
+        )
+    if host.count(":") == 1:
+        raise ValueError("write only the broker's name or address; the port has an option of its own: port")
+    if any(character.isspace() for character in host):
+        raise ValueError("a broker's name contains no blank")
+    return host
+
+
+Host = Annotated[str, Field(min_length=1), AfterValidator(_host_alone)]
 
 
 class TlsConfig(Section):
@@ -29,20 +46,23 @@ class TlsConfig(Section):
         default=(), description="Protocols to offer in the handshake (ALPN)."
     )
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def contradictions(self) -> Iterator[Contradiction]:
+        """Yield every contradiction between these options."""
         if (self.certificate_file is None) != (self.key_file is None):
-            raise ValueError("certificate_file and key_file go together")
+            sentence = "certificate_file and key_file go together"
+            yield Contradiction(("certificate_file", "key_file"), sentence)
         if not self.enabled and (self.ca_file or self.certificate_file or self.alpn):
-            raise ValueError("enabled is false, so nothing would be encrypted: set it to true")
-        return self
+            yield Contradiction(
+                ("enabled", "ca_file", "certificate_file", "alpn"),
+                "enabled is false, so nothing would be encrypted: set it to true",
+            )
 
 
 class MqttConfig(Section):
     """The broker that alerts go to."""
 
     enabled: bool = Field(default=True, description="Publish alerts to a broker.")
-    host: str = Field(default="localhost", min_length=1, description="Host name or address of the broker.")
+    host: Host = Field(default="localhost", description="Host name or address of the broker.")
     port: int = Field(default=1883, ge=1, le=65_535, description="Port of the broker.")
     version: Literal["3.1.1", 5] = Field(
         default="3.1.1", description="MQTT version: 3.1.1, which every broker speaks, or 5."
@@ -76,8 +96,7 @@ class MqttConfig(Section):
         description="An alert the broker has not acknowledged after this long is sent again, seconds.",
     )
 
-    @model_validator(mode="after")
-    def _credentials_go_together(self) -> Self:
+    def contradictions(self) -> Iterator[Contradiction]:
+        """Yield every contradiction between these options."""
         if self.password_file is not None and not self.username:
-            raise ValueError("password_file needs a username beside it")
-        return self
+            yield Contradiction(("password_file", "username"), "password_file needs a username beside it")

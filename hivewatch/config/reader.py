@@ -2,192 +2,126 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections.abc import Iterator
-from contextlib import suppress
+import os
+import pwd
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from hivewatch.config.base import AnySection, Mark, Option, Section, options, section_in
+from hivewatch.config.base import (
+    FIELDS_ONLY,
+    AnySection,
+    Contradiction,
+    Mark,
+    Option,
+    Section,
+    options,
+    section_in,
+)
+from hivewatch.config.camera import NO_CAMERA
 from hivewatch.config.sections import Config
+from hivewatch.config.source import Key, Source
+from hivewatch.config.words import BRACKETS, close_option, has_polygons, may_hold_secret, misread, sentence
 from hivewatch.errors import ConfigError
 
-Key = tuple[str | int, ...]
+Rules = Callable[[AnySection], Iterator[Contradiction]]
 
-# A configuration has a few hundred values; a few lines of nested YAML aliases can expand to millions.
-_MOST_NODES = 10_000
+_POLYGONS: tuple[Key, ...] = (("gate", "watch"), ("gate", "ignore"))
 
-
-def load(path: Path) -> Config:
-    """Read and check ``hivewatch.yaml``; raises ConfigError with every problem in it."""
-    return read(path, Config)
+# Accounts of people have ids from here on (Debian's adduser).
+_FIRST_PERSON = 1000
 
 
-def read(path: Path, model: type[AnySection]) -> AnySection:
+def load(path: Path, *, needs_camera: bool = True) -> Config:
+    """Read and check ``hivewatch.yaml``; raises ConfigError with every problem in it.
+
+    ``needs_camera``: a file that names no camera is a mistake.
+    """
+    return read(path, Config, _names_a_camera if needs_camera else None)
+
+
+def read(path: Path, model: type[AnySection], rules: Rules[AnySection] | None = None) -> AnySection:
     """Read and check a file of the options of ``model``; raises ConfigError with every problem in it."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise ConfigError(
-            [f"{path}: no such file; start with a copy of {model.manual}, or give another path"]
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{path}: cannot be read as text: {error}"]) from error
-    return parse(text, model, name=str(path), folder=path.resolve().parent)
+        raise ConfigError([f"{path}: no such file; start with a copy of {model.manual}"]) from error
+    except PermissionError as error:
+        raise ConfigError([f"{path}: {_may_not_read(path)}"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path}: cannot be read as text: save it as UTF-8 ({error.reason})"]) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError([f"{path}: cannot be read as text: {reason}"]) from error
+    return parse(text, model, name=str(path), folder=path.resolve().parent, rules=rules)
 
 
 def parse(
-    text: str, model: type[AnySection], name: str = "configuration", folder: Path | None = None
+    text: str,
+    model: type[AnySection],
+    name: str = "configuration",
+    folder: Path | None = None,
+    rules: Rules[AnySection] | None = None,
 ) -> AnySection:
     """Return the section that the YAML ``text`` describes.
 
-    ``name`` is the file's name in messages; relative paths start at ``folder``. Raises ConfigError with, in
-    the order of the lines: YAML errors, unknown and repeated keys, wrong types, values out of bounds,
-    options that contradict each other, and files that do not exist.
+    ``name`` is the file's name in messages; relative paths start at ``folder``; ``rules`` yields what the
+    file lacks beside the contradictions of the sections. Raises ConfigError with, in the order of the lines:
+    YAML errors, unknown and repeated keys, wrong types, values out of bounds, options that contradict each
+    other as far as their own values are known, and files that do not exist.
     """
-    source = _Source(name, text, model)
-    known = list(options(model))
-    for option in known:
+    source = Source(name, text, model)
+    for option in options(model):
         if option.marks & {Mark.PATH, Mark.FILE}:
             source.anchor(option.key, folder or Path())
-    secret = {option.key for option in known if Mark.SECRET in option.marks}
-    problems = source.problems + list(_missing_files(source, known))
-    section = None
-    try:
-        # Pydantic's strict JSON rules are those a YAML file should obey: 5 is a number, "5" is not.
-        section = model.model_validate_json(json.dumps(source.data, default=str), strict=True)
-    except ValidationError as error:
-        problems += [
-            source.problem(e["loc"], _sentence(e, model, is_secret=e["loc"] in secret))
-            for e in _causes(error.errors())
-        ]
-    if section is None or problems:
+    problems = list(_missing_files(source, model))
+    section = _valid_part(source, model, problems)
+    problems += _contradictions(source, section, rules)
+    problems += source.problems
+    if problems:
         raise ConfigError([sentence for _, sentence in sorted(problems)])
     return section
 
 
-class _Source:
-    """The YAML document as plain data, with the line of each key."""
-
-    def __init__(self, name: str, text: str, model: type[Section]) -> None:
-        self.name = name
-        self._model = model
-        self.problems: list[tuple[int, str]] = []
-        self._lines: dict[Key, int] = {}
-        self._nodes = 0
-        self.data = self._read(text)
-
-    def _read(self, text: str) -> dict[str, Any]:
-        try:
-            loader = yaml.SafeLoader(text)
-            node = loader.get_single_node()
-            data = {} if node is None else self._build(loader, node, ())
-        except (yaml.YAMLError, ValueError, LookupError, RecursionError) as error:
-            raise ConfigError([self._yaml_fault(error)]) from error
-        if data is None:
-            data = {}
-        if not isinstance(data, dict):
-            raise ConfigError(
-                [f"{self.name}:1: must be sections such as 'camera:', not a {type(data).__name__}"]
-            )
-        return data
-
-    def _build(self, loader: yaml.SafeLoader, node: yaml.Node, key: Key) -> Any:
-        self._lines.setdefault(key, node.start_mark.line + 1)
-        self._nodes += 1
-        if self._nodes > _MOST_NODES:
-            raise yaml.MarkedYAMLError(problem="too many values", problem_mark=node.start_mark)
-        if isinstance(node, yaml.SequenceNode):
-            return [self._build(loader, item, (*key, n)) for n, item in enumerate(node.value)]
-        if not isinstance(node, yaml.MappingNode):
-            return loader.construct_object(node, deep=True)
-        data: dict[str, Any] = {}
-        for name_node, value_node in node.value:
-            if not isinstance(name_node, yaml.ScalarNode):
-                raise yaml.MarkedYAMLError(problem="a key must be a word", problem_mark=name_node.start_mark)
-            child: Key = (*key, name_node.value)
-            if child[-1] in data:
-                self.problems.append(self.problem(child, f"given twice, again on line {_line(name_node)}"))
-            self._lines[child] = _line(name_node)
-            data[str(child[-1])] = self._build(loader, value_node, child)
-        # A section with all its options commented out reads as null and means the defaults.
-        return {
-            name: value
-            for name, value in data.items()
-            if value is not None or not _is_section(self._model, (*key, name))
-        }
-
-    def _yaml_fault(self, error: Exception) -> str:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        return f"{self.name}{line}: is not YAML: {getattr(error, 'problem', None) or error}"
-
-    def problem(self, key: Key, sentence: str) -> tuple[int, str]:
-        """Return the line of ``key`` (or of the nearest section around it) and the full message."""
-        nearest = key
-        while nearest not in self._lines and nearest:
-            nearest = nearest[:-1]
-        line = self._lines.get(nearest, 1)
-        dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).lstrip(".")
-        return line, f"{self.name}:{line}: {dotted + ': ' if dotted else ''}{sentence}"
-
-    def get(self, key: Key) -> Any:
-        """Return the raw value of ``key``, None if it is not given."""
-        value: Any = self.data
-        for part in key:
-            value = value.get(part) if isinstance(value, dict) else None
-        return value
-
-    def anchor(self, key: Key, folder: Path) -> None:
-        """Make a relative path at ``key`` absolute, starting at ``folder``."""
-        value = self.get(key)
-        if not (isinstance(value, str) and value):
-            return
-        try:
-            path = folder / Path(value).expanduser()
-            with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-                path.stat()
-            self.get(key[:-1])[key[-1]] = str(path)
-        except (OSError, ValueError, RuntimeError) as error:
-            self.problems.append(self.problem(key, f"cannot be a path: {error}"))
-            del self.get(key[:-1])[key[-1]]
-
-
-def _line(node: yaml.Node) -> int:
-    return int(node.start_mark.line) + 1
-
-
-def _missing_files(source: _Source, known: list[Option]) -> Iterator[tuple[int, str]]:
-    for option in known:
-        value = source.get(option.key)
-        if Mark.FILE in option.marks and isinstance(value, str) and not Path(value).is_file():
-            yield source.problem(option.key, f"no such file: {value}")
-    folder: Key = ("camera", "folder", "path")
-    value = source.get(folder)
-    if isinstance(value, str) and source.get(("camera", "kind")) == "folder" and not Path(value).is_dir():
-        yield source.problem(folder, f"no such folder: {value}")
-
-
-def _is_section(model: type[Section], key: Key) -> bool:
+def _valid_part(source: Source, model: type[AnySection], problems: list[tuple[int, str]]) -> AnySection:
+    """Return the section without the options at fault; append their ``problems`` and mark them as bad."""
     try:
-        return bool(_names(model, key))
-    except KeyError:
-        return False
+        section = _validate(source, model)
+    except ValidationError as error:
+        problems += _mistakes(source, model, error.errors())
+        section = _validate(source, model)
+    for option in options(model):
+        if words := misread(source.raw.get(option.key), source.get(option.key)):
+            problems.append(source.problem(option.key, words))
+    return section
 
 
-def _names(model: type[Section], key: Key) -> list[str]:
-    """Return the names in the section at ``key``, [] for an option; raises KeyError for an unknown key."""
-    for part in key:
-        section = section_in(model.model_fields[str(part)])
-        if section is None:
-            return []
-        model = section
-    return list(model.model_fields)
+def _validate(source: Source, model: type[AnySection]) -> AnySection:
+    # Pydantic's strict JSON rules are those a YAML file should obey: 5 is a number, "5" is not.
+    text = json.dumps(source.data, default=str)
+    return model.model_validate_json(text, strict=True, context=FIELDS_ONLY)
+
+
+def _mistakes(source: Source, model: type[Section], errors: list[ErrorDetails]) -> Iterator[tuple[int, str]]:
+    """Yield the problem of each error, and remove the options at fault from ``source``."""
+    known: dict[Key, Option] = {option.key: option for option in options(model)}
+    shapeless = {key for key in _POLYGONS if not has_polygons(source.get(key))}
+    for error in _causes(errors):
+        loc: Key = error["loc"]
+        key = _option_key(model, loc)
+        if error["type"] == "extra_forbidden" and (close := close_option(str(loc[-1]), loc[:-1], model)):
+            source.bad.add((*loc[:-1], close))
+        is_lost = error["input"] is None and loc[:1] in source.bad  # it was in a line that is no YAML
+        if key not in source.bad and key in shapeless:
+            yield source.problem(key, BRACKETS)
+        elif key not in shapeless and not is_lost:
+            yield source.problem(loc, sentence(error, known.get(key), model, source.raw.get(loc)))
+        source.bad.add(key)
+    for key in source.bad:
+        source.remove(key)
 
 
 def _causes(errors: list[ErrorDetails]) -> list[ErrorDetails]:
@@ -200,18 +134,88 @@ def _causes(errors: list[ErrorDetails]) -> list[ErrorDetails]:
     return [error for error in errors if error["type"] != "too_short" or not follows(error)]
 
 
-def _sentence(error: ErrorDetails, model: type[Section], *, is_secret: bool) -> str:
-    key = error["loc"]
-    if error["type"] == "extra_forbidden":
-        known = _names(model, key[:-1])
-        close = difflib.get_close_matches(str(key[-1]), known, n=1)
-        return "unknown option; " + (
-            f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
-        )
-    if error["type"] == "too_short":
-        return "a polygon needs at least 3 points [x, y]"
-    message = error["msg"].removeprefix("Value error, ").replace("Input should", "should")
-    given = error["input"]
-    if is_secret or isinstance(given, dict | list):
-        return message
-    return f"{message}, not {json.dumps(given, default=str)}"
+def _option_key(model: type[Section], loc: Sequence[str | int]) -> Key:
+    """Return the key of the option or section at ``loc``, without the position in its value."""
+    for depth, part in enumerate(loc, start=1):
+        field = model.model_fields.get(str(part))
+        section = None if field is None else section_in(field)
+        if section is None:
+            return tuple(loc[:depth])
+        model = section
+    return tuple(loc)
+
+
+def _contradictions(
+    source: Source, section: AnySection, rules: Rules[AnySection] | None
+) -> Iterator[tuple[int, str]]:
+    """Yield the problem of each contradiction between options whose values are known."""
+    found = [(key, part, one) for key, part in _sections(section, ()) for one in part.contradictions()]
+    if rules is not None:
+        found += [((), section, one) for one in rules(section)]
+    for key, part, contradiction in found:
+        keys: list[Key] = [(*key, *name.split(".")) for name in contradiction.names]
+        if not any(one[:depth] in source.bad for one in keys for depth in range(1, len(one) + 1)):
+            given = next((one for one in keys if source.has(one)), keys[0])
+            yield source.problem(given, contradiction.sentence + _figures(source, part, key, contradiction))
+
+
+def _sections(section: Section, key: Key) -> Iterator[tuple[Key, Section]]:
+    yield key, section
+    for name, field in type(section).model_fields.items():
+        if section_in(field) is not None:
+            yield from _sections(getattr(section, name), (*key, name))
+
+
+def _figures(source: Source, section: Section, key: Key, contradiction: Contradiction) -> str:
+    """Return the numbers that contradict each other, and which of them are defaults."""
+    figures = []
+    for name in contradiction.names:
+        value = getattr(section, name, None)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            default = "" if source.has((*key, name)) else " by default"
+            figures.append(f"{name} is {value:g}{default}")
+    return f" ({', '.join(figures)})" if figures else ""
+
+
+def _names_a_camera(config: Config) -> Iterator[Contradiction]:
+    if config.camera.kind is None:
+        yield Contradiction(("camera.kind",), NO_CAMERA)
+
+
+def _missing_files(source: Source, model: type[Section]) -> Iterator[tuple[int, str]]:
+    for option in options(model):
+        value = source.get(option.key)
+        if Mark.FILE in option.marks and isinstance(value, str):
+            yield from _missing(source, option, Path(value))
+    folder: Key = ("camera", "folder", "path")
+    value = source.get(folder)
+    if isinstance(value, str) and source.get(("camera", "kind")) == "folder" and not os.path.isdir(value):  # noqa: PTH112  pathlib raises for a folder that may not be searched
+        yield source.problem(folder, f"no such folder: {value}")
+
+
+def _missing(source: Source, option: Option, path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        if path.is_file():
+            return
+    except PermissionError:
+        yield source.problem(option.key, f"{path} {_may_not_read(path)}")
+        return
+    if may_hold_secret(option):
+        yield source.problem(option.key, "no such file; write the path of a file that contains the password")
+    else:
+        yield source.problem(option.key, f"no such file: {path}")
+
+
+def _may_not_read(path: Path) -> str:
+    """Return the sentence for a file that the current user may not read."""
+    uid = os.geteuid()
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = str(uid)
+    if uid >= _FIRST_PERSON:
+        return f"may not be read by the user {name}: use sudo, such as `sudo hivewatch check`"
+    return (
+        f"may not be read by the account {name}:"
+        f" run `sudo chgrp {name} {path}` and `sudo chmod g+r {path}`, and check the folders above it"
+    )

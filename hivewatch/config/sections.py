@@ -6,16 +6,18 @@ Type, bounds, default, description and marks (restart, secret, path) are defined
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import tzinfo
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from hivewatch.config.base import (
     PATH,
     RESTART,
+    Contradiction,
     Days,
     Megabytes,
     Polygon,
@@ -152,12 +154,12 @@ class PressureConfig(Section):
         description="A level falls once both figures are below this share of its thresholds.",
     )
 
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def contradictions(self) -> Iterator[Contradiction]:
+        """Yield every contradiction between these options."""
         for figure in ("sightings", "minutes"):
-            if getattr(self, f"amber_{figure}") > getattr(self, f"red_{figure}"):
-                raise ValueError(f"amber_{figure} must not be above red_{figure}")
-        return self
+            amber, red = f"amber_{figure}", f"red_{figure}"
+            if getattr(self, amber) > getattr(self, red):
+                yield Contradiction((amber, red), f"{amber} must not be above {red}")
 
 
 class HomeAssistantConfig(Section):
@@ -210,7 +212,7 @@ class LogConfig(Section):
 class Config(Section):
     """Everything a person can set."""
 
-    manual: ClassVar[str] = "config/hivewatch.yaml"
+    manual: ClassVar[str] = "the manual (`hivewatch help manual`)"
 
     hive: Annotated[HiveConfig, RESTART] = HiveConfig()
     camera: Annotated[CameraConfig, RESTART] = CameraConfig()
@@ -226,8 +228,8 @@ class Config(Section):
     clock: Annotated[ClockConfig, RESTART] = ClockConfig()
     log: LogConfig = LogConfig()
 
-    @model_validator(mode="after")
-    def _homeassistant_needs_mqtt(self) -> Self:
+    def contradictions(self) -> Iterator[Contradiction]:
+        """Yield every contradiction between options of different sections."""
         if self.homeassistant.enabled and not self.mqtt.enabled:
-            raise ValueError("homeassistant.enabled needs mqtt.enabled")
-        return self
+            names = ("homeassistant.enabled", "mqtt.enabled")
+            yield Contradiction(names, "homeassistant.enabled needs mqtt.enabled")

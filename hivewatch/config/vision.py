@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from collections.abc import Iterator
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from hivewatch.config.base import OptionalFile, Polygon, Seconds, Section, Share, TimeLimit
+from hivewatch.config.base import (
+    Contradiction,
+    OptionalFile,
+    Polygon,
+    Seconds,
+    Section,
+    Share,
+    TimeLimit,
+)
 
 
 class MotionConfig(Section):
@@ -62,11 +71,11 @@ class ClassifierConfig(Section):
         default=0, ge=0, le=64, description="Processor threads for the network; 0 lets PyTorch choose."
     )
 
-    @model_validator(mode="after")
-    def _one_choice(self) -> Self:
+    def contradictions(self) -> Iterator[Contradiction]:
+        """Yield every contradiction between these options."""
         if self.model is not None and self.precision != "float":
-            raise ValueError("precision chooses between the released models; leave it out beside a model")
-        return self
+            sentence = "precision chooses between the released models; leave it out beside a model"
+            yield Contradiction(("precision", "model"), sentence)
 
 
 class DecisionConfig(Section):
@@ -99,10 +108,9 @@ class DecisionConfig(Section):
         default=5.0, description="Shortest time between two pictures of a sighting, seconds."
     )
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def contradictions(self) -> Iterator[Contradiction]:
+        """Yield every contradiction between these options."""
         if self.release > self.threshold:
-            raise ValueError("release must not be above threshold")
+            yield Contradiction(("release", "threshold"), "release must not be above threshold")
         if self.votes > self.out_of:
-            raise ValueError("votes must not be more than out_of")
-        return self
+            yield Contradiction(("votes", "out_of"), "votes must not be more than out_of")

@@ -77,6 +77,11 @@ class Frame:
             raise ValueError("taken_at must carry its time zone")
 
     @property
+    def is_drawn(self) -> bool:
+        """Whether it is a drawing of the simulator, which alone knows where its hornets are."""
+        return self.truth is not None
+
+    @property
     def height_px(self) -> int:
         """Height in pixels."""
         return int(self.pixels.shape[0])

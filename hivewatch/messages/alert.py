@@ -143,6 +143,8 @@ def document_of(
             "sha256": hashlib.sha256(snapshot.payload).hexdigest(),
         },
     }
+    if frame.is_drawn:
+        document["test"] = True
     if sighting.phase is Phase.END:
         document["ended_at"] = document["at"]
     return document

@@ -88,7 +88,8 @@ HORNET_STATE = Topic(
 )
 EVENT = Topic(
     "event",
-    "JSON of a sighting: `start`, `update` (a better picture) or `end`; `test` marks a test alert",
+    "JSON of a sighting: `start`, `update` (a better picture) or `end`;"
+    " `test` marks a test alert or the simulator",
     "as it happens; later, in order, if the broker could not be reached",
     schema="sighting",
 )

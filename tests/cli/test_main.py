@@ -11,12 +11,14 @@ from pathlib import Path
 import cv2
 import pytest
 from support.fakes import make_pixels
+from support.paths import PROJECT
 
 from hivewatch import __version__
 from hivewatch.cli import commands
 from hivewatch.cli.main import main
+from hivewatch.config import location
 
-COMMANDS = ("run", "check", "doctor", "preview", "replay", "bench", "watch")
+COMMANDS = ("run", "check", "doctor", "preview", "replay", "bench", "watch", "help")
 COMMANDS += ("train", "evaluate", "export")
 
 
@@ -51,7 +53,7 @@ def test_a_usage_error_is_exit_code_2() -> None:
 
 def test_check_says_that_a_file_is_valid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "hive.yaml"
-    file.write_text("hive: {id: north}\n")
+    file.write_text("hive: {id: north}\ncamera: {kind: video}\n")
     assert main(["check", "--config", str(file)]) == 0
     assert "valid" in capsys.readouterr().out
 
@@ -65,6 +67,71 @@ def test_check_lists_every_mistake_and_ends_with_code_3(
     output = capsys.readouterr().out
     assert f"{file}:1: hive.idd: unknown option; did you mean id?" in output
     assert f"{file}:2: mqtt.port" in output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["run", "check", "doctor", "preview"])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("hive: {id: north}", "no camera is named"), ("camera: {kind: usb}", "should be video, picamera2")],
+)
+def test_a_command_finds_the_file_in_the_current_folder_and_refuses_its_camera(
+    command: str, text: str, words: str, tmp_path: Path
+) -> None:
+    (tmp_path / "hivewatch.yaml").write_text(f"{text}\n")
+    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "hivewatch", command],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert f"hivewatch.yaml:1: camera.kind: {words}" in done.stdout + done.stderr
+    assert done.returncode == 3 or (command == "doctor" and done.returncode > 100)
+
+
+def test_a_command_without_any_file_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(location, "INSTALLED", tmp_path / "nowhere.yaml")
+    assert main(["check"]) == 3
+    assert "there is neither ./hivewatch.yaml nor" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("topic", "words"),
+    [
+        ("camera.kind", "Source of the frames: simulator, picamera2, video or folder."),
+        ("threshold", "decision.threshold"),
+        ("mqtt.tls", "mqtt.tls.alpn"),
+        ("manual", "This file is the manual."),
+        ("check", "usage: hivewatch check"),
+    ],
+)
+def test_help_explains_an_option_a_section_or_a_command(
+    topic: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["help", topic]) == 0
+    assert words in capsys.readouterr().out
+
+
+def test_help_alone_is_that_of_hivewatch(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["help"]) == 0
+    assert "exit codes:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("topic", "words"),
+    [("camera.kin", "did you mean camera.kind"), ("zzzz", "`hivewatch help manual` prints every option")],
+)
+def test_help_on_an_unknown_option_names_close_ones(
+    topic: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["help", topic]) == 2
+    assert f"{topic} is neither a command nor an option; {words}" in capsys.readouterr().err
 
 
 def test_an_error_is_one_sentence_on_stderr_with_its_exit_code(capsys: pytest.CaptureFixture[str]) -> None:

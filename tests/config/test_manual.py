@@ -2,59 +2,33 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from typing import NamedTuple
-
 import pytest
 from support.paths import PROJECT
 
 from hivewatch.config.base import Mark, Option, options
+from hivewatch.config.manual import close_names, entries, paragraphs, read_manual
 from hivewatch.config.reader import load
 from hivewatch.config.sections import Config
+from hivewatch.errors import ConfigError
 
 MANUAL = PROJECT / "config" / "hivewatch.yaml"
-RESTART = "(restart)"
-
-
-class Entry(NamedTuple):
-    """An option or a section as the manual shows it, also one that is commented out."""
-
-    key: tuple[str, ...]
-    comment: str
-    needs_restart: bool
-
-
-def entries() -> Iterator[Entry]:
-    """Yield what the manual documents: the comment above each key, and whether "(restart)" applies to it."""
-    key: list[str] = []
-    restart: list[bool] = []
-    comment: list[str] = []
-    for line in MANUAL.read_text().splitlines():
-        found = re.match(r"(?P<indent> *)(?P<out># )?(?P<name>[a-z0-9_]+):(?P<rest>.*)", line)
-        is_text = line.lstrip().startswith("# ") and not (found and is_example(found))
-        if is_text or found is None or (found["out"] and found["name"] == "watch"):
-            comment.append(line.strip(" #"))
-            continue
-        depth = len(found["indent"]) // 2
-        text = " ".join(comment)
-        needs = RESTART in text or RESTART in found["rest"]
-        key[depth:], restart[depth:] = [found["name"]], [needs]
-        yield Entry(tuple(key), text.replace(RESTART, "").strip(), any(restart))
-        comment = []
-
-
-def is_example(line: re.Match[str]) -> bool:
-    """Return whether a commented line shows an option that has no default to show."""
-    return line["out"] is not None and line["name"] in {option.key[-1] for option in options(Config)}
-
 
 OPTIONS = list(options(Config))
 DOCUMENTED = {entry.key: entry for entry in entries()}
 
 
 def test_the_manual_states_exactly_the_defaults() -> None:
-    assert load(MANUAL) == Config()
+    assert load(MANUAL, needs_camera=False) == Config()
+
+
+def test_the_manual_lacks_only_the_camera() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(MANUAL)
+    assert [problem.split(": ")[1] for problem in caught.value.problems] == ["camera.kind"]
+
+
+def test_the_package_contains_the_manual() -> None:
+    assert read_manual() == MANUAL.read_text()
 
 
 def test_the_manual_documents_every_option_and_no_other() -> None:
@@ -66,9 +40,35 @@ def test_the_manual_documents_every_option_and_no_other() -> None:
 def test_the_manual_begins_with_the_description_of_the_option(option: Option) -> None:
     assert option.field.description, "every option has a description"
     assert option.field.description.endswith(".")
-    assert DOCUMENTED[option.key].comment.startswith(option.field.description)
+    assert " ".join(DOCUMENTED[option.key].comment).startswith(option.field.description)
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
 def test_the_restart_marks_of_the_manual_are_those_of_the_options(option: Option) -> None:
     assert DOCUMENTED[option.key].needs_restart == (Mark.RESTART in option.marks)
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+def test_every_option_has_a_paragraph_of_its_own(option: Option) -> None:
+    (paragraph,) = paragraphs(option.name)
+    assert paragraph.splitlines()[0].startswith(option.name)
+    assert str(option.field.description).split(".")[0] in paragraph.replace("\n  ", " ")
+
+
+def test_a_section_stands_for_all_its_options_and_a_last_name_for_every_option_of_it() -> None:
+    assert len(paragraphs("mqtt.tls")) == 5
+    assert [text.split()[0] for text in paragraphs("rate_hz")] == ["camera.rate_hz"]
+    assert len(paragraphs("enabled")) > 2
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("camera.kin", "camera.kind"),
+        ("treshold", "decision.threshold"),
+        ("mqtt.pasword", "mqtt.password_file"),
+    ],
+)
+def test_a_misspelt_option_has_close_names(name: str, meant: str) -> None:
+    assert paragraphs(name) == []
+    assert meant in close_names(name)

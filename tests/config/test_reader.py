@@ -47,10 +47,10 @@ def test_a_section_with_all_options_commented_out_means_the_defaults() -> None:
 def test_each_of_ten_mistakes_is_reported_with_its_line() -> None:
     found = problems(TEN_MISTAKES)
     expected = [
-        (2, "camera.kind", "'simulator'"),
+        (2, "camera.kind", 'not "simulater"; write kind: simulator'),
         (3, "camera.with_px", "did you mean width_px?"),
-        (4, "camera.rate_hz", "valid number"),
-        (6, "gate.watch[0][1][1]", "less than or equal to 1"),
+        (4, "camera.rate_hz", 'should be a number, not "5": write 5, without quotes'),
+        (6, "gate.watch[0][1][1]", "must be at most 1"),
         (6, "gate.watch[1]", "at least 3 points"),
         (8, "decision.treshold", "did you mean threshold?"),
         (9, "decision.votes", "given twice, again on line 10"),
@@ -105,14 +105,16 @@ def test_a_number_is_never_guessed_from_something_else(value: str) -> None:
 def test_relative_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "word").write_text("secret")
     file = tmp_path / "hive.yaml"
-    file.write_text("mqtt: {username: bees, password_file: word}\nstore: {directory: data}\n")
+    file.write_text(
+        "camera: {kind: video}\nmqtt: {username: bees, password_file: word}\nstore: {directory: data}\n"
+    )
     config = load(file)
     assert config.mqtt.password_file == tmp_path / "word"
     assert config.store.directory == tmp_path / "data"
 
 
 def test_a_missing_file_is_reported_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no such file; start with a copy of config/hivewatch\.yaml, or"):
+    with pytest.raises(ConfigError, match="no such file; start with a copy of the manual"):
         load(tmp_path / "hive.yaml")
 
 

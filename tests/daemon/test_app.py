@@ -44,6 +44,7 @@ def test_a_sighting_reaches_a_subscriber_and_the_disk(
     published = events(subscriber)
     for event in published:
         Draft202012Validator(schema("sighting")).validate(event)
+        assert event["test"] is True, "the simulator's hornets are drawn"
     assert [event["event_type"] for event in published][:: len(published) - 1] == ["start", "end"]
     assert subscriber.on("availability") == [b"online", b"offline"]
     with Store(daemon.store) as store:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import re
 import shlex
 import subprocess
@@ -11,7 +13,8 @@ from pathlib import Path
 import pytest
 from support.paths import PROJECT
 
-from hivewatch.config.sections import CameraConfig
+from hivewatch.config.reader import parse
+from hivewatch.config.sections import CameraConfig, Config
 
 DEPLOY = PROJECT / "deploy"
 
@@ -40,11 +43,109 @@ def test_the_watchdog_timeout_is_longer_than_the_camera_s() -> None:
     assert int(found[1]) >= 2 * CameraConfig().timeout_s
 
 
-def test_the_line_that_the_installer_edits_occurs_once_in_the_configuration() -> None:
-    """It replaces the simulator with the camera it has found."""
-    lines = (PROJECT / "config" / "hivewatch.yaml").read_text().splitlines()
-    assert lines.count("  kind: simulator") == 1
-    assert "s/^  kind: simulator$/" in (DEPLOY / "install.sh").read_text()
+def install_sh(
+    script: str, folder: Path, camera: str = "", terminal: str | None = None
+) -> tuple[str, str, int]:
+    """Run ``script`` with the functions of install.sh, and with /sys and the settings of ``folder``.
+
+    ``camera``: the argument of --camera; ``terminal``: what a person types, None without a terminal.
+    Returns the settings, the messages and the exit code.
+    """
+    config = folder / "hivewatch.yaml"
+    setup = f". {DEPLOY}/install.sh\nconfig={config} base_python=false sysfs={folder}/sys camera={camera}\n"
+    command = ["bash", "-c", setup + script]
+    ours, theirs = pty.openpty()
+    try:
+        os.write(ours, (terminal or "").encode())
+        stdin = subprocess.DEVNULL if terminal is None else theirs
+        done = subprocess.run(command, stdin=stdin, capture_output=True, text=True, check=False)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    return config.read_text(), done.stderr, done.returncode
+
+
+ASK = "ask_for_camera; set_camera"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder with the manual as settings, and /sys with no camera but a Pi's decoder."""
+    (tmp_path / "hivewatch.yaml").write_text((PROJECT / "config" / "hivewatch.yaml").read_text())
+    add_device(tmp_path, "video0", "bcm2835-codec")
+    return tmp_path
+
+
+def add_device(folder: Path, name: str, driver: str) -> None:
+    """Add a device with the driver ``driver`` to the folder's /sys."""
+    device = folder / "sys" / "class" / "video4linux" / name
+    (device / "device").mkdir(parents=True)
+    (device / "index").write_text("0\n")
+    (device / "device" / "driver").symlink_to(f"../../{driver}")
+
+
+def camera_in(settings: str) -> CameraConfig:
+    return parse(settings, Config).camera
+
+
+def test_the_installer_asks_which_camera_and_offers_the_one_it_has_found(folder: Path) -> None:
+    add_device(folder, "video2", "uvcvideo")
+    settings, messages, _ = install_sh(ASK, folder, terminal="\n")
+    assert "a USB camera (/dev/video2)" in messages
+    assert "Camera: video" in messages
+    camera = camera_in(settings)
+    assert (camera.kind, camera.video.source) == ("video", "/dev/video2")
+
+
+def test_the_installer_repeats_its_question_until_the_answer_is_a_camera(folder: Path) -> None:
+    settings, _, _ = install_sh(ASK, folder, terminal="\nwebcam\nsimulator\n")
+    assert camera_in(settings).kind == "simulator"
+
+
+@pytest.mark.parametrize("kind", ["picamera2", "video", "simulator"])
+def test_without_a_terminal_the_camera_is_an_argument(kind: str, folder: Path) -> None:
+    settings, _, _ = install_sh(ASK, folder, kind)
+    assert camera_in(settings).kind == kind
+
+
+def test_without_terminal_and_argument_the_settings_stay_and_the_camera_found_is_named(folder: Path) -> None:
+    add_device(folder, "video1", "uvcvideo")
+    before = (folder / "hivewatch.yaml").read_text()
+    settings, messages, _ = install_sh(ASK, folder)
+    assert settings == before
+    assert "no terminal to ask on. Found: video." in messages
+
+
+@pytest.mark.parametrize("text", ["camera:\n  kind: folder\n", "camera: {rate_hz: 2, kind: video}\n"])
+def test_settings_that_name_a_camera_are_never_changed(text: str, folder: Path) -> None:
+    (folder / "hivewatch.yaml").write_text(text)
+    assert install_sh(ASK, folder, "simulator") == (text, "", 0)
+
+
+def test_a_camera_is_added_to_settings_without_that_section(folder: Path) -> None:
+    (folder / "hivewatch.yaml").write_text("hive: {id: north}\n")
+    settings, _, _ = install_sh(ASK, folder, "picamera2")
+    assert settings == "hive: {id: north}\n\ncamera:\n  kind: picamera2\n"
+
+
+def test_settings_in_a_form_of_their_own_are_left_to_their_owner(folder: Path) -> None:
+    (folder / "hivewatch.yaml").write_text("camera: {rate_hz: 2}\n")
+    settings, messages, _ = install_sh(ASK, folder, "video")
+    assert settings == "camera: {rate_hz: 2}\n"
+    assert "write this below camera:" in messages
+
+
+def test_an_installation_without_a_camera_ends_with_what_to_set(folder: Path) -> None:
+    _, messages, code = install_sh("run_doctor", folder)
+    assert code == 1
+    assert "does not know its camera. Set camera.kind" in messages
+
+
+def test_a_camera_that_the_installer_does_not_know_is_an_error() -> None:
+    command = [str(DEPLOY / "install.sh"), "--camera", "webcam"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "--camera is picamera2, video or simulator, not webcam" in done.stderr
 
 
 FOREIGN_LOAD = """from pathlib import Path

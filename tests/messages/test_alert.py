@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import hashlib
 import json
 from datetime import datetime, timedelta, timezone
@@ -51,6 +52,16 @@ def decoded(jpeg: bytes) -> Pixels:
 
 def test_schema_is_valid_draft_2020_12() -> None:
     jsonschema.Draft202012Validator.check_schema(schema("sighting"))
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_a_sighting_of_the_simulator_is_marked_as_a_test_and_a_real_one_is_not(phase: Phase) -> None:
+    """Also its end after a crash: nobody takes a drawing for a hornet."""
+    drawn = dataclasses.replace(make_frame(), truth=(BOX,))
+    document = document_of(make_sighting(phase=phase, frame=drawn))
+    assert document["test"] is True
+    assert json.loads(interrupted_end(json.dumps(document), TOPICS).payload)["test"] is True
+    assert "test" not in document_of(make_sighting(phase=phase))
 
 
 @pytest.mark.parametrize("phase", list(Phase))

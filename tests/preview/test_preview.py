@@ -206,7 +206,7 @@ def test_a_camera_used_by_the_daemon_is_not_opened(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(preview, "camera_devices", lambda _config: [Path("/dev/video0")])
     monkeypatch.setattr(preview, "is_locked", lambda _directory: True)
     file = tmp_path / "hive.yaml"
-    file.write_text("{}")
+    file.write_text("camera: {kind: video}")
     with pytest.raises(CameraError, match="systemctl stop hivewatch"):
         preview.run(file, threading.Event(), LOCAL, None, lambda _url: None)
 

@@ -196,7 +196,7 @@ def _clip(directory: Path, suffix: str, codec: str) -> Path:
 def fuzz_configurations(directory: Path, count: int, seed: int = 1) -> Outcome:
     """Run ``hivewatch check`` on ``count`` malformed files; accepted ones must be read as written."""
     rng = random.Random(seed)
-    manual = MANUAL.read_text(encoding="utf-8")
+    manual = MANUAL.read_text(encoding="utf-8").replace("# kind: video", "kind: simulator")
     bare = "".join(line for line in manual.splitlines(keepends=True) if not line.strip().startswith("#"))
     (directory / "pictures").mkdir(parents=True)
     for name in ("model.pt", "password"):

@@ -1,0 +1,96 @@
+"""Advice for single options that people get wrong in ways of their own: what to write instead."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Callable
+
+Hint = Callable[[object, str | None], str | None]
+"""Returns the sentence for a value and its text in the file; None if it has no special advice."""
+
+_KINDS = {
+    "video": "usb webcam web-cam uvc v4l v4l2 camera ip ipcam network stream rtsp http file clip onvif",
+    "picamera2": "picam picamera pi raspberry raspberrypi rpi csi libcamera rpicam",
+    "folder": "pictures images directory dir",
+    "simulator": "simulation sim demo test fake",
+}
+
+
+def is_harmless(text: str) -> bool:
+    """Return whether ``text`` is a short word or number that can be no address with a password."""
+    return re.fullmatch(r"[\w .,%+-]{1,30}", text) is not None
+
+
+def shown(text: str) -> str:
+    """Return the tail of a sentence that repeats ``text``, nothing unless it is harmless."""
+    return f', not "{text}"' if is_harmless(text) else ""
+
+
+def _kind(given: object, _raw: str | None) -> str | None:
+    if not isinstance(given, str):
+        return None
+    choices = "should be video, picamera2, folder or simulator"
+    if "://" in given:
+        return f"{choices}; an address goes into video.source, with kind: video"
+    word = given.strip().lower().replace(" ", "").replace("_", "-")
+    meant = next((kind for kind, words in _KINDS.items() if word in words.split()), None)
+    meant = meant or next(iter(difflib.get_close_matches(word, _KINDS, n=1)), None)
+    advice = {
+        "video": "; write kind: video, and the device, address or file as video.source",
+        "folder": "; write kind: folder, and the folder as folder.path",
+        None: "",
+    }.get(meant, f"; write kind: {meant}")
+    return f"{choices}{shown(given)}{advice}"
+
+
+def _source(given: object, _raw: str | None) -> str | None:
+    if isinstance(given, int) and not isinstance(given, bool) and 0 <= given < 64:
+        return f"is the number {given}: write the device, source: /dev/video{given}"
+    return None
+
+
+def _summary_at(given: object, raw: str | None) -> str | None:
+    if isinstance(given, int | float) and raw and re.fullmatch(r"\d{1,2}:\d\d", raw):
+        return f'YAML takes {raw} for a number: write it in quotes, "{raw.zfill(5)}"'
+    if isinstance(given, str) and (found := re.fullmatch(r"(\d):(\d\d)", given)):
+        return f'is a time of day with two digits for the hour: write "0{found[0]}"'
+    return None
+
+
+def _hive_id(given: object, _raw: str | None) -> str | None:
+    if not isinstance(given, str):
+        return None
+    plain = unicodedata.normalize("NFKD", given).encode("ascii", "ignore").decode()
+    proposal = re.sub("[^A-Za-z0-9_]+", "-", plain).strip("-")[:64]
+    advice = f": write {proposal}" if proposal else ""
+    return (
+        f"may contain only letters without accents, digits, _ and -, at most 64{advice};"
+        " the name for people is hive.name"
+    )
+
+
+def _client_id(given: object, _raw: str | None) -> str | None:
+    if isinstance(given, str):
+        return "may contain only letters without accents, digits, _ and -, at most 64; leave it out if unsure"
+    return None
+
+
+def _topic(given: object, _raw: str | None) -> str | None:
+    if not isinstance(given, str) or len(given) > 200:
+        return None
+    plain = re.sub("//+", "/", re.sub(r"[#+\x00-\x1f]", "", given)).strip("/")
+    advice = f": write {plain}" if re.fullmatch("[A-Za-z0-9_/-]{1,60}", plain) else ""
+    return f"is a topic: no + and no #, no / at its start or end, no two in a row{advice}"
+
+
+HINTS: dict[str, Hint] = {
+    "camera.kind": _kind,
+    "camera.video.source": _source,
+    "health.summary_at": _summary_at,
+    "hive.id": _hive_id,
+    "mqtt.client_id": _client_id,
+    "mqtt.base_topic": _topic,
+    "homeassistant.prefix": _topic,
+}

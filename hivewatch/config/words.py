@@ -1,0 +1,194 @@
+"""The sentence for each mistake in an option: what is wrong, and what to write.
+
+A value is repeated only if it is a number or a short word, and never if the option may hold a secret.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pydantic_core import ErrorDetails
+
+from hivewatch.config.base import Mark, Option, Section, option_names, options
+from hivewatch.config.hints import HINTS, shown
+from hivewatch.config.yaml_faults import NO_BLANK
+
+Words = tuple[str, str]
+"""What is wrong, and what to write; between them the value is repeated if it may be."""
+MakeWords = Callable[[ErrorDetails, str | None], Words]
+
+_POLYGONS = "[[[0.1, 0.3], [0.9, 0.3], [0.9, 0.95]]]"
+_PATTERNS = {
+    "health.summary_at": 'is a time of day from "00:00" to "23:59", in quotes',
+    "homeassistant.version_topic": "is a topic: no + and no #",
+}
+
+
+def sentence(error: ErrorDetails, option: Option | None, model: type[Section], raw: str | None) -> str:
+    """Return the sentence for an ``error`` of pydantic.
+
+    ``option``: the option at fault, None if it is a section or unknown; ``raw``: the value as it is written.
+    """
+    kind, given = error["type"], error["input"]
+    if kind == "extra_forbidden":
+        return _unknown(error["loc"], model)
+    if option is None:
+        return _not_a_section(error["loc"], given, model)
+    hint = HINTS.get(option.name)
+    if hint is not None and (found := hint(given, raw)):
+        return found
+    if option.key[0] == "gate" and isinstance(given, list | float | int | str) and kind in _SHAPES:
+        return "a polygon needs at least 3 points [x, y]" if kind == "too_short" else "a point is [x, y]"
+    if given is None:
+        return "has no value: write one after the colon, or remove the line"
+    if kind == "string_pattern_mismatch":
+        return _PATTERNS.get(option.name, "contains characters that are not allowed here")
+    words = _TYPES.get(kind)
+    if words is None:
+        return error["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    claim, advice = words(error, raw)
+    return claim + _shown(given, raw, option) + advice
+
+
+def has_polygons(value: object) -> bool:
+    """Return whether ``value``, if there is one, is a list of polygons as far as its brackets go."""
+    if value is None:
+        return True
+    return isinstance(value, list) and all(
+        isinstance(polygon, list) and all(isinstance(point, list) for point in polygon) for polygon in value
+    )
+
+
+BRACKETS = (
+    f"brackets are missing: it is a list of polygons, each a list of points [x, y], such as {_POLYGONS}"
+)
+
+
+def misread(raw: str | None, value: object) -> str | None:
+    """Return the sentence for a number that YAML reads as another one than a person does, such as 010."""
+    if (
+        raw is None
+        or isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not re.fullmatch(r"[-+]?(0[0-9_]+|[0-9_:.]*:[0-9_:.]*)", raw)
+    ):
+        return None
+    plain = raw.lstrip("+-0_").replace("_", "") or "0"
+    if ":" in raw:
+        return f"YAML reads {raw} as the number {value}: write {value} if that is meant"
+    return f"YAML reads {raw} as the number {value}: write {plain}, without the 0 before it"
+
+
+def may_hold_secret(option: Option) -> bool:
+    """Return whether a value of ``option`` may be a secret; some write the password instead of its file."""
+    return Mark.SECRET in option.marks or "password" in option.key[-1]
+
+
+def close_option(name: str, key: Sequence[str | int], model: type[Section]) -> str | None:
+    """Return the option in the section at ``key`` that ``name`` probably stands for, or None."""
+    return next(iter(difflib.get_close_matches(name, option_names(model, key), n=1)), None)
+
+
+def _unknown(key: Sequence[str | int], model: type[Section]) -> str:
+    name, section = str(key[-1]), key[:-1]
+    if re.match(r"[\w-]+:\S", name):
+        return f"unknown option; {NO_BLANK}"
+    if "password" in name and section == ("mqtt",):
+        name = "password_file"
+        return "unknown option; write the password into a file of its own, and name the file as password_file"
+    if close := close_option(name, section, model):
+        return f"unknown option; did you mean {close}?"
+    elsewhere = [option for option in options(model) if option.key[-1] == name]
+    if len(elsewhere) == 1:
+        return f"unknown option here; it belongs to {'.'.join(elsewhere[0].key[:-1])}: {elsewhere[0].name}"
+    return f"unknown option; known here: {', '.join(option_names(model, section))}"
+
+
+def _not_a_section(key: Sequence[str | int], given: object, model: type[Section]) -> str:
+    """Return the sentence for a value where a section belongs; the value is not repeated."""
+    if isinstance(given, str) and re.match(r"[A-Za-z_]\w*:[^/\s]", given):
+        return NO_BLANK
+    known = option_names(model, key)
+    if isinstance(given, str) and "://" in given and key[0] == "camera":
+        return "is a section; an address goes into camera.video.source, with camera.kind: video"
+    if isinstance(given, str) and "://" in given and key == ("mqtt",):
+        return "is a section; the broker's name goes into mqtt.host, without mqtt:// and without the password"
+    if isinstance(given, list):
+        return f"is a section, not a list: write its options without -, such as `{known[0]}: ...`"
+    return f"is a section: write its options below it, indented by two blanks; known: {', '.join(known)}"
+
+
+_SHAPES = {"too_short", "too_long", "tuple_type", "missing"}
+
+
+def _number(error: ErrorDetails, _raw: str | None) -> Words:
+    given = error["input"]
+    claim = "should be a whole number" if error["type"].startswith("int") else "should be a number"
+    found = re.fullmatch(r"\s*([-+]?\d+(?:[.,]\d+)?)\s*(%?)\s*([A-Za-z]{0,8})\s*", str(given))
+    if not isinstance(given, str) or not found:
+        return claim, ""
+    number = found[1].replace(",", ".")
+    if found[2]:
+        return claim, f": write {float(number) / 100:g}"
+    why = "without the unit" if found[3] else "with a point" if "," in given else "without quotes"
+    return claim, f": write {number}, {why}"
+
+
+def _bound(words: str, limit: str) -> MakeWords:
+    def make(error: ErrorDetails, _raw: str | None) -> Words:
+        bound, given = error["ctx"][limit], error["input"]
+        is_percent = limit == "le" and bound == 1 and isinstance(given, int | float) and 1 < given <= 100
+        bound = int(bound) if bound == int(bound) else bound
+        return f"must be {words} {bound}", f"; for {given:g} % write {given / 100:g}" if is_percent else ""
+
+    return make
+
+
+def _text(_error: ErrorDetails, raw: str | None) -> Words:
+    return "is a text", f': write it in quotes, "{raw}"' if raw else ": write it in quotes"
+
+
+def _choice(error: ErrorDetails, _raw: str | None) -> Words:
+    expected = str(error["ctx"]["expected"]).replace("'", "")
+    choices = expected.replace(" or ", ", ").split(", ")
+    given = str(error["input"])
+    if given in choices:
+        return f"should be {expected}", f": write {given} without quotes"
+    close = difflib.get_close_matches(given.lower(), choices, n=1)
+    return f"should be {expected}", f"; did you mean {close[0]}?" if close else ""
+
+
+def _fixed(sentence: str) -> MakeWords:
+    return lambda _error, _raw: (sentence, "")
+
+
+_TYPES: dict[str, MakeWords] = {
+    "greater_than_equal": _bound("at least", "ge"),
+    "less_than_equal": _bound("at most", "le"),
+    "greater_than": _bound("above", "gt"),
+    "less_than": _bound("below", "lt"),
+    "multiple_of": _bound("a multiple of", "multiple_of"),
+    "int_type": _number,
+    "int_from_float": _number,
+    "float_type": _number,
+    "finite_number": _number,
+    "bool_type": _fixed("should be true or false, without quotes"),
+    "string_type": _text,
+    "path_type": _text,
+    "tuple_type": _fixed("is a list: write its values in brackets, [one, two]"),
+    "literal_error": _choice,
+    "string_too_short": _fixed("must not be empty"),
+    "string_too_long": lambda error, _raw: (f"may have at most {error['ctx']['max_length']} characters", ""),
+}
+
+
+def _shown(given: Any, raw: str | None, option: Option) -> str:
+    """Return the value as a part of the sentence, or nothing if it may be secret or is no short word."""
+    if may_hold_secret(option) or isinstance(given, dict | list):
+        return ""
+    if isinstance(given, str):
+        return shown(given)
+    return f", not {raw or given}"

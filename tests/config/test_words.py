@@ -1,0 +1,199 @@
+"""Every mistake says what is wrong and what to write, and repeats nothing that may be a password."""
+
+from __future__ import annotations
+
+import pytest
+
+from hivewatch.config.reader import parse
+from hivewatch.config.sections import Config
+from hivewatch.errors import ConfigError
+
+
+def problems(text: str) -> list[str]:
+    """Return the problems in ``text``, [] if it is valid."""
+    try:
+        parse(text, Config, name="hive.yaml")
+    except ConfigError as error:
+        return error.problems
+    return []
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        # The broker's address.
+        (
+            "mqtt: {host: mqtt://10.0.0.9}",
+            "mqtt.host: write only the broker's name or address, without mqtt://",
+        ),
+        ("mqtt: {host: bees@10.0.0.9}", "without mqtt:// and without a user or password"),
+        ("mqtt: {host: 'broker:1883'}", "the port has an option of its own: port"),
+        ("mqtt: {host: my broker}", "a broker's name contains no blank"),
+        ("mqtt: {host: ''}", "mqtt.host: must not be empty"),
+        ("mqtt: mqtt://10.0.0.9", "mqtt: is a section; the broker's name goes into mqtt.host"),
+        ("mqtt: {base_topic: /home/bees}", "no / at its start or end, no two in a row: write home/bees"),
+        ("mqtt: {base_topic: bees/#}", "no + and no #"),
+        ("mqtt: {client_id: my hive}", "may contain only letters without accents, digits, _ and -"),
+        ("mqtt: {version: '5'}", 'should be 3.1.1 or 5, not "5": write 5 without quotes'),
+        (
+            "mqtt: {password: x}",
+            "write the password into a file of its own, and name the file as password_file",
+        ),
+        ("mqtt: {tls: {alpn: mqtt}}", "mqtt.tls.alpn: is a list: write its values in brackets"),
+        # The camera.
+        ("camera: {video: {source: 0}}", "is the number 0: write the device, source: /dev/video0"),
+        ("camera: {video: {source: [0]}}", "camera.video.source: is a text: write it in quotes"),
+        ("camera: {kind: usb}", 'or simulator, not "usb"; write kind: video, and the device'),
+        ("camera: {kind: RTSP}", "write kind: video, and the device, address or file as video.source"),
+        ("camera: {kind: picam}", "write kind: picamera2"),
+        ("camera: {kind: pictures}", "write kind: folder, and the folder as folder.path"),
+        ("camera: {kind: folderr}", "write kind: folder, and the folder as folder.path"),
+        ("camera: {kind: rtsp://10.0.0.9/}", "an address goes into video.source, with kind: video"),
+        ("camera: {kind: 3}", "camera.kind: should be simulator, picamera2, video or folder, not 3"),
+        ("camera: rtsp://10.0.0.9/", "camera: is a section; an address goes into camera.video.source"),
+        ("camera: {video: rtsp://10.0.0.9/}", "camera.video: is a section; an address goes into"),
+        ("camera: {source: /dev/video0}", "camera.source: unknown option here; it belongs to camera.video"),
+        ("camera: [kind: video]", "camera: is a section, not a list: write its options without -"),
+        # The hive.
+        ("hive: {id: Birnbaum 1/ä}", "write Birnbaum-1-a; the name for people is hive.name"),
+        ("hive: {id: 12}", 'hive.id: is a text, not 12: write it in quotes, "12"'),
+        ("hive: {name: yes}", 'hive.name: is a text, not yes: write it in quotes, "yes"'),
+        ("hive: {name: }", "hive.name: has no value: write one after the colon, or remove the line"),
+        (f"hive: {{name: {'x' * 101}}}", "hive.name: may have at most 100 characters"),
+        ("hive: {name: !x y}", "hive.name: cannot be read: put it in quotes if it is text"),
+        (
+            "hive: hive1",
+            "hive: is a section: write its options below it, indented by two blanks; known: id, name",
+        ),
+        # Times and numbers.
+        ("health: {summary_at: 21:00}", 'YAML takes 21:00 for a number: write it in quotes, "21:00"'),
+        ("health: {summary_at: 9:00}", 'write it in quotes, "09:00"'),
+        ("health: {summary_at: '9:00'}", 'write "09:00"'),
+        ("health: {summary_at: '25:00'}", 'is a time of day from "00:00" to "23:59", in quotes'),
+        ("health: {interval_s: 1:30}", "YAML reads 1:30 as the number 90: write 90 if that is meant"),
+        ("mqtt: {port: 010}", "YAML reads 010 as the number 8: write 10, without the 0 before it"),
+        ("mqtt: {port: 70000}", "mqtt.port: must be at most 65535, not 70000"),
+        ("mqtt: {port: 0}", "mqtt.port: must be at least 1, not 0"),
+        ("camera: {rate_hz: 0}", "camera.rate_hz: must be above 0, not 0"),
+        ("camera: {rate_hz: '5 Hz'}", 'should be a number, not "5 Hz": write 5, without the unit'),
+        ("decision: {threshold: '0,8'}", 'should be a number, not "0,8": write 0.8, with a point'),
+        ("decision: {threshold: 80}", "must be at most 1, not 80; for 80 % write 0.8"),
+        ("decision: {threshold: 80 %}", 'should be a number, not "80 %": write 0.8'),
+        ("decision: {votes: 3.5}", "should be a whole number, not 3.5"),
+        ("mqtt: {enabled: 'yes'}", 'should be true or false, without quotes, not "yes"'),
+        ("log: {level: warn}", 'should be debug, info, warning or error, not "warn"; did you mean warning?'),
+        # Polygons.
+        ("gate: {watch: [[0.1, 0.3], [0.9, 0.3], [0.9, 0.9]]}", "gate.watch: brackets are missing"),
+        ("gate: {ignore: [[[0, 0], [1, 0], [1, 1, 1]]]}", "gate.ignore[0][2]: a point is [x, y]"),
+        ("gate: {watch: [[[0, 0], [1, 0]]]}", "gate.watch[0]: a polygon needs at least 3 points [x, y]"),
+        ("gate: {watch: all}", "gate.watch: brackets are missing"),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_what_to_write(text: str, sentence: str) -> None:
+    found = problems(text)
+    assert len(found) == 1, found
+    assert sentence in found[0]
+    assert "\n" not in found[0]
+
+
+@pytest.mark.parametrize(
+    "text", ["mqtt: {host: '::1'}", "mqtt: {host: broker.local}", "health: {summary_at: '09:00'}"]
+)
+def test_what_looks_odd_but_is_right_is_accepted(text: str) -> None:
+    assert problems(text) == []
+
+
+SECRET = "GEHEIM123"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"mqtt: {{host: 'mqtt://keeper:{SECRET}@10.0.0.9'}}",
+        f"mqtt: mqtt://keeper:{SECRET}@10.0.0.9",
+        f"mqtt: {SECRET}",
+        f"mqtt: {{username: [{SECRET}]}}",
+        f"mqtt: {{username: *{SECRET}}}",
+        f"mqtt: {{username: !{SECRET} x}}",
+        f"mqtt: {{username: &{SECRET}}}",
+        f"mqtt: {{username: bees\n  password: {SECRET}",
+        f"mqtt: {{password_file: {SECRET}, username: bees}}",
+        f"mqtt: {{password_file: '{SECRET * 1000}', username: bees}}",
+        f"mqtt: {{password: {SECRET}}}",
+        f"mqtt:\n  password:{SECRET}\n  port: 1",
+        f"mqtt: {{user:{SECRET}}}",
+        f'mqtt:\n  username: "{SECRET}\n  port: 1\n',
+        f"camera: rtsp://keeper:{SECRET}@10.0.0.9/stream1",
+        f"camera: {{kind: 'rtsp://keeper:{SECRET}@10.0.0.9/stream1'}}",
+        f"camera: {{video: 'rtsp://keeper:{SECRET}@10.0.0.9/stream1'}}",
+        f"camera: {{video: {{'rtsp://keeper:{SECRET}@10.0.0.9/': }}}}",
+        f"camera: {{video: {{source: ['rtsp://keeper:{SECRET}@10.0.0.9/']}}}}",
+        f"camera: {{rate_hz: 'rtsp://keeper:{SECRET}@10.0.0.9/'}}",
+        f"camera:\n  video:\n    source:rtsp://keeper:{SECRET}@10.0.0.9/\n    give_up_after_s: 5",
+        f"rtsp://keeper:{SECRET}@10.0.0.9/stream1",
+        f"source:rtsp://keeper:{SECRET}@10.0.0.9/: [",
+    ],
+)
+def test_a_password_is_never_repeated(text: str) -> None:
+    found = problems(text)
+    assert found
+    assert SECRET not in "\n".join(found)
+
+
+def test_mistakes_in_values_and_between_options_are_reported_together() -> None:
+    """Also those of a section with other mistakes, as far as the options concerned are known."""
+    found = problems(
+        """\
+camera:
+  rate_hz: fast
+  kind: folder
+decision:
+  votes: 9
+  window_s: -1
+  release: 0.9
+mqtt:
+  enabled: false
+  port: 0
+  password_file: /dev/null
+  tls: {ca_file: /nowhere}
+homeassistant: {enabled: true}
+pressure: {amber_sightings: 50, amber_minutes: 20}
+unknown: 1
+"""
+    )
+    expected = [
+        (2, "camera.rate_hz: should be a number"),
+        (3, "camera.kind: kind is folder, so folder.path must name one"),
+        (5, "decision.votes: votes must not be more than out_of (votes is 9, out_of is 5 by default)"),
+        (6, "decision.window_s: must be above 0"),
+        (
+            7,
+            "decision.release: release must not be above threshold (release is 0.9, threshold is 0.8 by",
+        ),
+        (10, "mqtt.port: must be at least 1"),
+        (11, "mqtt.password_file: no such file"),
+        (11, "mqtt.password_file: password_file needs a username"),
+        (12, "mqtt.tls.ca_file: enabled is false, so nothing would be encrypted"),
+        (12, "mqtt.tls.ca_file: no such file: /nowhere"),
+        (13, "homeassistant.enabled: homeassistant.enabled needs mqtt.enabled"),
+        (14, "pressure.amber_minutes: amber_minutes must not be above red_minutes"),
+        (14, "pressure.amber_sightings: amber_sightings must not be above red_sightings"),
+        (15, "unknown: unknown option"),
+    ]
+    assert len(found) == len(expected), found
+    for problem, (line, words) in zip(found, expected, strict=True):
+        assert problem.startswith(f"hive.yaml:{line}: {words}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "decision: {votes: nine, out_of: 2}",
+        "decision: {relase: 0.5, threshold: 0.6}",
+        "camera: {kind: folder, folder: {path: 5}}",
+        "homeassistant: {enabled: true}\nmqtt: off",
+    ],
+)
+def test_an_option_at_fault_contradicts_no_other(text: str) -> None:
+    """Its value is not known, and its default is not what was meant."""
+    assert len(problems(text)) == 1
