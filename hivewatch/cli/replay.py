@@ -104,6 +104,8 @@ class _Output:
         from hivewatch.answers.words import total_line
 
         answers = self._findings.answers
+        if not complete:
+            self._write("The replay was ended early. This is what was found until then:")
         if len(answers) > 1:
             self._write(total_line(answers))
         if self._page is not None:

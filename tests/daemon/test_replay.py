@@ -17,6 +17,8 @@ from support.brokers import Broker, Subscriber, free_port, wait_until
 from support.daemons import ALWAYS_A_HORNET
 from support.fakes import make_pixels
 
+from hivewatch.camera.sources.clip import ClipCamera
+from hivewatch.cli.main import main
 from hivewatch.daemon.replay import find_sources
 from hivewatch.errors import CameraError
 from hivewatch.store import Store
@@ -253,3 +255,22 @@ def test_hidden_files_are_skipped(tmp_path: Path) -> None:
     write_picture(tmp_path / "2.jpg")
     (source,) = find_sources([tmp_path], 5.0)
     assert source.length == 1
+
+
+def test_an_interrupted_replay_says_so_and_writes_the_page_of_what_it_has_found(
+    tmp_path: Path, tiny_model_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    picture, clip = write_picture(tmp_path / "1.png"), write_clip(tmp_path / "c.avi")
+    config = tmp_path / "hivewatch.yaml"
+    sections = {"classifier": {"model": str(tiny_model_path), "threads": 1}, "decision": ALWAYS_A_HORNET}
+    config.write_text(yaml.safe_dump(sections))
+    monkeypatch.setattr(ClipCamera, "frames", interrupt)
+    options = ["--config", str(config), "--out", str(tmp_path / "out"), "--report", str(tmp_path / "report")]
+    assert main(["replay", *options, str(picture), str(clip)]) == 130
+    assert "The replay was ended early." in capsys.readouterr().out
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "The replay was ended early." in page
+    assert "1.png: hornet" in page
