@@ -258,7 +258,8 @@ def _watch_clip(path: Path, config: Path, viewer: Viewer, opened: contextlib.Exi
     _, length_s = stated_length(path, rate_hz)
     print(f"The clip plays as it was taken, {clip_time(length_s)} long, at {rate_hz:g} frames a second.")
     daemon = opened.enter_context(_hivewatch(["run", "--config", str(config)]))
-    with tqdm(total=round(length_s) or None, unit="s", disable=None) as bar:
+    shape = "{percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} s"
+    with tqdm(total=round(length_s), bar_format=shape, disable=None if length_s >= 1 else True) as bar:
         started_s = None
         while daemon.poll() is None:
             viewer.show_next()
