@@ -28,8 +28,14 @@ from typing import IO, Any
 import paho.mqtt.client as mqtt
 import yaml
 from paho.mqtt.enums import CallbackAPIVersion
+from tqdm import tqdm
 
-from hivewatch.camera.sources.clip import CLIP_SUFFIXES
+from hivewatch.answers.findings import Hornet, Span
+from hivewatch.answers.words import clip_time, hornet_line
+from hivewatch.camera.sources.clip import CLIP_SUFFIXES, stated_length
+from hivewatch.camera.sources.picture import modified_at
+from hivewatch.config.sections import CameraConfig
+from hivewatch.domain.frames import Box, Location, Point
 from hivewatch.messages.contract import TOPICS
 
 HIVE = "demo"
@@ -50,6 +56,7 @@ class Viewer:
         """Subscribe; raises DemoError if the broker does not answer."""
         self.ended: list[dict[str, Any]] = []
         self.pictures: set[str] = set()
+        self.is_online = False
         self._announced: set[str] = set()
         self._topics = f"hivewatch/{HIVE}"
         self._inbox: queue.Queue[mqtt.MQTTMessage] = queue.Queue()
@@ -101,6 +108,7 @@ class Viewer:
             text = self._picture(payload)
         else:
             text = payload.decode()
+            self.is_online = self.is_online or text == "online"
         clear = "\r\x1b[K" if sys.stdout.isatty() else ""  # there may be a progress bar in this line
         print(f"{clear}{message.topic:27}  {text}", flush=True)
 
@@ -146,6 +154,9 @@ def _parser() -> argparse.ArgumentParser:
         "path", nargs="?", type=Path, metavar="PATH", help="your own clip, picture or folder of them"
     )
     parser.add_argument(
+        "--model", type=Path, metavar="FILE", help="your own model instead of the released one"
+    )
+    parser.add_argument(
         "--broker", type=_address, metavar="HOST[:PORT]", help="use this broker instead of a private one"
     )
     parser.add_argument(
@@ -153,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=120.0,
         metavar="SECONDS",
-        help="how long to wait for a hornet (default: %(default)g)",
+        help="how long to wait for a simulated hornet (default: %(default)g)",
     )
     return parser
 
@@ -166,23 +177,24 @@ def _address(text: str) -> tuple[str, int]:
 
 
 def _demo(chosen: argparse.Namespace, opened: contextlib.ExitStack) -> int:
-    if chosen.path and not chosen.path.exists():
-        raise DemoError(f"{chosen.path} does not exist")
+    for path in filter(None, (chosen.path, chosen.model)):
+        if not path.exists():
+            raise DemoError(f"{path} does not exist")
     folder = _make_folder()
     host, port = chosen.broker or opened.enter_context(own_broker())
     config = folder / "hivewatch.yaml"
-    config.write_text(yaml.safe_dump(_config(chosen.path, host, port), sort_keys=False))
+    config.write_text(yaml.safe_dump(_config(chosen, host, port), sort_keys=False))
     viewer = opened.enter_context(contextlib.closing(Viewer(host, port)))
     print(
         f"Watching {chosen.path or 'a simulated hive'}; alerts go to the broker on {host}:{port}.", flush=True
     )
-    if chosen.path:
-        code = _replay(chosen.path, config, viewer, opened)
-    else:
+    if chosen.path is None:
         code = _watch(config, chosen.limit, viewer, opened)
+    elif _is_clip(chosen.path):
+        code = _watch_clip(chosen.path, config, viewer, opened)
+    else:
+        code = _replay(chosen.path, config, viewer, opened)
     _print_pictures(viewer, folder)
-    if code == 0 and not viewer.ended:
-        print("No hornet was seen.")
     return code
 
 
@@ -197,25 +209,22 @@ def _make_folder() -> Path:
     return folder
 
 
-def _config(path: Path | None, host: str, port: int) -> dict[str, Any]:
+def _config(chosen: argparse.Namespace, host: str, port: int) -> dict[str, Any]:
     """Return the daemon's configuration; everything else is at its default."""
-    if path is None:
+    sections: dict[str, Any] = {}
+    if chosen.path is None:
         simulator = {"hornet_every_s": 20.0, "hornet_stay_s": 8.0}
-        chosen: dict[str, Any] = {
+        sections = {
             "camera": {"kind": "simulator", "simulator": simulator},
             "decision": {"quiet_s": 4.0},
         }
-    elif _has_clips(path):
-        chosen = {}
-    else:  # pictures have no times: a minute apart, each is judged on its own
-        chosen = {
-            "camera": {"rate_hz": 1 / 60},
-            "gate": {"motion": {"enabled": False}},
-            "decision": {"votes": 1, "out_of": 1, "cool_down_s": 0.0},
-        }
+    elif _is_clip(chosen.path):
+        sections = {"camera": {"kind": "video", "video": {"source": str(chosen.path.absolute())}}}
+    if chosen.model is not None:
+        sections["classifier"] = {"model": str(chosen.model.absolute())}
     return {
         "hive": {"id": HIVE, "name": "Demo hive"},
-        **chosen,
+        **sections,
         "store": {"directory": "store"},
         "mqtt": {"host": host, "port": port},
         "clock": {"wait_s": 0},  # do not wait for a time server
@@ -223,8 +232,8 @@ def _config(path: Path | None, host: str, port: int) -> dict[str, Any]:
     }
 
 
-def _has_clips(path: Path) -> bool:
-    return any(file.suffix.lower() in CLIP_SUFFIXES for file in (path, *path.rglob("*")))
+def _is_clip(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() in CLIP_SUFFIXES
 
 
 def _watch(config: Path, limit_s: float, viewer: Viewer, opened: contextlib.ExitStack) -> int:
@@ -243,10 +252,48 @@ def _watch(config: Path, limit_s: float, viewer: Viewer, opened: contextlib.Exit
     return daemon.returncode
 
 
+def _watch_clip(path: Path, config: Path, viewer: Viewer, opened: contextlib.ExitStack) -> int:
+    """Run the daemon with the clip as its camera, to the end of the clip; it takes as long as the clip."""
+    rate_hz = CameraConfig().rate_hz
+    _, length_s = stated_length(path, rate_hz)
+    print(f"The clip plays as it was taken, {clip_time(length_s)} long, at {rate_hz:g} frames a second.")
+    daemon = opened.enter_context(_hivewatch(["run", "--config", str(config)]))
+    shape = "{percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} s"
+    with tqdm(total=round(length_s), bar_format=shape, disable=None if length_s >= 1 else True) as bar:
+        started_s = None
+        while daemon.poll() is None:
+            viewer.show_next()
+            if started_s is None and viewer.is_online:
+                started_s = time.monotonic()
+            if started_s is not None:
+                bar.update(min(round(time.monotonic() - started_s), round(length_s)) - bar.n)
+    viewer.show_rest()
+    if daemon.returncode == 0:
+        for event in viewer.ended:
+            print(hornet_line(_hornet(event, path)))
+        if not viewer.ended:
+            print(f"No hornet was seen in {path}.")
+    return daemon.returncode
+
+
+def _hornet(event: dict[str, Any], path: Path) -> Hornet:
+    """Return the visit that the end ``event`` reports, in the time of the clip at ``path``."""
+    first_at = modified_at(path)
+    span = Span(
+        *(
+            (datetime.fromisoformat(text) - first_at).total_seconds()
+            for text in (event["started_at"], event["last_seen_at"], event["frame"]["taken_at"])
+        )
+    )
+    box = None if event["box"] is None else Box(**event["box"])
+    location = Location(Point(**event["peak"]), box)
+    return Hornet(event["sighting_id"], str(path), event["best_score"], location, span)
+
+
 def _replay(path: Path, config: Path, viewer: Viewer, opened: contextlib.ExitStack) -> int:
     """Run the files through the daemon's loop, to their end."""
-    summary = config.with_name("replay.txt")
-    with summary.open("w") as output:
+    answer = config.with_name("replay.txt")
+    with answer.open("w") as output:
         replay = opened.enter_context(
             _hivewatch(["replay", str(path), "--publish", "--config", str(config)], output)
         )
@@ -254,7 +301,7 @@ def _replay(path: Path, config: Path, viewer: Viewer, opened: contextlib.ExitSta
             viewer.show_next()
     viewer.show_rest()
     if replay.returncode == 0:
-        print(summary.read_text().splitlines()[-1])
+        print(answer.read_text(), end="")
     return replay.returncode
 
 

@@ -16,7 +16,7 @@ PACKAGE = PROJECT / "hivewatch"
 LEVELS = (
     {"__main__"},
     {"cli"},
-    {"doctor", "preview", "fleet", "bench", "training"},
+    {"doctor", "preview", "fleet", "bench", "answers", "training"},
     {"daemon"},
     {"messages"},
     {"vision", "store", "camera", "mqtt", "system"},

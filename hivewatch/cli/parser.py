@@ -120,6 +120,9 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="store sightings and snapshots in this folder"
     )
+    parser.add_argument(
+        "--report", type=Path, metavar="DIR", help="write a page of what was found into this new folder"
+    )
     parser.set_defaults(command=replay_files)
 
 

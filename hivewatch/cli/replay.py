@@ -11,13 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hivewatch.answers.findings import Findings
+    from hivewatch.answers.page import Page
+    from hivewatch.config.sections import Config
     from hivewatch.daemon.replay import Replayed, Source
-    from hivewatch.domain.sightings import Sighting
+    from hivewatch.domain.sightings import ModelIdentity, Sighting
     from hivewatch.domain.wire import Alert
+    from hivewatch.errors import CameraError
 
 
 def replay_files(arguments: argparse.Namespace) -> int:
-    """Print the sightings in the files, or everything as JSON lines."""
+    """Print what was found in the files, or everything as JSON lines."""
+    from hivewatch.answers.findings import Findings
+    from hivewatch.answers.page import Page
     from hivewatch.config.reader import load
     from hivewatch.config.sections import Config
     from hivewatch.daemon import app, replay
@@ -27,6 +33,9 @@ def replay_files(arguments: argparse.Namespace) -> int:
     config = load(arguments.config, needs_camera=False) if arguments.config else Config()
     app.set_log_level(config)
     sources = replay.find_sources(arguments.paths, config.camera.rate_hz)
+    page = Page(arguments.report) if arguments.report else None
+    findings = Findings(sources, config.decision.threshold)
+    output = _Output(findings, page, as_json=arguments.json)
     with contextlib.ExitStack() as opened:
         directory = arguments.out
         if directory is None and not (arguments.config or arguments.publish):
@@ -35,41 +44,86 @@ def replay_files(arguments: argparse.Namespace) -> int:
         stopwatch = Stopwatch()
         classifier = app.make_classifier(config, stopwatch)
         publisher = guest_publisher if arguments.publish else None
-        print_event = _print_event_json if arguments.json else _print_event
-        recorder = open_recorder(config, classifier, stopwatch, opened, publisher, on_recorded=print_event)
-        _replay_all(replay.replay(sources, config, classifier, recorder), sources, arguments.json)
+        on_recorded = output.on_recorded
+        recorder = open_recorder(config, classifier, stopwatch, opened, publisher, on_recorded=on_recorded)
+        frames = replay.replay(sources, config, classifier, recorder, output.on_end)
+        try:
+            output.run(frames, sources)
+        finally:
+            is_complete = findings.ended == len(sources)
+            output.finish(_facts(config, recorder.model), complete=is_complete)
         if arguments.publish:
             replay.deliver(recorder, config.mqtt)
     return 0
 
 
-def _replay_all(frames: Iterable[Replayed], sources: Sequence[Source], as_json: bool) -> None:
-    """Replay the frames with a progress bar on a terminal; print each as JSON, or a summary at the end."""
-    from tqdm import tqdm
-    from tqdm.contrib.logging import logging_redirect_tqdm
+class _Output:
+    """Prints the answers, or JSON lines, and writes the page if there is one."""
 
-    total = sum(source.length for source in sources)
-    count = gated = 0
-    with logging_redirect_tqdm(), tqdm(total=total or None, unit="frame", disable=None) as bar:
-        for frame in frames:
-            count += 1
-            gated += frame.step.prediction is None
-            if as_json:
-                print(json.dumps(frame.document()), flush=True)
-            bar.update()
-    if not as_json:
-        print(f"{count} frames replayed, {gated} of them held back by the gate")
+    def __init__(self, findings: Findings, page: Page | None, *, as_json: bool) -> None:
+        self._findings = findings
+        self._page = page
+        self._as_json = as_json
+
+    def run(self, frames: Iterable[Replayed], sources: Sequence[Source]) -> None:
+        """Take the frames, with a progress bar on a terminal."""
+        from tqdm import tqdm
+        from tqdm.contrib.logging import logging_redirect_tqdm
+
+        total = sum(source.length for source in sources)
+        with logging_redirect_tqdm(), tqdm(total=total or None, unit="frame", disable=None) as bar:
+            for frame in frames:
+                self._findings.add(frame)
+                if self._as_json:
+                    print(json.dumps(frame.document()), flush=True)
+                bar.update()
+
+    def on_recorded(self, sighting: Sighting, alert: Alert) -> None:
+        """Print an event as JSON; print a visit once it has ended, and keep its pictures for the page."""
+        from hivewatch.answers.words import hornet_line
+        from hivewatch.domain.sightings import Phase
+
+        if self._as_json:
+            print(json.dumps({"sighting": json.loads(alert.event.payload)}), flush=True)
+        if sighting.phase is not Phase.END:
+            return
+        hornet = self._findings.add_sighting(sighting)
+        if not self._findings.in_one_picture:
+            self._write(hornet_line(hornet))
+        if self._page is not None:
+            self._page.add(hornet, alert)
+
+    def on_end(self, source: Source, error: CameraError | None) -> None:
+        """Print the answer for a source."""
+        from hivewatch.answers.words import answer_line
+
+        self._write(answer_line(self._findings.end(source, error)))
+
+    def finish(self, facts: str, *, complete: bool) -> None:
+        """Print the sum of several answers, and write the page; not ``complete`` if it was ended early."""
+        from hivewatch.answers.words import total_line
+
+        answers = self._findings.answers
+        if not complete:
+            self._write("The replay was ended early. This is what was found until then:")
+        if len(answers) > 1:
+            self._write(total_line(answers))
+        if self._page is not None:
+            self._page.write(answers, facts, complete=complete)
+            self._write(f"Report: {self._page.index}")
+
+    def _write(self, line: str) -> None:
+        from tqdm import tqdm
+
+        if not self._as_json:
+            tqdm.write(line)
 
 
-def _print_event_json(_sighting: Sighting, alert: Alert) -> None:
-    print(json.dumps({"sighting": json.loads(alert.event.payload)}), flush=True)
-
-
-def _print_event(sighting: Sighting, _alert: Alert) -> None:
-    from tqdm import tqdm
-
-    at_s, best = sighting.best_frame.monotonic_s, sighting.best.score
-    tqdm.write(
-        f"sighting {sighting.id[:8]} {sighting.phase:6}  best score {best:.2f} at {at_s:.1f} s"
-        f" of {sighting.best_frame.source}, {sighting.votes_for} of {sighting.votes} frames"
+def _facts(config: Config, model: ModelIdentity) -> str:
+    decision = config.decision
+    least = f"{100 * decision.threshold:.0f} %"
+    return (
+        f"Model {model.name} {model.version}. A picture shows a hornet from {least} on."
+        f" Clips are judged at {config.camera.rate_hz:g} frames a second; a visit starts when"
+        f" {decision.votes} of {decision.out_of} frames agree."
     )

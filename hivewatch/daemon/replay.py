@@ -1,21 +1,23 @@
-"""Runs files through the daemon's own loop, as fast as it can process them."""
+"""Runs files through the daemon's own loop, as fast as it can process them.
+
+A clip is taken at ``camera.rate_hz`` of its own time, as the daemon takes it, so its votes and visits are the
+daemon's. Pictures carry no time, so no vote may join two of them: each is judged by itself.
+"""
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import cv2
-
 from hivewatch.camera.base import Camera
-from hivewatch.camera.sources.clip import CLIP_SUFFIXES, ClipCamera
+from hivewatch.camera.sources.clip import CLIP_SUFFIXES, ClipCamera, stated_length
 from hivewatch.camera.sources.folder import PICTURE_SUFFIXES, FolderCamera, natural_order
-from hivewatch.camera.sources.opencv import prepare_opencv
 from hivewatch.config.sections import Config, MotionConfig, MqttConfig
 from hivewatch.daemon.loop import Loop, Step
 from hivewatch.daemon.recorder import Recorder
@@ -27,17 +29,26 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Files that follow each other in time: one clip, or the pictures of one folder; ``length`` in frames."""
+    """One clip, or the pictures of one folder. ``name`` is the path of the clip, folder or only picture.
+
+    ``length`` is the number of frames to process, 0 if a clip does not state it.
+    """
 
     camera: Camera
     length: int
     is_clip: bool
+    name: str
+
+
+OnEnd = Callable[[Source, CameraError | None], None]
+"""Called once a source has been replayed, with the error that ended it early, if any."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Replayed:
-    """A processed frame and its position: ``number`` counts the frames of ``file`` from 0."""
+    """A processed frame of ``source``; ``number`` is its index in ``file``, from 0."""
 
+    source: Source
     file: str
     number: int
     step: Step
@@ -59,18 +70,19 @@ class Replayed:
 def find_sources(paths: Sequence[Path], rate_hz: float) -> list[Source]:
     """Return the sources to replay, in order; folders are searched recursively, hidden files skipped.
 
-    ``rate_hz``: pictures per second, since pictures carry no rate. Raises CameraError for a path that does
-    not exist, is neither picture nor clip, or contains none.
+    ``rate_hz``: frames per second of its own time that are taken from a clip. Raises CameraError for a path
+    that does not exist, is neither picture nor clip, or contains none.
     """
     files = [file for path in paths for file in _files(path)]
     sources = []
-    for (is_clip, _), group in groupby(files, key=lambda file: (_is_clip(file), file.parent)):
+    for (is_clip, folder), group in groupby(files, key=lambda file: (_is_clip(file), file.parent)):
         members = list(group)
         if is_clip:
-            sources += [Source(_clip(file, rate_hz), _stated_frames(file), True) for file in members]
+            sources += [_clip(file, rate_hz) for file in members]
         else:
             pictures = FolderCamera(members, rate_hz=rate_hz, paced=False)
-            sources.append(Source(pictures, len(members), False))
+            name = str(members[0] if len(members) == 1 else folder)
+            sources.append(Source(pictures, len(members), False, name))
     return sources
 
 
@@ -78,33 +90,57 @@ def adapted(config: Config, directory: Path | None, *, ungated: bool) -> Config:
     """Return ``config`` with another store ``directory`` and, if ``ungated``, without the motion gate."""
     if directory is not None:
         config = config.model_copy(update={"store": config.store.model_copy(update={"directory": directory})})
-    if ungated:
-        gate = config.gate.model_copy(update={"motion": MotionConfig(enabled=False)})
-        config = config.model_copy(update={"gate": gate})
-    return config
+    return _without_motion_gate(config) if ungated else config
 
 
 def replay(
-    sources: Sequence[Source], config: Config, classifier: Classifier, recorder: Recorder
+    sources: Sequence[Source],
+    config: Config,
+    classifier: Classifier,
+    recorder: Recorder,
+    on_end: OnEnd = lambda _source, _error: None,
 ) -> Iterator[Replayed]:
-    """Yield every frame of ``sources``, each source through a loop of its own: no sighting spans two.
+    """Yield every frame of ``sources``; no sighting spans two clips or two pictures.
 
     A source that cannot be read is logged and skipped; CameraError is raised once the others are replayed.
     """
     failed = []
-    never = threading.Event()
     for source in sources:
-        loop = Loop(config, classifier, recorder.record, recorder.stopwatch)
+        ended_by = None
         try:
-            for step in loop.run(source.camera.frames(never)):
-                yield Replayed(step.frame.source, step.frame.sequence if source.is_clip else 0, step)
+            for step in _steps(source, config, classifier, recorder):
+                number = step.frame.sequence if source.is_clip else 0
+                yield Replayed(source, step.frame.source, number, step)
         except CameraError as error:
             log.error("%s", error)  # noqa: TRY400  the sentence says it all
-            failed.append(source.camera.name)
+            failed.append(source.name)
+            ended_by = error
+        on_end(source, ended_by)
     if failed:
         raise CameraError(
             f"{len(failed)} of {len(sources)} sources could not be replayed: {', '.join(failed)}"
         )
+
+
+def _steps(source: Source, config: Config, classifier: Classifier, recorder: Recorder) -> Iterator[Step]:
+    frames = source.camera.frames(threading.Event())
+    if source.is_clip:
+        yield from Loop(config, classifier, recorder.record, recorder.stopwatch).run(frames)
+        return
+    config = _alone(config)
+    for frame in frames:
+        yield from Loop(config, classifier, recorder.record, recorder.stopwatch).run([frame])
+
+
+def _alone(config: Config) -> Config:
+    """Return ``config`` for pictures of which each is judged by itself: no motion gate, one vote of one."""
+    decision = config.decision.model_copy(update={"votes": 1, "out_of": 1})
+    return _without_motion_gate(config).model_copy(update={"decision": decision})
+
+
+def _without_motion_gate(config: Config) -> Config:
+    gate = config.gate.model_copy(update={"motion": MotionConfig(enabled=False)})
+    return config.model_copy(update={"gate": gate})
 
 
 def deliver(recorder: Recorder, mqtt: MqttConfig) -> None:
@@ -147,14 +183,7 @@ def _is_picture(path: Path) -> bool:
     return path.suffix.lower() in PICTURE_SUFFIXES
 
 
-def _clip(path: Path, rate_hz: float) -> ClipCamera:
-    return ClipCamera(path, fallback_rate_hz=rate_hz, paced=False)
-
-
-def _stated_frames(path: Path) -> int:
-    """Return the number of frames stated by the file, 0 if it states none; enough for a progress bar."""
-    prepare_opencv()
-    capture = cv2.VideoCapture(str(path))
-    count = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
-    capture.release()
-    return count
+def _clip(path: Path, rate_hz: float) -> Source:
+    camera = ClipCamera(path, fallback_rate_hz=rate_hz, paced=False, rate_hz=rate_hz)
+    frames, length_s = stated_length(path, rate_hz)
+    return Source(camera, min(frames, math.ceil(length_s * rate_hz)), True, str(path))

@@ -19,6 +19,7 @@ import pytest
 from support.mjpeg_server import BITS, MjpegServer, number_of, numbered_picture
 
 from hivewatch.camera.base import Camera
+from hivewatch.camera.sources.clip import RateLimit, stated_length
 from hivewatch.camera.sources.opencv import to_rgb
 from hivewatch.camera.sources.stream import StreamCamera
 from hivewatch.camera.sources.video import public_name, video_camera
@@ -207,6 +208,36 @@ def test_a_missing_file_and_a_folder_are_errors(tmp_path: Path) -> None:
             play(path)
 
 
+@pytest.mark.parametrize(("clip_hz", "expected"), [(25.0, 50), (30.0, 50), (24.0, 50), (5.0, 50), (2.0, 20)])
+def test_a_faster_clip_is_limited_to_the_rate_and_a_slower_one_is_not(clip_hz: float, expected: int) -> None:
+    limit = RateLimit(5.0)
+    taken = [n / clip_hz for n in range(round(10 * clip_hz)) if limit.is_due(n / clip_hz)]
+    assert len(taken) == expected
+
+
+@pytest.mark.parametrize("paced", [False, True], ids=["unpaced", "paced"])
+def test_a_file_yields_the_frames_a_camera_of_the_configured_rate_would_take(
+    tmp_path: Path, paced: bool
+) -> None:
+    path = write_clip(tmp_path / "a.avi")
+    camera = video_camera(config(str(path), rate_hz=5.0), paced=paced)
+    frames = list(camera.frames(threading.Event()))
+    every = round(RATE_HZ / 5)
+    assert numbers(frames) == [frame.sequence for frame in frames] == list(range(0, FRAMES, every))
+    assert [frame.monotonic_s for frame in frames] == pytest.approx(
+        [n / RATE_HZ for n in range(0, FRAMES, every)]
+    )
+    assert camera.counts.dropped == 0, (
+        "frames between those are not dropped: a camera would not have taken them"
+    )
+
+
+def test_the_stated_length_of_a_clip_is_in_frames_and_seconds(tmp_path: Path) -> None:
+    assert stated_length(write_clip(tmp_path / "a.avi"), 5.0) == (FRAMES, FRAMES / RATE_HZ)
+    (tmp_path / "text.avi").write_text("not a clip")
+    assert stated_length(tmp_path / "text.avi", 5.0) == (0, 0.0)
+
+
 def test_paced_frames_are_not_early(tmp_path: Path) -> None:
     camera = clip_camera(write_clip(tmp_path / "a.avi", frames=10), paced=True)
     started_s = time.monotonic()
@@ -215,17 +246,21 @@ def test_paced_frames_are_not_early(tmp_path: Path) -> None:
     assert frame.sequence == 9
 
 
-def test_paced_frames_due_while_the_consumer_is_busy_are_dropped_and_counted(
-    tmp_path: Path,
+def test_paced_frames_due_while_the_consumer_is_busy_are_dropped_counted_and_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    camera = clip_camera(write_clip(tmp_path / "a.avi"), paced=True)
+    path = write_clip(tmp_path / "a.avi")
+    camera = clip_camera(path, paced=True)
     delivered = []
     for frame in camera.frames(threading.Event()):
         delivered.append(frame)
         if frame.sequence == 0:
             time.sleep(10 / RATE_HZ)
     assert delivered[1].sequence >= 9
-    assert camera.counts.dropped == FRAMES - len(delivered)
+    dropped = FRAMES - len(delivered)
+    assert camera.counts.dropped == dropped
+    busy = "because this machine was too busy for 20 a second"
+    assert caplog.messages == [f"{path}: {dropped} of {FRAMES} frames were dropped, {busy}"]
 
 
 def test_a_consumer_slower_than_a_paced_clip_gets_frames_to_the_end(tmp_path: Path) -> None:

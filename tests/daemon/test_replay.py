@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ from support.brokers import Broker, Subscriber, free_port, wait_until
 from support.daemons import ALWAYS_A_HORNET
 from support.fakes import make_pixels
 
+from hivewatch.camera.sources.clip import ClipCamera
+from hivewatch.cli.main import main
 from hivewatch.daemon.replay import find_sources
 from hivewatch.errors import CameraError
 from hivewatch.store import Store
@@ -25,12 +28,13 @@ pytestmark = pytest.mark.slow
 FRAME_KEYS = {"file", "frame", "score", "peak", "box", "gated"}
 
 
-def write_clip(path: Path, frames: int = 12) -> Path:
-    """Write a clip in which a dark patch moves over a still picture."""
+def write_clip(path: Path, frames: int = 12, *, moving: bool = True) -> Path:
+    """Write a clip of 10 frames a second in which a dark patch moves over a still picture."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (160, 120))
     for n in range(frames):
         picture = make_pixels(160, 120)
-        cv2.rectangle(picture, (10 * n, 40), (10 * n + 20, 60), (0, 0, 0), -1)
+        if moving:
+            cv2.rectangle(picture, (10 * n, 40), (10 * n + 20, 60), (0, 0, 0), -1)
         writer.write(picture)
     writer.release()
     return path
@@ -70,7 +74,7 @@ class Replay:
         self.events = [line["sighting"] for line in self.lines if "sighting" in line]
 
 
-def test_every_frame_of_clips_and_pictures_below_a_folder_is_one_line(
+def test_the_frames_of_clips_and_pictures_below_a_folder_are_a_line_each(
     tmp_path: Path, tiny_model_path: Path
 ) -> None:
     (tmp_path / "b").mkdir()
@@ -82,7 +86,7 @@ def test_every_frame_of_clips_and_pictures_below_a_folder_is_one_line(
     assert replay.code == 0, replay.stderr
     assert [(line["file"], line["frame"]) for line in replay.frames] == [
         *((str(picture), 0) for picture in pictures),
-        *((str(clip), n) for n in range(12)),
+        *((str(clip), n) for n in range(0, 12, 2)),  # of 10 frames a second, 5
     ]
     for line in replay.frames:
         assert set(line) == FRAME_KEYS
@@ -91,13 +95,31 @@ def test_every_frame_of_clips_and_pictures_below_a_folder_is_one_line(
         assert all(0 <= value <= 1 for value in line["peak"] + (line["box"] or []))
 
 
+def test_a_clip_is_taken_at_the_rate_of_the_camera(tmp_path: Path, tiny_model_path: Path) -> None:
+    replay = Replay(tiny_model_path, "--json", write_clip(tmp_path / "c.avi"), camera={"rate_hz": 2.5})
+    assert [line["frame"] for line in replay.frames] == [0, 4, 8]
+
+
 def test_a_frame_the_gate_holds_back_has_no_score(tmp_path: Path, tiny_model_path: Path) -> None:
-    pictures = [write_picture(tmp_path / f"{n}.png", seed=7) for n in range(40)]
-    replay = Replay(tiny_model_path, "--json", *pictures)
+    clip = write_clip(tmp_path / "still.avi", frames=100, moving=False)
+    replay = Replay(tiny_model_path, "--json", clip)
     held_back = [line for line in replay.frames if line["gated"]]
-    assert len(replay.frames) == 40
+    assert len(replay.frames) == 50
     assert held_back
     assert all(line["score"] is line["peak"] is line["box"] is None for line in held_back)
+
+
+def test_each_picture_is_judged_by_itself(tmp_path: Path, tiny_model_path: Path) -> None:
+    """Neither votes nor motion join pictures that carry no time; each hornet is a sighting of its own."""
+    pictures = [write_picture(tmp_path / f"{n}.png", seed=7) for n in range(3)]
+    decision = {**ALWAYS_A_HORNET, "votes": 3, "out_of": 3, "cool_down_s": 60.0}
+    replay = Replay(tiny_model_path, "--json", *pictures, decision=decision)
+    assert len({line["score"] for line in replay.frames}) == 1, "the same picture has the same score"
+    assert [(event["event_type"], event["source"]) for event in replay.events] == [
+        (phase, str(picture)) for picture in pictures for phase in ("start", "end")
+    ]
+    assert len({event["sighting_id"] for event in replay.events}) == 3
+    assert {(event["votes_for"], event["votes"]) for event in replay.events} == {(1, 1)}
 
 
 def test_each_source_has_sightings_of_its_own_which_are_stored(tmp_path: Path, tiny_model_path: Path) -> None:
@@ -141,10 +163,67 @@ def test_out_stores_the_sightings_elsewhere(tmp_path: Path, tiny_model_path: Pat
     assert not replay.store.exists()
 
 
-def test_without_json_the_sightings_are_printed_for_people(tmp_path: Path, tiny_model_path: Path) -> None:
-    replay = Replay(tiny_model_path, write_clip(tmp_path / "c.avi"))
-    assert "start" in replay.stdout
-    assert "12 frames replayed" in replay.stdout
+def test_without_json_a_clip_is_answered_with_its_visits_in_the_time_of_the_clip(
+    tmp_path: Path, tiny_model_path: Path
+) -> None:
+    clip = write_clip(tmp_path / "c.avi", frames=30)
+    visit, answer = Replay(tiny_model_path, clip).stdout.splitlines()
+    assert re.fullmatch(
+        rf"{clip}: hornet from 0:00 to 0:03, best picture \d+ % at 0:0[0-3], (in|on|at) .+", visit
+    )
+    assert answer == f"{clip}: 1 visit of a hornet in 0:03"
+
+
+def test_without_json_no_hornet_is_said_plainly(tmp_path: Path, tiny_model_path: Path) -> None:
+    clip, picture = write_clip(tmp_path / "c.avi"), write_picture(tmp_path / "p" / "1.png")
+    never = {"threshold": 1.0, "release": 1.0}
+    of_clip, of_picture, total = Replay(
+        tiny_model_path, "--ungated", clip, picture, decision=never
+    ).stdout.splitlines()
+    assert of_clip.startswith(f"{clip}: no hornet in 0:01; the highest score of a frame is ")
+    assert of_picture.startswith(f"{picture}: no hornet (score ")
+    assert total == "In all: no hornet in 1 picture; no hornet in 1 clip"
+
+
+def test_without_json_a_folder_is_answered_with_how_many_show_a_hornet_and_which(
+    tmp_path: Path, tiny_model_path: Path
+) -> None:
+    pictures = [write_picture(tmp_path / "p" / f"{n}.png", n) for n in range(4)]
+    scored = Replay(tiny_model_path, "--json", tmp_path / "p")
+    scores = {line["file"]: line["score"] for line in scored.frames}
+    threshold = sorted(scores.values())[2]
+    found = [str(picture) for picture in pictures if scores[str(picture)] >= threshold]
+    decision = {"threshold": threshold, "release": 0.0}
+    *hornets, answer = Replay(tiny_model_path, tmp_path / "p", decision=decision).stdout.splitlines()
+    assert [line.partition(": hornet ")[0] for line in hornets] == found
+    assert answer == f"{tmp_path / 'p'}: 2 of 4 pictures show a hornet"
+
+
+def test_report_writes_a_page_with_the_pictures_of_what_was_found(
+    tmp_path: Path, tiny_model_path: Path
+) -> None:
+    clip = write_clip(tmp_path / "<i>c&.avi", frames=30)
+    write_picture(tmp_path / "p" / "1.png")
+    (tmp_path / "broken.mp4").write_text("not a clip")
+    report = tmp_path / "new" / "report"
+    replay = Replay(tiny_model_path, "--report", report, clip, tmp_path / "p", tmp_path / "broken.mp4")
+    assert replay.code == 4, "a clip that cannot be read is still an error"
+    page = (report / "index.html").read_text()
+    files = re.findall(r'src="([^"]+)"', page)
+    assert len(set(files)) == 4, "clean and annotated, of the clip and of the picture"
+    assert all(cv2.imread(str(report / file)) is not None for file in files)
+    assert "broken.mp4 cannot be opened as a video" in page
+    assert "&lt;i&gt;c&amp;.avi" in page
+    assert "<i>" not in page
+    assert replay.stdout.splitlines()[-1] == f"Report: {report / 'index.html'}"
+
+
+def test_report_does_not_overwrite_what_is_in_a_folder(tmp_path: Path, tiny_model_path: Path) -> None:
+    picture = write_picture(tmp_path / "p" / "1.png")
+    replay = Replay(tiny_model_path, "--report", tmp_path / "p", picture)
+    assert replay.code == 6
+    assert f"the folder {tmp_path / 'p'} for the report is not empty: name a new one" in replay.stderr
+    assert list((tmp_path / "p").iterdir()) == [picture]
 
 
 def test_bad_files_among_good_ones_are_named_and_skipped(tmp_path: Path, tiny_model_path: Path) -> None:
@@ -176,3 +255,22 @@ def test_hidden_files_are_skipped(tmp_path: Path) -> None:
     write_picture(tmp_path / "2.jpg")
     (source,) = find_sources([tmp_path], 5.0)
     assert source.length == 1
+
+
+def test_an_interrupted_replay_says_so_and_writes_the_page_of_what_it_has_found(
+    tmp_path: Path, tiny_model_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    picture, clip = write_picture(tmp_path / "1.png"), write_clip(tmp_path / "c.avi")
+    config = tmp_path / "hivewatch.yaml"
+    sections = {"classifier": {"model": str(tiny_model_path), "threads": 1}, "decision": ALWAYS_A_HORNET}
+    config.write_text(yaml.safe_dump(sections))
+    monkeypatch.setattr(ClipCamera, "frames", interrupt)
+    options = ["--config", str(config), "--out", str(tmp_path / "out"), "--report", str(tmp_path / "report")]
+    assert main(["replay", *options, str(picture), str(clip)]) == 130
+    assert "The replay was ended early." in capsys.readouterr().out
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "The replay was ended early." in page
+    assert "1.png: hornet" in page

@@ -154,10 +154,10 @@ def test_a_sighting_gets_from_the_picture_to_the_broker(
             timeout_s=EMULATED_LIMIT_S,
         )
         assert done.returncode == 0, done.stderr
-        wait_until(lambda: len(subscriber.on("event")) >= 2, f"start and end of a sighting: {done.stdout}")
+        wait_until(lambda: len(subscriber.on("event")) >= 12, f"start and end of each: {done.stdout}")
         wait_until(lambda: bool(subscriber.on("snapshot")), "a snapshot")
     events = [json.loads(payload) for payload in subscriber.on("event")]
     assert (events[0]["event_type"], events[-1]["event_type"]) == ("start", "end")
-    assert len({event["sighting_id"] for event in events}) == 1
+    assert len({event["sighting_id"] for event in events}) == 6, "each picture is judged by itself"
     digests = {hashlib.sha256(jpeg).hexdigest() for jpeg in subscriber.on("snapshot")}
     assert events[-1]["snapshot"]["sha256"] in digests

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +17,12 @@ import numpy as np
 import paho.mqtt.publish
 import psutil
 import pytest
+import yaml
 from support.brokers import Broker, free_port, wait_until
 from support.paths import PROJECT
+
+from hivewatch.camera.simulator.camera import SimulatorCamera
+from hivewatch.config.sections import SimulatorConfig
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +43,16 @@ def demo(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     finally:
         process.kill()
         process.wait()
+
+
+def write_clip(path: Path, seconds: float, rate_hz: float) -> None:
+    """Write a clip of the simulated hive while a hornet visits it."""
+    video, size = SimulatorConfig(hornet_every_s=seconds, hornet_stay_s=seconds), (640, 360)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), rate_hz, size)
+    frames = SimulatorCamera(video, *size, rate_hz=rate_hz, paced=False).frames(threading.Event())
+    for frame in itertools.islice(frames, round(seconds * rate_hz)):
+        writer.write(cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2BGR))
+    writer.release()
 
 
 def wait_for_daemon(process: subprocess.Popen[str]) -> psutil.Process:
@@ -81,8 +97,64 @@ def test_own_pictures_are_judged_one_by_one_and_no_hornet_is_reported(
     with demo(tmp_path, "pictures") as process:
         output, _ = process.communicate(timeout=110)
     assert process.returncode == 0, output
-    assert "2 frames replayed, 0 of them held back by the gate" in output
-    assert "No hornet was seen." in output
+    assert "pictures: no hornet in 2 pictures" in output
+
+
+@pytest.mark.timeout(180)
+def test_own_clip_is_watched_by_the_daemon_and_answered_in_the_time_of_the_clip(
+    tmp_path: Path,
+) -> None:
+    write_clip(tmp_path / "own.avi", seconds=8.0, rate_hz=30.0)
+    with demo(tmp_path, "own.avi") as process:
+        output, _ = process.communicate(timeout=170)
+    assert process.returncode == 0, output
+    lines = output.splitlines()
+    assert "The clip plays as it was taken, 0:08 long, at 5 frames a second." in lines
+    messages = [line.split()[:2] for line in lines if line.startswith("hivewatch/")]
+    assert messages[0] == ["hivewatch/demo/availability", "online"], "it is the daemon, not a replay"
+    assert messages[-1] == ["hivewatch/demo/availability", "offline"]
+    assert re.search(
+        "^own.avi: hornet from 0:0[0-4] to 0:0[2-8], best picture [0-9]+ %", output, re.MULTILINE
+    )
+    assert re.search("^Annotated snapshot: .+", output, re.MULTILINE)
+
+
+@pytest.mark.timeout(180)
+def test_a_clip_without_a_hornet_is_answered_plainly_by_the_model_that_was_named(
+    tmp_path: Path, tiny_model_path: Path
+) -> None:
+    writer = cv2.VideoWriter(str(tmp_path / "own.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (160, 120))
+    for _ in range(10):
+        writer.write(np.full((120, 160, 3), 128, np.uint8))
+    writer.release()
+    with demo(tmp_path, "own.avi", "--model", str(tiny_model_path)) as process:
+        output, _ = process.communicate(timeout=170)
+    assert process.returncode == 0, output
+    assert "No hornet was seen in own.avi." in output
+    (config,) = (tmp_path / "hivewatch-demo").glob("*/hivewatch.yaml")
+    assert yaml.safe_load(config.read_text())["classifier"] == {"model": str(tiny_model_path)}
+
+
+@pytest.mark.parametrize(("name", "code"), [("no.pt", 1), ("text.pt", 5)])
+def test_a_model_that_cannot_be_used_is_a_failure_and_not_no_hornet(
+    tmp_path: Path, name: str, code: int
+) -> None:
+    (tmp_path / "text.pt").write_text("not a model")
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((90, 160, 3), np.uint8))
+    with demo(tmp_path, "a.png", "--model", name) as process:
+        output, _ = process.communicate(timeout=100)
+    assert process.returncode == code, output
+    assert name in output
+    assert "no hornet" not in output.lower()
+
+
+def test_a_clip_that_cannot_be_read_is_a_failure_and_not_no_hornet(tmp_path: Path) -> None:
+    (tmp_path / "own.mp4").write_text("not a clip")
+    with demo(tmp_path, "own.mp4") as process:
+        output, _ = process.communicate(timeout=100)
+    assert process.returncode == 4, output
+    assert "cannot be opened as a video" in output
+    assert "no hornet" not in output.lower()
 
 
 def test_a_file_that_cannot_be_replayed_is_a_failure_and_not_no_hornet(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""Replays pictures, kills each replay at a random instant, and prints the events that it had committed.
+"""Replays clips, kills each replay at a random instant, and prints the events that it had committed.
 
-Run as ``kill_replays.py RUNS SEED CONFIG PICTURES``. Python and torch are loaded once and each replay is a
+Run as ``kill_replays.py RUNS SEED CONFIG CLIPS``. Python and torch are loaded once and each replay is a
 fork, so that 200 replays take minutes. Prints the JSON line of each sighting event that a replay printed, and
 finally ``{"killed": N}``: the number of replays that did not end before they were killed.
 """
@@ -19,7 +19,7 @@ import warnings
 LONGEST_S = 60.0
 
 
-def main(runs: int, seed: int, config: str, pictures: str) -> None:
+def main(runs: int, seed: int, config: str, clips: str) -> None:
     """Run and kill ``runs`` replays."""
     import torch
 
@@ -35,7 +35,7 @@ def main(runs: int, seed: int, config: str, pictures: str) -> None:
         child = os.fork()
         if child == 0:
             os.dup2(writer, sys.stdout.fileno())
-            code = cli.main(["replay", "--json", "--publish", "--config", config, pictures])
+            code = cli.main(["replay", "--json", "--publish", "--config", config, clips])
             sys.stdout.flush()
             os._exit(code)
         os.close(writer)

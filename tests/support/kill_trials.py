@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import yaml
 
-from hivewatch.config.sections import MqttConfig
+from hivewatch.config.sections import CameraConfig, MqttConfig
 from hivewatch.mqtt.publisher import Publisher
 from hivewatch.store import Store
 from support.brokers import Broker, Subscriber, wait_until
@@ -22,7 +22,7 @@ from support.trials import Outcome, compare, event_key, timed
 
 JPEG_END = b"\xff\xd9"
 DELIVERY_S = 120.0
-# Every picture starts, updates or ends a sighting: the untrained model scores all of them above the
+# Every frame starts, updates or ends a sighting: the untrained model scores all of them above the
 # threshold.
 _DECISION = {"threshold": 0.0, "release": 0.0, "votes": 1, "update_gain": 0.0, "update_every_s": 0.0}
 
@@ -30,7 +30,7 @@ _DECISION = {"threshold": 0.0, "release": 0.0, "votes": 1, "update_gain": 0.0, "
 def kill_replays(directory: Path, model: Path, runs: int, seed: int = 1) -> Outcome:
     """Kill replays, deliver the rest of the outbox, and compare store and received events with the output."""
     directory.mkdir()
-    pictures = _make_pictures(directory / "pictures")
+    clips = _make_clips(directory / "clips")
     store = directory / "store"
     broker = Broker(directory).start()
     config = directory / "hivewatch.yaml"
@@ -40,7 +40,7 @@ def kill_replays(directory: Path, model: Path, runs: int, seed: int = 1) -> Outc
         Subscriber(broker.port) as came,
     ):
         try:
-            committed, killed = _replays(runs, seed, config, pictures)
+            committed, killed = _replays(runs, seed, config, clips)
             _check_files(outcome, store)
             _deliver(store, broker.port)
             expected = [event_key(json.dumps(document)) for document in committed]
@@ -53,12 +53,15 @@ def kill_replays(directory: Path, model: Path, runs: int, seed: int = 1) -> Outc
     return outcome
 
 
-def _make_pictures(folder: Path) -> Path:
-    """Write pictures to directories, each of which is replayed as a source, and so a sighting, of its own."""
-    for number in range(40):
-        source = folder / f"{number // 4:02}"
-        source.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(source / f"{number:03}.jpg"), make_pixels(320, 240, number))
+def _make_clips(folder: Path) -> Path:
+    """Write clips, each of which is a source, and so a sighting, of its own."""
+    folder.mkdir(parents=True)
+    for number in range(10):
+        file, codec = folder / f"{number:02}.avi", cv2.VideoWriter.fourcc(*"MJPG")
+        writer = cv2.VideoWriter(str(file), codec, CameraConfig().rate_hz, (320, 240))
+        for seed in range(4 * number, 4 * number + 4):
+            writer.write(make_pixels(320, 240, seed))
+        writer.release()
     return folder
 
 
@@ -73,9 +76,9 @@ def _configuration(store: Path, model: Path, port: int) -> dict[str, object]:
     }
 
 
-def _replays(runs: int, seed: int, config: Path, pictures: Path) -> tuple[list[dict[str, str]], int]:
+def _replays(runs: int, seed: int, config: Path, clips: Path) -> tuple[list[dict[str, str]], int]:
     script = SUPPORT / "kill_replays.py"
-    command = [sys.executable, str(script), str(runs), str(seed), str(config), str(pictures)]
+    command = [sys.executable, str(script), str(runs), str(seed), str(config), str(clips)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     *events, last = [json.loads(line) for line in done.stdout.splitlines()]

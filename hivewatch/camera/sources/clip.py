@@ -1,8 +1,9 @@
-"""The frames of a video file, in real time or as fast as they are consumed."""
+"""The frames of a video file, at the camera's rate, in real time or as fast as they are consumed."""
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -25,6 +26,8 @@ CLIP_SUFFIXES = frozenset(
 
 _LONGEST_STEP_S = 60.0  # a longer step between two frames is a wrong timestamp in the container
 
+_ROUNDING_S = 1e-3  # containers round the times of frames to milliseconds
+
 _DRAWN_TEXT = cv2.VideoWriter.fourcc(*"ansi")  # FFmpeg renders any text file as a video of a terminal
 
 log = logging.getLogger(__name__)
@@ -34,16 +37,23 @@ class ClipCamera:
     """Yields the frames of a video file.
 
     ``monotonic_s`` is the position in the file; ``taken_at`` is its modification time plus that position.
-    If paced, a frame is delivered when its position is reached, and frames that became due while the consumer
-    was busy are dropped and counted. Otherwise every frame is delivered as fast as it is consumed. Truncation
-    is detected only if the container states the length of each frame (MP4, AVI, MKV do, MPEG-TS does not).
+    Of the frames in the file, those count that a camera of ``rate_hz`` would have taken. If paced, each is
+    delivered when its position is reached, and those that became due while the consumer was busy are dropped
+    and counted. Otherwise every one is delivered as fast as it is consumed. Truncation is detected only if
+    the container states the length of each frame (MP4, AVI, MKV do, MPEG-TS does not).
     """
 
-    def __init__(self, path: Path, *, fallback_rate_hz: float, paced: bool) -> None:
-        """``fallback_rate_hz``: frames per second if the file states no plausible rate."""
+    def __init__(
+        self, path: Path, *, fallback_rate_hz: float, paced: bool, rate_hz: float = math.inf
+    ) -> None:
+        """``fallback_rate_hz``: frames per second if the file states no plausible rate.
+
+        ``rate_hz``: most frames per second of the file's own time.
+        """
         prepare_opencv()
         self._path = path
         self._fallback_rate_hz = fallback_rate_hz
+        self._limit_hz = rate_hz
         self._paced = paced
         self.name = str(path)
         self.counts = CameraCounts()
@@ -80,13 +90,17 @@ class ClipCamera:
         return capture
 
     def _decode(self, capture: cv2.VideoCapture, stop: threading.Event) -> Iterator[Frame]:
-        rate_hz = self._rate_hz(capture)
+        rate_hz = _stated_rate_hz(capture) or self._fallback_rate_hz
+        limit = RateLimit(self._limit_hz)
+        period_s = max(1 / rate_hz, limit.period_s)
         first_at = modified_at(self._path)
         started_s = time.monotonic()
         behind_s = -1.0
         seen = delivered = 0
         for seen, position_s in enumerate(_positions(capture, rate_hz), start=1):
-            if self._paced and position_s + 1 / rate_hz <= behind_s:
+            if not limit.is_due(position_s):
+                continue
+            if self._paced and position_s + period_s <= behind_s:
                 self.counts.dropped += 1
                 continue
             if stop.wait(max(0.0, started_s + position_s - time.monotonic()) if self._paced else 0.0):
@@ -105,10 +119,7 @@ class ClipCamera:
         if not delivered:
             raise CameraError(f"{self.name} has no frame that can be decoded")
         self._warn_if_truncated(seen, capture.get(cv2.CAP_PROP_FRAME_COUNT))
-
-    def _rate_hz(self, capture: cv2.VideoCapture) -> float:
-        stated_hz = float(capture.get(cv2.CAP_PROP_FPS))
-        return stated_hz if 0.01 <= stated_hz <= 1000 else self._fallback_rate_hz
+        self._warn_if_dropped(delivered, 1 / period_s)
 
     def _warn_if_truncated(self, seen: int, promised: float) -> None:
         if seen < promised:
@@ -116,6 +127,44 @@ class ClipCamera:
             log.warning(
                 "%s is truncated or damaged: only %d of %d frames were read", self.name, seen, round(promised)
             )
+
+    def _warn_if_dropped(self, delivered: int, rate_hz: float) -> None:
+        if dropped := self.counts.dropped:
+            log.warning(
+                "%s: %d of %d frames were dropped, because this machine was too busy for %.3g a second",
+                *(self.name, dropped, dropped + delivered, rate_hz),
+            )
+
+
+class RateLimit:
+    """Selects, of frames in order, those that a camera of ``rate_hz`` would have taken."""
+
+    def __init__(self, rate_hz: float) -> None:
+        self.period_s = 1 / rate_hz
+        self._due_s = 0.0
+
+    def is_due(self, at_s: float) -> bool:
+        """Return whether to take the frame at ``at_s``; it is not asked about a frame twice."""
+        if at_s < self._due_s - _ROUNDING_S:
+            return False
+        self._due_s = max(self._due_s + self.period_s, at_s)
+        return True
+
+
+def stated_length(path: Path, fallback_rate_hz: float) -> tuple[int, float]:
+    """Return the number of frames that the file states, and its length in seconds; 0 if it states none."""
+    prepare_opencv()
+    capture = cv2.VideoCapture(str(path))
+    frames = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+    rate_hz = _stated_rate_hz(capture) or fallback_rate_hz
+    capture.release()
+    return frames, frames / rate_hz
+
+
+def _stated_rate_hz(capture: cv2.VideoCapture) -> float | None:
+    """Return the frames per second that the file states, None if they are not plausible."""
+    stated_hz = float(capture.get(cv2.CAP_PROP_FPS))
+    return stated_hz if 0.01 <= stated_hz <= 1000 else None
 
 
 def _positions(capture: cv2.VideoCapture, rate_hz: float) -> Iterator[float]:

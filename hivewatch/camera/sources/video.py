@@ -18,7 +18,8 @@ def video_camera(config: CameraConfig, *, paced: bool, on_idle: OnIdle = lambda:
     """Return the camera for ``camera.video.source``; the source is opened at the first frame.
 
     ``/dev/...`` or a bare number is a V4L2 device, ``scheme://...`` a network stream (both: StreamCamera),
-    anything else a file (ClipCamera): in real time if ``paced``, else as fast as it is consumed.
+    anything else a file (ClipCamera): in real time if ``paced``, else as fast as it is consumed. Each yields
+    at most ``camera.rate_hz`` frames a second, a file in its own time.
     """
     source = config.video.source
     if source.isdecimal() or source.startswith("/dev/"):
@@ -27,7 +28,7 @@ def video_camera(config: CameraConfig, *, paced: bool, on_idle: OnIdle = lambda:
         return StreamCamera(partial(_open_device, device, config), name, config, on_idle)
     if "://" in source:
         return StreamCamera(partial(_open_url, source, config), public_name(source), config, on_idle)
-    return ClipCamera(Path(source), fallback_rate_hz=config.rate_hz, paced=paced)
+    return ClipCamera(Path(source), fallback_rate_hz=config.rate_hz, paced=paced, rate_hz=config.rate_hz)
 
 
 def public_name(url: str) -> str:

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tqdm import tqdm
 
-from hivewatch.camera.base import Camera, CameraCounts
 from hivewatch.config.sections import Config
 from hivewatch.daemon.recorder import open_recorder
 from hivewatch.daemon.replay import adapted, find_sources, replay
@@ -26,33 +24,6 @@ from hivewatch.system.stopwatch import Stopwatch
 from hivewatch.training.evaluation.clip_report import ClipReport, ClipSighting, ClipSummary, summarise_clips
 from hivewatch.training.evaluation.clip_truth import Interval, Truth
 from hivewatch.vision.classifier import Classifier
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimitedCamera:
-    """A camera that yields only those frames of another camera that one of ``rate_hz`` would have yielded."""
-
-    camera: Camera
-    rate_hz: float
-    is_live: bool = False
-
-    @property
-    def name(self) -> str:
-        """The name of the wrapped camera."""
-        return self.camera.name
-
-    @property
-    def counts(self) -> CameraCounts:
-        """The frame counts of the wrapped camera."""
-        return self.camera.counts
-
-    def frames(self, stop: threading.Event) -> Generator[Frame]:
-        """Yield each frame that is due; raises the errors of the wrapped camera."""
-        due_s = 0.0
-        for frame in self.camera.frames(stop):
-            if frame.monotonic_s >= due_s - 1e-3:
-                due_s = max(due_s + 1 / self.rate_hz, frame.monotonic_s)
-                yield frame
 
 
 @dataclass(slots=True)
@@ -114,8 +85,7 @@ def measure_clips(
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="hivewatch-")))
         config = adapted(config, folder, ungated=False)
         recorder = open_recorder(config, classifier, Stopwatch(), opened, on_recorded=add_event)
-        limited = [replace(source, camera=RateLimitedCamera(source.camera, rate_hz)) for source in sources]
-        for replayed in tqdm(replay(limited, config, classifier, recorder), disable=None):
+        for replayed in tqdm(replay(sources, config, classifier, recorder), disable=None):
             prediction = replayed.step.prediction
             runs[replayed.file].add_frame(replayed.step.frame, prediction.score if prediction else None)
     return summarise_clips([report_clip(file, run, truth) for file, run in runs.items()], rate_hz)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Generator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import cv2
@@ -13,16 +10,12 @@ import numpy as np
 import pytest
 from support.training_pictures import write_clip
 
-from hivewatch.camera.base import CameraCounts
 from hivewatch.config.sections import Config, DecisionConfig, GateConfig, MotionConfig
-from hivewatch.domain.frames import Frame
 from hivewatch.errors import DataError
 from hivewatch.training.evaluation.clip_report import ClipReport, ClipSighting, summarise_clips
 from hivewatch.training.evaluation.clip_truth import Interval, read_truth
-from hivewatch.training.evaluation.clips import ClipRun, RateLimitedCamera, measure_clips, report_clip
+from hivewatch.training.evaluation.clips import ClipRun, measure_clips, report_clip
 from hivewatch.vision.classifier import load_classifier
-
-EPOCH = datetime(2026, 9, 3, tzinfo=UTC)
 
 
 def report(
@@ -137,25 +130,3 @@ def test_a_bad_truth_table_is_rejected_with_its_line(text: str, fault: str, tmp_
     path.write_text(text)
     with pytest.raises(DataError, match=fault):
         read_truth(path)
-
-
-class Ticking:
-    """A camera that yields ``rate_hz`` black frames a second."""
-
-    name, is_live = "ticking", False
-
-    def __init__(self, rate_hz: float, count: int) -> None:
-        self.rate_hz, self.count = rate_hz, count
-        self.counts = CameraCounts()
-
-    def frames(self, stop: threading.Event) -> Generator[Frame]:
-        for number in range(self.count):
-            at_s = number / self.rate_hz
-            pixels = np.zeros((2, 2, 3), np.uint8)
-            yield Frame(pixels, EPOCH + timedelta(seconds=at_s), at_s, number, self.name)
-
-
-@pytest.mark.parametrize(("rate_hz", "expected"), [(25.0, 50), (30.0, 50), (5.0, 50), (2.0, 20)])
-def test_a_faster_clip_is_limited_to_the_rate_and_a_slower_one_is_not(rate_hz: float, expected: int) -> None:
-    camera = RateLimitedCamera(Ticking(rate_hz, round(10 * rate_hz)), rate_hz=5.0)
-    assert len(list(camera.frames(threading.Event()))) == expected
