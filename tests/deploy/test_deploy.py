@@ -161,8 +161,8 @@ def test_a_backup_names_stores_elsewhere_whatever_the_release(tmp_path: Path, re
     module = tmp_path / "package" / "hivewatch" / reader
     module.parent.mkdir(parents=True)
     module.write_text(FOREIGN_LOAD)
-    for folder in (module.parent, tmp_path / "package" / "hivewatch"):
-        (folder / "__init__.py").touch()  # or an installed hivewatch would come first
+    for package_folder in (module.parent, tmp_path / "package" / "hivewatch"):
+        (package_folder / "__init__.py").touch()  # or an installed hivewatch would come first
     (tmp_path / "hivewatch.yaml").touch()
     python = tmp_path / "bin" / "python"
     python.parent.mkdir()
