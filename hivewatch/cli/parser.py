@@ -10,6 +10,7 @@ from hivewatch import __version__
 from hivewatch.cli import commands
 from hivewatch.cli.replay import replay_files
 from hivewatch.cli.training import add_commands
+from hivewatch.cli.visits import add_report
 from hivewatch.cli.watch import watch_fleet
 
 INSTALLED_CONFIG = Path("/etc/hivewatch/hivewatch.yaml")
@@ -67,6 +68,10 @@ def make_parser() -> argparse.ArgumentParser:
     bench.set_defaults(command=commands.bench)
 
     _add_watch(subparsers.add_parser("watch", help="follow all hives of a broker in the terminal"))
+
+    report = subparsers.add_parser("report", help="list the visits in the store, as a table or as CSV")
+    _add_config(report, INSTALLED_CONFIG)
+    add_report(report)
 
     add_commands(subparsers, _add_config)
     return parser

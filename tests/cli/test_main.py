@@ -16,7 +16,7 @@ from hivewatch import __version__
 from hivewatch.cli import commands
 from hivewatch.cli.main import main
 
-COMMANDS = ("run", "check", "doctor", "preview", "replay", "bench", "watch")
+COMMANDS = ("run", "check", "doctor", "preview", "replay", "bench", "watch", "report")
 COMMANDS += ("train", "evaluate", "export")
 
 
