@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hivewatch import __version__
 from hivewatch.cli import commands
+from hivewatch.cli.completion import INSTRUCTIONS, add_completion
 from hivewatch.cli.replay import replay_files
 from hivewatch.cli.training import add_commands
 from hivewatch.cli.visits import add_report
@@ -74,6 +75,14 @@ def make_parser() -> argparse.ArgumentParser:
     add_report(report)
 
     add_commands(subparsers, _add_config)
+
+    completion = subparsers.add_parser(
+        "completion",
+        help="print the script that completes commands and options with Tab",
+        epilog=INSTRUCTIONS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_completion(completion, make_parser)
     return parser
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from hivewatch import __version__
 from hivewatch.cli import commands
 from hivewatch.cli.main import main
 
-COMMANDS = ("run", "check", "doctor", "preview", "replay", "bench", "watch", "report")
+COMMANDS = ("run", "check", "doctor", "preview", "replay", "bench", "watch", "report", "completion")
 COMMANDS += ("train", "evaluate", "export")
 
 
@@ -25,7 +26,7 @@ def test_help_lists_every_command_and_exit_code(capsys: pytest.CaptureFixture[st
         main(["--help"])
     assert ended.value.code == 0
     text = capsys.readouterr().out
-    assert all(f"\n    {command} " in text for command in COMMANDS)
+    assert all(re.search(rf"\n    {command}\s", text) for command in COMMANDS)
     assert "exit codes:" in text
 
 
