@@ -16,7 +16,7 @@ PACKAGE = PROJECT / "hivewatch"
 FLOORS = (
     {"__main__"},
     {"cli"},
-    {"doctor", "preview", "fleet", "bench", "visits", "training"},
+    {"doctor", "preview", "fleet", "bench", "visits", "setup_wizard", "training"},
     {"daemon"},
     {"messages"},
     {"vision", "store", "camera", "mqtt", "system"},

@@ -9,6 +9,7 @@ from pathlib import Path
 from hivewatch import __version__
 from hivewatch.cli import commands
 from hivewatch.cli.completion import INSTRUCTIONS, add_completion
+from hivewatch.cli.init import add_init
 from hivewatch.cli.replay import replay_files
 from hivewatch.cli.training import add_commands
 from hivewatch.cli.visits import add_report
@@ -41,6 +42,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"hivewatch {__version__}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    add_init(subparsers.add_parser("init", help="write a configuration file from a few questions"))
 
     run = subparsers.add_parser("run", help="watch the camera until stopped (this is what the service runs)")
     _add_config(run, INSTALLED_CONFIG)

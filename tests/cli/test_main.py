@@ -17,7 +17,7 @@ from hivewatch import __version__
 from hivewatch.cli import commands
 from hivewatch.cli.main import main
 
-COMMANDS = ("run", "check", "doctor", "preview", "replay", "bench", "watch", "report", "completion")
+COMMANDS = ("init", "run", "check", "doctor", "preview", "replay", "bench", "watch", "report", "completion")
 COMMANDS += ("train", "evaluate", "export")
 
 
