@@ -81,7 +81,8 @@ def _ask_camera(arguments: argparse.Namespace) -> CameraChoice:
         print()
         found, problems = find_cameras()
         _print_found("Cameras", [camera.label for camera in found], problems)
-        print("Answer with a number, a device, an address (rtsp://...), a folder, or simulator.")
+        if not arguments.yes:
+            print("Answer with a number, a device, an address (rtsp://...), a folder, or simulator.")
     default = "1" if found else FIRST_DEVICE
     camera = _ask(arguments, "camera", "Camera", default, lambda answer: parse_camera(answer, found))
     if camera.warning:
@@ -97,7 +98,8 @@ def _ask_broker(arguments: argparse.Namespace) -> Broker | None:
         print("\nLooking for MQTT brokers ...", flush=True)
         found, problems = find_brokers()
         _print_found("Brokers", list(map(str, found)), problems)
-        print("Answer with a number, host or host:port, or none to keep the pictures here only.")
+        if not arguments.yes:
+            print("Answer with a number, host or host:port, or none to keep the pictures here only.")
 
     def parse(answer: str) -> Broker | None:
         broker = parse_broker(answer, found)

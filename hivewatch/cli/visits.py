@@ -27,7 +27,7 @@ def report_visits(arguments: argparse.Namespace) -> int:
     from hivewatch.config.reader import load
     from hivewatch.visits import read_report, visit_csv, visit_table
 
-    report = read_report(load(arguments.config), arguments.since)
+    report = read_report(load(arguments.config), arguments.since, datetime.now().astimezone())
     if arguments.csv:
         print(visit_csv(report), end="")
     else:

@@ -48,44 +48,49 @@ class Report:
     latest_earlier_at: datetime | None
 
 
-def read_report(config: Config, since: datetime) -> Report:
+def read_report(config: Config, since: datetime, now: datetime) -> Report:
     """Return the visits that started at ``since`` or later, also while the daemon runs; write nothing.
 
+    A visit that has not ended lasts until ``now``, since the store has the time of its latest picture only.
     Raises StoreError if there is no store, or it cannot be read.
     """
     directory = config.store.directory
     history = read_history(directory, since)
-    is_running = is_locked(directory) is not False
+    is_any_open = any(sighting.phase is not Phase.END for sighting in history.sightings)
+    is_running = is_any_open and is_locked(directory) is not False
     latest = history.latest_earlier_at
     return Report(
         hive=config.hive,
         since=since.astimezone(),
-        visits=tuple(_visit(sighting, is_running=is_running) for sighting in history.sightings),
+        visits=tuple(_visit(sighting, now if is_running else None) for sighting in history.sightings),
         earlier=history.earlier,
         latest_earlier_at=None if latest is None else latest.astimezone(),
     )
 
 
-def _visit(sighting: StoredSighting, *, is_running: bool) -> Visit:
+def _visit(sighting: StoredSighting, now: datetime | None) -> Visit:
+    """Return the visit; ``now`` is None if no daemon can end it any more."""
+    is_open = now is not None and sighting.phase is not Phase.END
+    last_at = now if now is not None and is_open else sighting.last_seen_at
     event: dict[str, Any] = json.loads(sighting.document) if sighting.document else {}
     picture = sighting.annotated_path
     return Visit(
         id=sighting.id,
         started_at=sighting.started_at.astimezone(),
-        duration_s=max(0.0, (sighting.last_seen_at - sighting.started_at).total_seconds()),
+        duration_s=max(0.0, (last_at - sighting.started_at).total_seconds()),
         best_score=sighting.best_score,
         votes_for=event.get("votes_for"),
         votes=event.get("votes"),
         picture=picture if picture is not None and picture.is_file() else None,
-        notes=tuple(_notes(sighting, event, is_running=is_running)),
+        notes=tuple(_notes(sighting, event, is_open=is_open)),
     )
 
 
-def _notes(sighting: StoredSighting, event: dict[str, Any], *, is_running: bool) -> list[str]:
+def _notes(sighting: StoredSighting, event: dict[str, Any], *, is_open: bool) -> list[str]:
     notes = []
     if event.get("test"):
         notes.append("test")
-    if sighting.phase is not Phase.END and is_running:
+    if is_open:
         notes.append("not ended yet")
     elif sighting.phase is not Phase.END or event.get("interrupted"):
         notes.append("interrupted")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -124,10 +125,15 @@ def test_the_csv_quotes_a_path_with_a_comma_or_a_quote(
 def test_an_open_visit_has_not_ended_while_a_process_has_the_store(
     store: Store, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store.record(*make_visit(0, Phase.START))
-    assert "(not ended yet)" in report(config, capsys, "--since", "2026-09-14")
+    now_minute = int((datetime.now(UTC) - NOON) / timedelta(minutes=1))
+    store.record(*make_visit(now_minute - 7, Phase.START))
+    text = report(config, capsys)
+    assert "(not ended yet)" in text
+    assert re.search(r"  [78] min \d\d s  ", text), "it lasts until now"
     store.close()
-    assert "(interrupted)" in report(config, capsys, "--since", "2026-09-14")
+    text = report(config, capsys)
+    assert "(interrupted)" in text
+    assert "  2 s  " in text
 
 
 @pytest.mark.parametrize(
