@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from hivewatch.errors import HivewatchError
+
 SHELLS = ("bash", "zsh")
 INSTRUCTIONS = """\
 for all users, as root (bash needs Debian's package bash-completion):
@@ -26,8 +28,12 @@ def add_completion(
 
 def print_completion(arguments: argparse.Namespace) -> int:
     """Print the script for the shell."""
-    import shtab
-
+    try:
+        import shtab
+    except ImportError as error:
+        raise HivewatchError(
+            "the Python package shtab is not installed, which makes the script; run: pip install shtab"
+        ) from error
     parser: argparse.ArgumentParser = arguments.make_parser()
     for action in _actions(parser):
         if action.type is Path:

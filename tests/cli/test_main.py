@@ -44,6 +44,17 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"hivewatch {__version__}\n"
 
 
+def test_completion_without_its_library_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert main(["completion", "bash"]) == 1
+    assert capsys.readouterr().err == (
+        "hivewatch: the Python package shtab is not installed, which makes the script;"
+        " run: pip install shtab\n"
+    )
+
+
 def test_a_usage_error_is_exit_code_2() -> None:
     with pytest.raises(SystemExit) as ended:
         main(["wacth"])
