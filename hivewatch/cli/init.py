@@ -124,6 +124,8 @@ def _ask_login(arguments: argparse.Namespace, broker: Broker | None) -> tuple[di
         if arguments.username or arguments.password_file:
             raise ConfigError(["--username and --password-file need a broker, but there is none"])
         return {}, ""
+    if arguments.password_file is not None and not arguments.password_file.is_file():
+        raise ConfigError([f"--password-file: no such file: {arguments.password_file}"])
     username = _ask(arguments, "username", "User name at the broker, empty if it needs none", "", printable)
     if not username:
         return {}, ""

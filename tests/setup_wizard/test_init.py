@@ -195,7 +195,10 @@ def test_an_existing_password_file_is_used_and_kept(
         (["--broker", "a b"], "hivewatch: --broker: a b is not an address"),
         (["--name", ""], "hivewatch: --name: the name is empty"),
         (["--username", "bee"], "hivewatch: --username and --password-file need a broker, but there is none"),
-        (["--broker", "b", "--username", "b", "--password-file", "/nowhere"], "no such file: /nowhere"),
+        (
+            ["--broker", "b", "--username", "b", "--password-file", "/nowhere"],
+            "--password-file: no such file: /nowhere",
+        ),
     ],
 )
 def test_an_option_that_is_not_valid_is_named(
