@@ -169,7 +169,7 @@ fill() {
     # Build from a copy, or root-owned files would be left in the checkout.
     mkdir "$new/tmp/source" &&
         cp --recursive "$project"/{hivewatch,config,setup.cfg,pyproject.toml,README.md,LICENSE} "$new/tmp/source" &&
-        "${pip[@]}" "$new/tmp/source" &&
+        "${pip[@]}" "$new/tmp/source[setup]" &&
         "$python" -I -m hivewatch --version >&2
 }
 

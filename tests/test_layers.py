@@ -16,7 +16,7 @@ PACKAGE = PROJECT / "hivewatch"
 LEVELS = (
     {"__main__"},
     {"cli"},
-    {"doctor", "preview", "fleet", "bench", "answers", "training"},
+    {"doctor", "preview", "fleet", "bench", "answers", "visits", "setup_wizard", "training"},
     {"daemon"},
     {"messages"},
     {"vision", "store", "camera", "mqtt", "system"},

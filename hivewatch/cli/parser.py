@@ -9,8 +9,11 @@ from typing import Any
 
 from hivewatch import __version__
 from hivewatch.cli import commands
+from hivewatch.cli.completion import INSTRUCTIONS, add_completion
+from hivewatch.cli.init import add_init
 from hivewatch.cli.replay import replay_files
 from hivewatch.cli.training import add_commands
+from hivewatch.cli.visits import add_report
 from hivewatch.cli.watch import watch_fleet
 from hivewatch.config.location import INSTALLED, LOCAL
 
@@ -42,6 +45,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"hivewatch {__version__}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
 
+    add_init(subparsers.add_parser("init", help="write a configuration file from a few questions"))
+
     run = subparsers.add_parser("run", help="watch the camera until stopped (this is what the service runs)")
     _add_config(run, FOUND)
     run.set_defaults(command=commands.run)
@@ -70,7 +75,19 @@ def make_parser() -> argparse.ArgumentParser:
 
     _add_watch(subparsers.add_parser("watch", help="follow all hives of a broker in the terminal"))
 
+    report = subparsers.add_parser("report", help="list the visits in the store, as a table or as CSV")
+    _add_config(report, FOUND)
+    add_report(report)
+
     add_commands(subparsers, _add_config)
+
+    completion = subparsers.add_parser(
+        "completion",
+        help="print the script that completes commands and options with Tab",
+        epilog=INSTRUCTIONS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_completion(completion, make_parser)
     _add_help(parser, subparsers)
     return parser
 

@@ -29,6 +29,6 @@ def find_config(named: Path | None) -> Path:
     raise ConfigError(
         [
             f"there is neither ./{LOCAL} nor {INSTALLED}: name your file with --config FILE,"
-            f" or start with `hivewatch help manual >{LOCAL}`"
+            " or write one with `hivewatch init`"
         ]
     )

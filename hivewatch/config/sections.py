@@ -212,7 +212,7 @@ class LogConfig(Section):
 class Config(Section):
     """Everything a person can set."""
 
-    manual: ClassVar[str] = "the manual (`hivewatch help manual`)"
+    manual: ClassVar[str] = "the manual (`hivewatch help manual`), or write one with `hivewatch init`"
 
     hive: Annotated[HiveConfig, RESTART] = HiveConfig()
     camera: Annotated[CameraConfig, RESTART] = CameraConfig()

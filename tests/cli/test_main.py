@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,10 @@ from hivewatch.cli import commands
 from hivewatch.cli.main import main
 from hivewatch.config import location
 
-COMMANDS = ("run", "check", "doctor", "preview", "replay", "bench", "watch", "help")
+COMMANDS = (
+    *("init", "run", "check", "doctor", "preview", "replay", "bench", "watch", "report"),
+    *("completion", "help"),
+)
 COMMANDS += ("train", "evaluate", "export")
 
 
@@ -27,7 +31,7 @@ def test_help_lists_every_command_and_exit_code(capsys: pytest.CaptureFixture[st
         main(["--help"])
     assert ended.value.code == 0
     text = capsys.readouterr().out
-    assert all(f"\n    {command} " in text for command in COMMANDS)
+    assert all(re.search(rf"\n    {command}\s", text) for command in COMMANDS)
     assert "exit codes:" in text
 
 
@@ -43,6 +47,17 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--version"])
     assert capsys.readouterr().out == f"hivewatch {__version__}\n"
+
+
+def test_completion_without_its_library_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert main(["completion", "bash"]) == 1
+    assert capsys.readouterr().err == (
+        "hivewatch: the Python package shtab is not installed, which makes the script;"
+        " run: pip install shtab\n"
+    )
 
 
 def test_a_usage_error_is_exit_code_2() -> None:

@@ -83,6 +83,10 @@ def report() -> Any:
     return run_report()
 
 
+def test_the_camera_is_listed_with_its_number_and_model(report: Any) -> None:
+    assert report["listed"] == [[0, "Virtual Video Device"]]
+
+
 def test_frames_are_numbered_and_their_times_rise(report: Any) -> None:
     frames = report["steady"]["frames"]
     assert [frame["sequence"] for frame in frames] == list(range(20))

@@ -14,6 +14,7 @@ from typing import Any
 
 import virtual_camera
 
+from hivewatch.camera.devices import pi_cameras
 from hivewatch.camera.sources.picamera2 import Picamera2Camera
 from hivewatch.config.sections import CameraConfig
 from hivewatch.domain.frames import Frame
@@ -51,6 +52,11 @@ def error_of(source: Picamera2Camera) -> str:
     except CameraError as error:
         return str(error)
     raise AssertionError("the frames ended without an error")
+
+
+def listed() -> list[tuple[int, str]]:
+    """Return number and model of each camera that ``hivewatch init`` would offer."""
+    return [(one.index, one.model) for one in pi_cameras()]
 
 
 def steady() -> dict[str, Any]:
@@ -165,6 +171,7 @@ if __name__ == "__main__":
         print(json.dumps(error_of(camera(picamera2={"index": int(sys.argv[1])}))))
     else:
         parts = (
+            listed,
             steady,
             fastest,
             slow_reader,
