@@ -63,7 +63,7 @@ def test_a_device_that_the_user_may_not_open_is_listed_apart(tmp_path: Path) -> 
     for folder in (tmp_path.parent.parent, tmp_path.parent, tmp_path):
         folder.chmod(0o755)
     (tmp_path / "video0").touch(mode=0)
-    with without_rights():
+    with without_rights(tmp_path):
         assert capture_devices(tmp_path) == ([], [tmp_path / "video0"])
 
 

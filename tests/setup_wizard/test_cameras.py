@@ -134,7 +134,7 @@ def test_a_folder_that_the_user_may_not_read_is_refused(tmp_path: Path) -> None:
     for folder in (tmp_path.parent.parent, tmp_path.parent):
         folder.chmod(0o755)
     tmp_path.chmod(0)
-    with pytest.raises(ConfigError, match="cannot be listed: Permission denied"), without_rights():
+    with pytest.raises(ConfigError, match="cannot be listed: Permission denied"), without_rights(tmp_path):
         parse_camera(str(tmp_path), [])
 
 

@@ -134,5 +134,5 @@ def test_a_folder_that_the_user_may_not_write_to_is_refused_before_any_question(
     for folder in (tmp_path.parent.parent, tmp_path.parent):
         folder.chmod(0o755)
     tmp_path.chmod(0o555)
-    with pytest.raises(ConfigError, match=r"this user may not create .*: use sudo"), without_rights():
+    with pytest.raises(ConfigError, match=r"this user may not create .*: use sudo"), without_rights(tmp_path):
         require_new(tmp_path / "hive.yaml")

@@ -86,9 +86,9 @@ def test_a_store_is_read_by_a_user_who_may_not_write_to_it(tmp_path: Path) -> No
     with Store(directory) as store:
         record_visits(store, [0])
         directory.chmod(0o555)
-        with without_rights():
+        with without_rights(tmp_path):
             assert len(read_history(directory, NOON).sightings) == 1
-    with without_rights():
+    with without_rights(tmp_path):
         assert len(read_history(directory, NOON).sightings) == 1
     directory.chmod(0o755)
 
@@ -101,7 +101,7 @@ def test_a_store_that_the_user_may_not_read_says_what_to_do(tmp_path: Path, lock
     try:
         with (
             pytest.raises(StoreError, match=r"permission denied for .*hivewatch\.db: use sudo$"),
-            without_rights(),
+            without_rights(tmp_path),
         ):
             read_history(tmp_path, NOON)
     finally:
@@ -115,7 +115,7 @@ def test_a_user_outside_of_the_group_of_the_store_is_told_to_join_it(tmp_path: P
     os.chown(tmp_path, 0, 44)  # Debian's group video
     tmp_path.chmod(0o750)
     advice = r"use sudo, or join the group video \(`sudo adduser \$USER video`, then log in again\)"
-    with pytest.raises(StoreError, match=advice), without_rights():
+    with pytest.raises(StoreError, match=advice), without_rights(tmp_path):
         read_history(tmp_path, NOON)
 
 

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 NOBODY = 65534
 
 
 @contextmanager
-def without_rights() -> Iterator[None]:
-    """Give up the rights of root within the context; another user has none to give up."""
+def without_rights(folder: Path) -> Iterator[None]:
+    """Give up the rights of root within the context; another user has none to give up.
+
+    The way to ``folder``, a test's own, is opened first: pytest closes its folders to other users.
+    """
     if os.geteuid() != 0:
         yield
         return
+    for parent in folder.parents:
+        if Path(tempfile.gettempdir()) in parent.parents:
+            parent.chmod(0o755)
     groups, group = os.getgroups(), os.getegid()
     os.setgroups([])
     os.setegid(NOBODY)

@@ -215,12 +215,10 @@ def test_a_missing_store_is_an_error_with_its_exit_code(
 def test_a_user_without_permission_is_told_to_use_sudo(
     store: Store, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for folder in (config.parent.parent.parent, config.parent.parent, config.parent):
-        folder.chmod(0o755)
     store.close()
     store.directory.chmod(0)
     try:
-        with without_rights():
+        with without_rights(config):
             assert main(["report", "--config", str(config)]) == 6
     finally:
         store.directory.chmod(0o755)
