@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -39,10 +40,19 @@ def plain(text: str) -> str:
 
 def save(figure: Figure, path: Path) -> Path:
     """Write the figure as PNG and return ``path``; raises DataError if that fails."""
+    FigureCanvasAgg(figure)
     try:
-        FigureCanvasAgg(figure)
-        figure.savefig(path, format="png", bbox_inches="tight", pad_inches=0.1)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")  # it is drawn as a box
+            figure.savefig(path, format="png", bbox_inches="tight", pad_inches=0.1)
     except OSError as error:
-        path.unlink(missing_ok=True)
         raise DataError(f"{path}: the figure cannot be written: {error.strerror or error}") from error
     return path
+
+
+def remove(path: Path) -> None:
+    """Remove the figure of an earlier evaluation, if there is one; raises DataError if that fails."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f"{path}: an outdated figure cannot be removed: {error.strerror}") from error

@@ -11,6 +11,7 @@ import numpy as np
 
 from hivewatch.errors import DataError
 from hivewatch.training.evaluation.curves import draw_curves
+from hivewatch.training.evaluation.drawing import remove
 from hivewatch.training.evaluation.evaluate import Result, part_of
 from hivewatch.training.evaluation.grids import draw_maps, draw_predictions
 from hivewatch.training.evaluation.history import Epochs
@@ -91,7 +92,7 @@ def draw_figures(history: Epochs, results: Sequence[Result], folder: Path, thres
         if draw(path) is not None:
             drawn.append(path)
         else:
-            path.unlink(missing_ok=True)
+            remove(path)
             left_out.append(f"{name} was not drawn: {reason}")
     return Figures(drawn, left_out)
 
@@ -113,9 +114,7 @@ def scores_by_group(results: Sequence[Result]) -> Scores:
 def _draw_predictions(results: Sequence[Result], threshold: float, path: Path) -> Path | None:
     right = sum(_is_right(result, threshold) for result in results)
     some = _some_of_each(results, PREDICTIONS)
-    title = (
-        f"{len(some)} of {len(results)} pictures; at the threshold {threshold:g}, {right} of all are right"
-    )
+    title = f"{len(some)} of {len(results)} pictures; at the threshold {threshold:g}, {right} in all right"
     return draw_predictions(some, threshold, title, path)
 
 
