@@ -223,10 +223,9 @@ def test_a_release_that_fails_at_any_step_leaves_no_file(
 
 
 def test_a_release_into_a_missing_folder_fails_before_the_work(run: Path, data: Path, tmp_path: Path) -> None:
+    nowhere, description = tmp_path / "no" / "model.pt", Description("test", "0", 1.0, "none", "none")
     with pytest.raises(ModelError, match="name a file in a folder that exists"):
-        release(
-            tmp_path / "no.ckpt", data, tmp_path / "no" / "model.pt", Description("test", "0", 1.0, "", "")
-        )
+        release(tmp_path / "no.ckpt", data, nowhere, description)
 
 
 def test_without_a_validation_split_the_test_split_is_measured_and_the_summary_says_so(
