@@ -40,14 +40,15 @@ def git_clone(target: Path) -> Path:
 def make_environment(clone: Path) -> None:
     """Give the clone a ``.venv`` that runs this environment's interpreter on the clone's package.
 
-    The scripts take it for complete and install nothing.
+    The scripts take it for complete and install nothing; if they tried, pip would fail.
     """
     binaries = clone / ".venv" / "bin"
     binaries.mkdir(parents=True)
     for name, arguments in (("python", ""), ("hivewatch", "-m hivewatch ")):
         program = binaries / name
         program.write_text(
-            f'#!/bin/sh\nexport PYTHONPATH="{clone}"\nexec "{sys.executable}" {arguments}"$@"\n'
+            '#!/bin/sh\ncase "$*" in *"pip install"*) exit 1 ;; esac\n'
+            f'export PYTHONPATH="{clone}"\nexec "{sys.executable}" {arguments}"$@"\n'
         )
         program.chmod(0o755)
     version = f"Python {sys.version.split()[0]}"
