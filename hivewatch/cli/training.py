@@ -110,16 +110,6 @@ def _train(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _draw_curves(run: Path) -> str:
-    """Draw the curves of a run into its folder; return the line to print."""
-    from hivewatch.training.evaluation.curves import draw_curves
-    from hivewatch.training.evaluation.history import read_history
-    from hivewatch.training.run import HISTORY
-
-    drawn = draw_curves(read_history(run / HISTORY), run / "curves.png")
-    return f"figure: {drawn}" if drawn else "curves.png was not drawn: no epoch has ended"
-
-
 @needs_extra("train")
 def _evaluate(arguments: argparse.Namespace) -> int:
     from hivewatch.config.reader import load
@@ -173,6 +163,16 @@ def _figures(history: Epochs, folder: Path) -> Callable[[Sequence[Result], float
 
     open_folder(folder)
     return lambda results, threshold: draw_figures(history, results, folder, threshold)
+
+
+def _draw_curves(run: Path) -> str:
+    """Draw the curves of a run into its folder; return the line to print."""
+    from hivewatch.training.evaluation.curves import draw_curves
+    from hivewatch.training.evaluation.history import read_history
+    from hivewatch.training.run import HISTORY
+
+    drawn = draw_curves(read_history(run / HISTORY), run / "curves.png")
+    return f"figure: {drawn}" if drawn else "curves.png was not drawn: no epoch has ended"
 
 
 @needs_extra("train", "torchvision", "matplotlib")
