@@ -120,12 +120,12 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from hivewatch.training.evaluation.history import read_history
     from hivewatch.vision.classifier import load_classifier
 
+    if arguments.history and not arguments.figures:
+        arguments.usage_error("--history is drawn as a figure: it needs --figures DIR")
     if arguments.data is None and not arguments.clips:
         arguments.usage_error("evaluate needs DATA, --clips, or both")
     if arguments.data is None and (arguments.figures or arguments.history):
         arguments.usage_error("figures are drawn from pictures: --figures and --history need DATA")
-    if arguments.history and not arguments.figures:
-        arguments.usage_error("--history is drawn as a figure: it needs --figures DIR")
     config = load(arguments.config) if arguments.config else Config()
     truth = read_truth(arguments.truth) if arguments.truth else None
     history = read_history(arguments.history) if arguments.history else []

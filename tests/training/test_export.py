@@ -259,7 +259,7 @@ def test_check_and_doctor_reject_a_model_that_was_never_finished(
     unfinished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "hive.yaml"
-    config.write_text(f"hive: {{id: north}}\nclassifier: {{model: {unfinished}}}\n")
+    config.write_text(f"camera: {{kind: simulator}}\nclassifier: {{model: {unfinished}}}\n")
     assert main(["check", "--config", str(config)]) == 5
     caught = capsys.readouterr()
     assert "export the model again" in caught.err
@@ -275,7 +275,7 @@ def test_check_accepts_a_whole_model(
     tiny_model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "hive.yaml"
-    config.write_text(f"hive: {{id: north}}\nclassifier: {{model: {tiny_model_path}}}\n")
+    config.write_text(f"camera: {{kind: simulator}}\nclassifier: {{model: {tiny_model_path}}}\n")
     assert main(["check", "--config", str(config)]) == 0
     assert "valid" in capsys.readouterr().out
 
@@ -285,7 +285,7 @@ def test_check_rejects_a_truncated_model(
 ) -> None:
     (tmp_path / "half.pt").write_bytes(tiny_model_path.read_bytes()[:1_000_000])
     config = tmp_path / "hive.yaml"
-    config.write_text("hive: {id: north}\nclassifier: {model: half.pt}\n")
+    config.write_text("camera: {kind: simulator}\nclassifier: {model: half.pt}\n")
     assert main(["check", "--config", str(config)]) == 5
     assert "half.pt: not a model file, or truncated" in capsys.readouterr().err
 
