@@ -63,3 +63,9 @@ class DataError(HivewatchError):
     """The pictures cannot be used for training or evaluation as they are."""
 
     exit_code = 8
+
+
+class MissingExtraError(HivewatchError):
+    """A command needs packages of an extra that is not installed."""
+
+    exit_code = 9

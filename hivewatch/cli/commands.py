@@ -23,15 +23,19 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Print every mistake in the configuration, or that it is valid."""
+    """Print every mistake in the configuration, or that it is valid; load a model file that it names."""
     from hivewatch.config.reader import load
 
     try:
         path = find_config(arguments.config)
-        load(path)
+        config = load(path)
     except ConfigError as error:
         print(error)
         return error.exit_code
+    if config.classifier.model is not None:
+        from hivewatch.vision.classifier import load_classifier
+
+        load_classifier(config.classifier.model, config.classifier.threads)
     print(f"{path}: valid")
     return 0
 

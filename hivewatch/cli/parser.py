@@ -29,6 +29,7 @@ exit codes:
   6    sightings cannot be stored: disk full, read-only, no permission
   7    alerts could not be delivered to the broker; they are kept
   8    unusable training or evaluation data
+  9    a package is missing; the message says how to install it
   101 to 120   doctor: 100 plus the number of failures
   130  interrupted
 """

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from hivewatch.cli.extras import needs_extra
+
+if TYPE_CHECKING:
+    from hivewatch.training.evaluation.evaluate import Result
+    from hivewatch.training.evaluation.figures import Figures
+    from hivewatch.training.evaluation.history import Epochs
 
 AddConfig = Callable[[argparse.ArgumentParser], None]
 """Adds the option --config to a command."""
@@ -37,13 +44,13 @@ def _add_train(train: argparse.ArgumentParser) -> None:
 
 def _add_evaluate(evaluate: argparse.ArgumentParser, add_config: AddConfig) -> None:
     evaluate.add_argument("data", nargs="?", type=Path, metavar="DATA", help="pictures, as for train")
-    evaluate.add_argument("--split", default="val", help="split to measure (default: %(default)s)")
+    evaluate.add_argument("--split", help="split to measure (default: val, or test if there is no val)")
     evaluate.add_argument(
         "--uncorrected", action="store_true", help="do not apply the label corrections in corrections.csv"
     )
     evaluate.add_argument("--figures", type=Path, metavar="DIR", help="draw figures into this folder")
     evaluate.add_argument(
-        "--history", type=Path, metavar="FILE", help="history.json of a training run, to draw its curves"
+        "--history", type=Path, metavar="FILE", help="history.json of a training run, to draw its curves, too"
     )
     evaluate.add_argument(
         "--clips",
@@ -90,6 +97,7 @@ def _add_export(export: argparse.ArgumentParser) -> None:
     export.set_defaults(command=_export)
 
 
+@needs_extra("train", "torchvision", "matplotlib")
 def _train(arguments: argparse.Namespace) -> int:
     from hivewatch.training.recipe import Recipe, read_recipe
     from hivewatch.training.train import train
@@ -98,18 +106,22 @@ def _train(arguments: argparse.Namespace) -> int:
     weights = arguments.weights if arguments.weights == "imagenet" else Path(arguments.weights)
     checkpoint = train(arguments.data, recipe, arguments.out, weights=weights, resume=arguments.resume)
     print(f"best checkpoint: {checkpoint}")
+    print(_draw_curves(checkpoint.parent))
     return 0
 
 
+@needs_extra("train")
 def _evaluate(arguments: argparse.Namespace) -> int:
     from hivewatch.config.reader import load
     from hivewatch.config.sections import Config
     from hivewatch.training.evaluation.clip_truth import read_truth
     from hivewatch.training.evaluation.clips import measure_clips
     from hivewatch.training.evaluation.evaluate import evaluate
-    from hivewatch.training.evaluation.figures import draw_figures, read_history
+    from hivewatch.training.evaluation.history import read_history
     from hivewatch.vision.classifier import load_classifier
 
+    if arguments.history and not arguments.figures:
+        arguments.usage_error("--history is drawn as a figure: it needs --figures DIR")
     if arguments.data is None and not arguments.clips:
         arguments.usage_error("evaluate needs DATA, --clips, or both")
     if arguments.data is None and (arguments.figures or arguments.history):
@@ -117,11 +129,14 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     config = load(arguments.config, needs_camera=False) if arguments.config else Config()
     truth = read_truth(arguments.truth) if arguments.truth else None
     history = read_history(arguments.history) if arguments.history else []
+    draw = _figures(history, arguments.figures) if arguments.figures else None
     chosen = config.classifier
     file = arguments.model or chosen.model
     classifier = load_classifier(file, chosen.threads, precision=chosen.precision)
     model = classifier.model
-    document = {"model": {"name": model.name, "version": model.version, "sha256": model.sha256}}
+    document: dict[str, Any] = {
+        "model": {"name": model.name, "version": model.version, "sha256": model.sha256}
+    }
     tables = []
     if arguments.data is not None:
         corrected, threshold = not arguments.uncorrected, config.decision.threshold
@@ -129,10 +144,11 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             arguments.data, classifier, split=arguments.split, threshold=threshold, corrected=corrected
         )
         tables.append(summary.table())
-        document |= {"split": arguments.split, "corrected": corrected} | summary.document()
-        if arguments.figures:
-            drawn = draw_figures(history, results, arguments.figures, threshold)
-            tables.append("\n".join(f"figure: {path}" for path in drawn))
+        document |= {"corrected": corrected} | summary.document()
+        if draw is not None:
+            figures = draw(results, threshold)
+            tables.append(str(figures))
+            document |= {"figures": figures.document()}
     if arguments.clips:
         clips = measure_clips(arguments.clips, config, classifier, truth)
         tables.append(clips.table())
@@ -141,6 +157,25 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _figures(history: Epochs, folder: Path) -> Callable[[Sequence[Result], float], Figures]:
+    """Return what draws the figures of an evaluation; a missing library or folder is an error at once."""
+    from hivewatch.training.evaluation.figures import draw_figures, open_folder
+
+    open_folder(folder)
+    return lambda results, threshold: draw_figures(history, results, folder, threshold)
+
+
+def _draw_curves(run: Path) -> str:
+    """Draw the curves of a run into its folder; return the line to print."""
+    from hivewatch.training.evaluation.curves import draw_curves
+    from hivewatch.training.evaluation.history import read_history
+    from hivewatch.training.run import HISTORY
+
+    drawn = draw_curves(read_history(run / HISTORY), run / "curves.png")
+    return f"figure: {drawn}" if drawn else "curves.png was not drawn: no epoch has ended"
+
+
+@needs_extra("train", "torchvision", "matplotlib")
 def _export(arguments: argparse.Namespace) -> int:
     from hivewatch.training.export import Description
     from hivewatch.training.release import release

@@ -20,7 +20,7 @@ from hivewatch.training.evaluation.evaluate import predict_all, whole_view
 from hivewatch.training.evaluation.figures import draw_figures
 from hivewatch.training.evaluation.localization import best_iou, box_accuracy
 from hivewatch.training.evaluation.metrics import logistic, platt
-from hivewatch.training.export import Description, export_int8, export_model
+from hivewatch.training.export import Description, check_targets, export_int8, export_model, whole_files
 from hivewatch.training.model.network import HornetNet
 from hivewatch.training.recipe import Recipe
 from hivewatch.training.run import load_network
@@ -59,9 +59,12 @@ def release(
     checkpoint.
 
     ``int8`` names a second file for the quantised network, calibrated on training frames. ``others`` are
-    checkpoints or model files to average the weights with, see ``average_networks``. Raises DataError if
-    there is nothing to calibrate on.
+    checkpoints or model files to average the weights with, see ``average_networks``. Both files are written
+    whole; if any step fails, neither is, see ``whole_files``. Raises DataError if there is nothing to
+    calibrate on.
     """
+    targets = [path] if int8 is None else [path, int8]
+    check_targets(*targets)  # before the work, which takes minutes
     net, recipe, history = load_network(checkpoint)
     net = average_networks(net, others)
     catalogue = read_catalogue(data)
@@ -71,21 +74,32 @@ def release(
         raise DataError(f"{data}: calibration needs validation frames with and without hornets")
     calibrate(net, shots, recipe)
 
-    # The second look and the box level are found with the classifier that the daemon runs, so each step
-    # exports the network again.
     description = replace(description, recipe=recipe.model_dump(mode="json"), second_look=SECOND_LOOK)
+    with whole_files(*targets) as (model, *model_int8):
+        description = _export_in_steps(net, model, replace(description, finished=False), shots, data)
+        for file in model_int8:
+            export_int8(net, file, description, _int8_calibration_frames(catalogue, description))
+        some = hive[:: max(1, len(hive) // FIGURE_FRAMES)]
+        results, _ = predict_all(some, load_classifier(model, threads=0))
+        draw_figures(history, results, checkpoint.parent, DecisionConfig().threshold)
+    return description
+
+
+def _export_in_steps(
+    net: HornetNet, path: Path, description: Description, shots: Sequence[Shot], data: Path
+) -> Description:
+    """Write the model file; return its description.
+
+    The second look and the box level are found with the classifier that the daemon runs, so each step exports
+    the network again.
+    """
     export_model(net, path, description)
-    description = replace(description, second_look=fit_second_look(load_classifier(path, threads=0), shots))
+    second_look = fit_second_look(load_classifier(path, threads=0, unfinished=True), shots)
+    description = replace(description, second_look=second_look)
     export_model(net, path, description)
-    description = replace(description, box_level=best_box_level(path, data))
+    description = replace(description, box_level=best_box_level(path, data), finished=True)
     difference = export_model(net, path, description)
     log.info("parity %.1g; %s", difference, description.second_look)
-    if int8 is not None:
-        export_int8(net, int8, description, _int8_calibration_frames(catalogue, description))
-
-    some = hive[:: max(1, len(hive) // FIGURE_FRAMES)]
-    results, _ = predict_all(some, load_classifier(path, threads=0))
-    draw_figures(history, results, checkpoint.parent, DecisionConfig().threshold)
     return description
 
 
@@ -127,7 +141,7 @@ def best_box_level(model: Path, data: Path) -> float:
     if not boxed:
         raise DataError(f"{data}: no boxed hornet in the split 'train' to choose the box level on")
     some = boxed[:: max(1, len(boxed) // BOX_LEVEL_FRAMES)]
-    results, _ = predict_all(some, load_classifier(model, threads=0))
+    results, _ = predict_all(some, load_classifier(model, threads=0, unfinished=True))
     truth = [result.picture.hornet_boxes for result in results]
 
     def accuracy(level: float) -> float:

@@ -20,6 +20,7 @@ from hivewatch.vision.localize import locate
 from hivewatch.vision.model_file import (
     Graph,
     ModelInfo,
+    check_finished,
     check_graph,
     load_graph,
     read_model_info,
@@ -153,16 +154,20 @@ def load_classifier(
     threads: int,
     stopwatch: StageTimer = _no_stopwatch,
     precision: Literal["float", "int8"] = "float",
+    *,
+    unfinished: bool = False,
 ) -> Classifier:
     """Load and check a model file, or the released model of ``precision`` if ``path`` is None.
 
-    ``threads``: processor threads, 0 for torch's default. Raises ModelError unless the file is a complete
-    hivewatch model in the format version of this release.
+    ``threads``: processor threads, 0 for torch's default. ``unfinished``: accept a step of an export, too.
+    Raises ModelError unless the file is a complete hivewatch model in the format version of this release.
     """
     if threads > 0:
         torch.set_num_threads(threads)
     path = path or released_model(precision)
     model = read_model_info(path)
+    if not unfinished:
+        check_finished(model, path)
     if model.precision == "int8":
         use_quantised_engine()
     graph = load_graph(path)

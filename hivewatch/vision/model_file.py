@@ -39,7 +39,8 @@ class ModelInfo:
     """The description inside a model file, and the file's SHA-256 (hexadecimal).
 
     A view is shrunk so that its long side is at most ``input_long_side_px`` and both sides are multiples of
-    ``input_multiple_px``. ``box_level`` is the ``level`` of ``localize.locate``.
+    ``input_multiple_px``. ``box_level`` is the ``level`` of ``localize.locate``. A file that is not
+    ``finished`` is a step of an export.
     """
 
     name: str
@@ -57,6 +58,7 @@ class ModelInfo:
     torch_version: str
     recipe: Mapping[str, Any]
     precision: Literal["float", "int8"] = "float"
+    finished: bool = True
     # "closer" is the key in model files that are in use, so it stays.
     second_look: Annotated[SecondLook | None, Field(validation_alias="closer")] = None
 
@@ -87,6 +89,18 @@ def read_model_info(path: Path) -> ModelInfo:
         return TypeAdapter(ModelInfo).validate_python(document | {"sha256": sha256})
     except ValidationError as error:
         raise ModelError(f"{path}: the model's description is invalid: {error}") from error
+
+
+def check_finished(model: ModelInfo, path: Path) -> None:
+    """Raise ModelError if an export that failed has left this file behind.
+
+    Exports before 0.4 did not mark their steps, but only a step has a box level of 1.
+    """
+    if not model.finished or model.box_level >= 1.0:
+        raise ModelError(
+            f"{path}: an export that failed left this unfinished model, which may never alarm; delete it and"
+            " export the model again"
+        )
 
 
 def _read_description(file: BinaryIO, path: Path) -> dict[str, Any]:

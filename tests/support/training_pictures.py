@@ -1,5 +1,6 @@
 """Drawn training pictures for tests: dark blobs with an orange band (hornets) and brown blobs (bees)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -55,10 +56,12 @@ def draw_shots(count: int, seed: int = 0, domain: str = "hive") -> list[Shot]:
     return shots
 
 
-def write_data(folder: Path, per_class: int = 6) -> Path:
-    """Write a data folder with YOLO boxes and the splits ``train`` and ``val``."""
+def write_data(
+    folder: Path, per_class: int = 6, *, splits: Sequence[str] = ("train", "val"), boxed: bool = True
+) -> Path:
+    """Write a data folder with YOLO boxes, or without."""
     rng = np.random.default_rng(0)
-    for split in ("train", "val"):
+    for split in splits:
         for label in ("presence", "absence"):
             target = folder / split / label
             target.mkdir(parents=True)
@@ -70,7 +73,8 @@ def write_data(folder: Path, per_class: int = 6) -> Path:
                 centre_and_size = (
                     f"{(box.x0 + box.x1) / 2} {(box.y0 + box.y1) / 2} {box.x1 - box.x0} {box.y1 - box.y0}"
                 )
-                (target / f"{number}.txt").write_text(f"{kind} {centre_and_size}\n")
+                if boxed:
+                    (target / f"{number}.txt").write_text(f"{kind} {centre_and_size}\n")
     return folder
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import resource
+import signal
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +16,14 @@ import pytest
 import torch
 
 import hivewatch
+from hivewatch.cli.main import main
+from hivewatch.config.sections import Config
+from hivewatch.doctor.finding import Verdict
+from hivewatch.doctor.model import check_model
 from hivewatch.errors import ModelError
-from hivewatch.training.export import Description, export_model, is_model_file, load_model_file
+from hivewatch.training.export import Description, export_model, is_model_file, load_model_file, whole_files
 from hivewatch.training.model.network import POOLINGS, HornetNet, normalise
+from hivewatch.vision.classifier import load_classifier
 from hivewatch.vision.model_file import load_graph, read_model_info, released_model
 from hivewatch.vision.second_look import SecondLook
 
@@ -137,6 +147,147 @@ def test_a_graph_that_differs_from_the_network_is_not_exported(
 def test_a_path_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot export"):
         export_model(make_net(), tmp_path / "nowhere" / "model.pt", DESCRIPTION)
+
+
+@contextmanager
+def files_of_at_most(size_bytes: int) -> Iterator[None]:
+    """Let every larger file fail to be written, as on a full disk."""
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, usual[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+
+
+def test_a_file_that_cannot_be_written_to_its_end_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    path.write_bytes(b"the model in use")
+    with files_of_at_most(4_000_000), pytest.raises(ModelError, match=r"model\.pt: cannot export the model:"):
+        export_model(make_net(), path, DESCRIPTION)
+    assert path.read_bytes() == b"the model in use"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("a bug"), MemoryError()])
+def test_a_block_that_fails_leaves_no_file_of_the_pair(error: BaseException, tmp_path: Path) -> None:
+    paths = [tmp_path / "model.pt", tmp_path / "model-int8.pt"]
+    paths[0].write_bytes(b"old")
+    with pytest.raises(type(error)), whole_files(*paths) as partial:
+        partial[0].write_bytes(b"new")
+        raise error
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"model.pt": b"old"}
+
+
+def test_files_get_their_names_only_when_all_are_written(tmp_path: Path) -> None:
+    paths = [tmp_path / "model.pt", tmp_path / "model-int8.pt"]
+    with whole_files(*paths) as partial:
+        for file in partial:
+            file.write_bytes(b"new")
+        assert not any(path.exists() for path in paths)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        "model.pt": b"new",
+        "model-int8.pt": b"new",
+    }
+
+
+@pytest.mark.parametrize(
+    "existing", [{}, {"model.pt": b"old"}, {"model.pt": b"old", "model-int8.pt": b"old8"}]
+)
+def test_a_pair_of_which_one_cannot_be_renamed_is_not_replaced(
+    existing: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, content in existing.items():
+        (tmp_path / name).write_bytes(content)
+    usual = Path.replace
+
+    def fail_for_int8(self: Path, target: Path) -> Path:
+        if self.name == "model-int8.pt.part":
+            raise OSError(errno.EIO, "Input/output error")
+        return usual(self, target)
+
+    monkeypatch.setattr(Path, "replace", fail_for_int8)
+    with (
+        pytest.raises(ModelError, match="Input/output error"),
+        whole_files(tmp_path / "model.pt", tmp_path / "model-int8.pt") as partial,
+    ):
+        for file in partial:
+            file.write_bytes(b"new")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == existing
+
+
+def test_ctrl_c_while_a_pair_is_renamed_comes_after_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = Path.replace
+
+    def interrupted(self: Path, target: Path) -> Path:
+        signal.raise_signal(signal.SIGINT)
+        return usual(self, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        whole_files(tmp_path / "model.pt", tmp_path / "model-int8.pt") as partial,
+    ):
+        for file in partial:
+            file.write_bytes(b"new")
+    assert {path.name for path in tmp_path.iterdir()} == {"model.pt", "model-int8.pt"}
+
+
+def test_a_folder_is_not_a_file_to_export_to(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="name a file in a folder that exists"):
+        export_model(make_net(), tmp_path, DESCRIPTION)
+
+
+@pytest.fixture(scope="module", params=["a step of an export", "a step of an export before 0.4"])
+def unfinished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a model file that an export has not finished; before 0.4 only the box level shows that."""
+    path = tmp_path_factory.mktemp("unfinished") / "model.pt"
+    old = request.param.endswith("0.4")
+    export_model(make_net(), path, replace(DESCRIPTION, box_level=1.0 if old else 0.5, finished=old))
+    return path
+
+
+def test_a_model_that_was_never_finished_is_loaded_only_on_request(unfinished: Path) -> None:
+    with pytest.raises(ModelError, match=r"model\.pt: an export that failed left this unfinished model"):
+        load_classifier(unfinished, 0)
+    assert load_classifier(unfinished, 0, unfinished=True).model.name == "test"
+
+
+def test_check_and_doctor_reject_a_model_that_was_never_finished(
+    unfinished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "hive.yaml"
+    config.write_text(f"camera: {{kind: simulator}}\nclassifier: {{model: {unfinished}}}\n")
+    assert main(["check", "--config", str(config)]) == 5
+    caught = capsys.readouterr()
+    assert "export the model again" in caught.err
+    assert "valid" not in caught.out
+    finding = check_model(
+        Config.model_validate_json(f'{{"classifier": {{"model": "{unfinished}"}}}}'), daemon_runs=False
+    )
+    assert finding.verdict is Verdict.FAIL
+    assert "unfinished" in finding.found
+
+
+def test_check_accepts_a_whole_model(
+    tiny_model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "hive.yaml"
+    config.write_text(f"camera: {{kind: simulator}}\nclassifier: {{model: {tiny_model_path}}}\n")
+    assert main(["check", "--config", str(config)]) == 0
+    assert "valid" in capsys.readouterr().out
+
+
+def test_check_rejects_a_truncated_model(
+    tiny_model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "half.pt").write_bytes(tiny_model_path.read_bytes()[:1_000_000])
+    config = tmp_path / "hive.yaml"
+    config.write_text("camera: {kind: simulator}\nclassifier: {model: half.pt}\n")
+    assert main(["check", "--config", str(config)]) == 5
+    assert "half.pt: not a model file, or truncated" in capsys.readouterr().err
 
 
 def test_torchscript_warnings_do_not_reach_the_user(tmp_path: Path) -> None:

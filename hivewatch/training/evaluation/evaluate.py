@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from tqdm import tqdm
 from hivewatch.domain.frames import WHOLE, Frame, Pixels, Point, Prediction, View
 from hivewatch.errors import DataError
 from hivewatch.training.data.catalogue import read_catalogue
-from hivewatch.training.data.dataset import HORNET, Picture, decode
+from hivewatch.training.data.dataset import HORNET, Catalogue, Picture, decode
 from hivewatch.training.data.duplicates import warn_of_copies
 from hivewatch.training.evaluation import localization, metrics
 from hivewatch.training.evaluation.bootstrap import Bootstrap, Indices
@@ -52,21 +52,38 @@ class Result:
 
 
 def evaluate(
-    data: Path, classifier: Classifier, *, split: str = "val", threshold: float = 0.5, corrected: bool = True
+    data: Path,
+    classifier: Classifier,
+    *,
+    split: str | None = None,
+    threshold: float = 0.5,
+    corrected: bool = True,
 ) -> tuple[Summary, list[Result]]:
     """Predict all pictures of a split; return the measures by kind, source and scene, and the predictions.
 
-    ``corrected``: apply the corrections of labels in ``corrections.csv``. Raises DataError if the split is
-    empty. Unreadable pictures, copies and leaks are logged, and listed in the summary.
+    ``split``: by default ``val``, or ``test`` if there is no ``val``, with a warning. ``corrected``: apply
+    the corrections of labels in ``corrections.csv``. Raises DataError if the split is empty. Unreadable
+    pictures, copies and leaks are logged, and listed in the summary.
     """
     catalogue = read_catalogue(data, corrected=corrected)
+    split, doubts = (split, []) if split else _default_split(catalogue)
     chosen = catalogue.split(split)
     others = () if split == "train" else catalogue.split("train")
     results, unreadable = predict_all(chosen, classifier)
     if not results:
         raise DataError(f"{data}: no readable picture in the split '{split}'")
-    warnings = [*catalogue.problems, *unreadable, *warn_of_copies((*others, *chosen))]
-    return summarise(results, threshold, warnings), results
+    warnings = [*doubts, *catalogue.problems, *unreadable, *warn_of_copies((*others, *chosen))]
+    return replace(summarise(results, threshold, warnings), split=split), results
+
+
+def _default_split(catalogue: Catalogue) -> tuple[str, list[str]]:
+    """Return the split to measure, and a sentence if training may have seen it."""
+    if catalogue.split("val") or not catalogue.split("test"):
+        return "val", []
+    return "test", [
+        "there is no split 'val', so 'test' is measured. If training used it to choose the best epoch, and"
+        " export to calibrate the score, the model does worse on other pictures"
+    ]
 
 
 def predict_all(pictures: Iterable[Picture], classifier: Classifier) -> tuple[list[Result], list[str]]:

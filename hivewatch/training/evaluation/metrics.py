@@ -54,6 +54,11 @@ def f1(alarm: Flags, hornet: Flags) -> float:
     return float(2 * (alarm & hornet).sum() / both) if both else float("nan")
 
 
+def confusion(alarm: Flags, hornet: Flags) -> npt.NDArray[np.int64]:
+    """Return the confusion matrix: rows without and with a hornet, columns without and with an alarm."""
+    return np.array([[np.sum((hornet == row) & (alarm == column)) for column in (0, 1)] for row in (0, 1)])
+
+
 def share(flags: Flags) -> float:
     """Return the share of flags that are set; NaN if there are none."""
     return float(flags.mean()) if len(flags) else float("nan")

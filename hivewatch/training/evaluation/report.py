@@ -117,13 +117,14 @@ HEADING = (
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The groups of one evaluation: parts of the split by kind of picture, by source and by scene."""
+    """The groups of one evaluation: parts of the ``split`` by kind of picture, by source and by scene."""
 
     threshold: float
     parts: Sequence[Report]
     sources: Sequence[Report]
     scenes: Sequence[Report]
     warnings: Sequence[str]
+    split: str = ""
 
     def document(self) -> dict[str, Any]:
         """Return everything as plain values for JSON; None for what could not be measured."""

@@ -12,12 +12,11 @@ from support.training_pictures import RECIPE, write_clip, write_data, write_weig
 
 from hivewatch.cli.main import main
 from hivewatch.domain.frames import WHOLE, Box, Prediction
-from hivewatch.errors import DataError
+from hivewatch.errors import DataError, ModelError
 from hivewatch.training.average import average_networks
 from hivewatch.training.data.catalogue import read_catalogue
 from hivewatch.training.data.dataset import HORNET, Insect, Picture, decode
 from hivewatch.training.evaluation.evaluate import Result, evaluate, predict_all, summarise
-from hivewatch.training.evaluation.figures import draw_figures, read_history
 from hivewatch.training.evaluation.report import Summary
 from hivewatch.training.export import Description, export_model
 from hivewatch.training.model.network import normalise
@@ -202,33 +201,41 @@ def test_releasing_draws_figures_beside_the_checkpoint(run: Path) -> None:
     assert not np.array_equal(predictions, maps)
 
 
-def test_all_figures_are_drawn_from_one_evaluation(
-    run: Path, evaluated: tuple[Summary, list[Result]], tmp_path: Path
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+@pytest.mark.parametrize("step", ["fit_second_look", "best_box_level", "export_int8", "draw_figures"])
+def test_a_release_that_fails_at_any_step_leaves_no_file(
+    step: str,
+    error: type[BaseException],
+    run: Path,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    paths = draw_figures(read_history(run / HISTORY), evaluated[1], tmp_path / "figures", 0.5)
-    assert [path.name for path in paths] == [
-        *("curves.png", "predictions.png", "maps.png", "highest-without-hornet.png"),
-        *("lowest-with-hornet.png", "precision-recall.png", "scores.png", "reliability.png"),
-    ]
-    for path in paths:
-        assert (decode(path) < 200).any(2).mean() > 0.005, f"{path.name} is empty"
+    def fail(*_arguments: object) -> None:
+        raise error
+
+    path, int8 = tmp_path / "model.pt", tmp_path / "model-int8.pt"
+    path.write_bytes(b"the model in use")
+    monkeypatch.setattr(f"hivewatch.training.release.{step}", fail)
+    with pytest.raises(error):
+        release(run / BEST, data, path, Description("test", "0", 1.0, "drawn pictures", "none"), int8)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"model.pt": b"the model in use"}
 
 
-def test_figures_can_be_drawn_without_a_history_and_without_a_class(
-    evaluated: tuple[Summary, list[Result]], tmp_path: Path
+def test_a_release_into_a_missing_folder_fails_before_the_work(run: Path, data: Path, tmp_path: Path) -> None:
+    nowhere, description = tmp_path / "no" / "model.pt", Description("test", "0", 1.0, "none", "none")
+    with pytest.raises(ModelError, match="name a file in a folder that exists"):
+        release(tmp_path / "no.ckpt", data, nowhere, description)
+
+
+def test_without_a_validation_split_the_test_split_is_measured_and_the_summary_says_so(
+    run: Path, tmp_path: Path
 ) -> None:
-    empty = [v for v in evaluated[1] if not v.picture.hornet]
-    paths = draw_figures([], empty[:2], tmp_path, 0.5)
-    assert all(path.is_file() for path in paths)
-    assert "curves.png" not in {path.name for path in paths}
-
-
-@pytest.mark.parametrize("content", ["no json", "{}", '[{"number": 0}]'])
-def test_a_file_that_is_not_a_history_is_rejected(content: str, tmp_path: Path) -> None:
-    path = tmp_path / "history.json"
-    path.write_text(content)
-    with pytest.raises(DataError, match="history"):
-        read_history(path)
+    """That is the layout of many notebooks."""
+    data = write_data(tmp_path, per_class=2, splits=("train", "test"))
+    summary, results = evaluate(data, load_classifier(run / "model.pt", threads=1))
+    assert (summary.split, len(results)) == ("test", 4)
+    assert "there is no split 'val', so 'test' is measured" in summary.table()
 
 
 def test_one_command_measures_pictures_and_clips_and_draws_figures(
@@ -244,11 +251,30 @@ def test_one_command_measures_pictures_and_clips_and_draws_figures(
     assert document["corrected"] is False
     assert document["parts"][0]["pictures"] == 12
     assert document["clips"]["clips"][0]["frames"] == 5
+    assert document["split"] == "val"
+    assert str(tmp_path / "figures" / "reliability.png") in document["figures"]["drawn"]
     assert (tmp_path / "figures" / "reliability.png").is_file()
 
 
-@pytest.mark.parametrize("arguments", [[], ["--clips", "a.mp4", "--figures", "out"]])
-def test_evaluate_reports_missing_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "DATA"),
+        (["--clips", "a.mp4", "--figures", "out"], "DATA"),
+        (["pictures", "--history", "history.json"], "--figures DIR"),
+    ],
+)
+def test_evaluate_reports_missing_arguments(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["evaluate", *arguments])
-    assert "DATA" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
+
+
+def test_a_folder_for_figures_that_cannot_be_made_fails_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["evaluate", "no-pictures", "--figures", str(tmp_path / "file")]) == 8
+    assert "no folder for figures" in capsys.readouterr().err

@@ -21,6 +21,12 @@ def test_auroc_needs_both_classes() -> None:
     assert np.isnan(metrics.auroc(SCORES, np.ones(6, bool)))
 
 
+def test_the_confusion_matrix_counts_alarms_by_truth() -> None:
+    """Rows without and with a hornet, columns without and with an alarm."""
+    alarm, hornet = np.array([1, 1, 1, 0, 0, 0], bool), np.array([1, 0, 0, 1, 0, 0], bool)
+    assert metrics.confusion(alarm, hornet).tolist() == [[2, 2], [1, 1]]
+
+
 def test_average_precision_is_the_mean_over_the_hornets() -> None:
     assert metrics.average_precision(SCORES, HORNET) == pytest.approx((1 + 1 + 3 / 4) / 3)
 
