@@ -4,12 +4,9 @@
 
 import io
 import json
-import os
-import shutil
 import warnings
 import zipfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,11 +17,10 @@ from torch import Tensor, nn
 
 from hivewatch.domain.frames import Pixels
 from hivewatch.errors import ModelError
-from hivewatch.store.disk import sync_folder
-from hivewatch.training.interrupt import uninterrupted
 from hivewatch.training.model.folding import fold, load_folded
 from hivewatch.training.model.network import LABELS, MEAN, STD, HornetNet
 from hivewatch.training.model.quantise import quantise
+from hivewatch.training.whole_files import whole_files
 from hivewatch.vision.model_file import (
     DESCRIPTION_FILE,
     FORMAT,
@@ -38,8 +34,6 @@ from hivewatch.vision.second_look import SecondLook
 PARITY_TOLERANCE = 1e-4
 PARITY_SIZES = ((160, 224), (64, 96), (33, 47))
 """Rows and columns of the random frames that an exported file is checked on."""
-PARTIAL, PREVIOUS = ".part", ".previous"
-"""Endings of the names of a file that is being written, and of the one that it is about to replace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,60 +98,6 @@ def export_int8(net: HornetNet, path: Path, description: Description, frames: Se
     """
     graph = FrameGraph(quantise(fold(net), frames)).eval()
     return _write(graph, path, _describe(net, description) | {"precision": "int8"})
-
-
-def check_targets(*paths: Path) -> None:
-    """Raise ModelError unless each of ``paths`` can be a file: it is no folder, and its folder exists."""
-    for path in paths:
-        if path.is_dir() or not path.parent.is_dir():
-            raise ModelError(f"{path}: cannot export the model there; name a file in a folder that exists")
-
-
-@contextmanager
-def whole_files(*paths: Path) -> Iterator[list[Path]]:
-    """Yield a name beside each of ``paths`` to write to; at the end sync the files and rename them.
-
-    If the block raises, a KeyboardInterrupt included, or one file cannot be synced or renamed, none is left
-    behind, and what was at ``paths`` before is still there. Raises ModelError in place of an OSError.
-    """
-    check_targets(*paths)
-    named = " and ".join(map(str, paths))
-    partial = [path.with_name(path.name + PARTIAL) for path in paths]
-    try:
-        yield partial
-        for file in partial:
-            _sync(file)
-        with uninterrupted():
-            _replace_all(partial, paths)
-    except OSError as error:
-        raise ModelError(f"{named}: cannot export the model: {error.strerror or error}") from error
-    finally:
-        with uninterrupted():
-            for file in partial:
-                file.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def _replace_all(partial: Sequence[Path], paths: Sequence[Path]) -> None:
-    """Rename every file, or none: if one cannot be renamed, the others get their previous content back."""
-    replaced = [path for path in paths if len(paths) > 1 and path.exists()]
-    previous = {path: path.with_name(path.name + PREVIOUS) for path in replaced}
-    try:
-        for path, copy in previous.items():
-            shutil.copy2(path, copy)
-        with ExitStack() as undo:
-            for file, path in zip(partial, paths, strict=True):
-                file.replace(path)
-                undo.callback(previous[path].replace if path in previous else Path.unlink, path)
-            sync_folder(paths[0].parent)
-            undo.pop_all()
-    finally:
-        for copy in previous.values():
-            copy.unlink(missing_ok=True)
 
 
 def _write(graph: FrameGraph, path: Path, document: dict[str, Any]) -> float:

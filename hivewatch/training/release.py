@@ -20,11 +20,12 @@ from hivewatch.training.evaluation.evaluate import predict_all, whole_view
 from hivewatch.training.evaluation.figures import draw_figures
 from hivewatch.training.evaluation.localization import best_iou, box_accuracy
 from hivewatch.training.evaluation.metrics import logistic, platt
-from hivewatch.training.export import Description, check_targets, export_int8, export_model, whole_files
+from hivewatch.training.export import Description, export_int8, export_model
 from hivewatch.training.model.network import HornetNet
 from hivewatch.training.recipe import Recipe
 from hivewatch.training.run import load_network
 from hivewatch.training.validate import frame_maps
+from hivewatch.training.whole_files import check_targets, whole_files
 from hivewatch.vision.classifier import Classifier, fit_to_input, load_classifier
 from hivewatch.vision.localize import locate
 from hivewatch.vision.second_look import SecondLook, logit

@@ -21,8 +21,9 @@ from hivewatch.config.sections import Config
 from hivewatch.doctor.finding import Verdict
 from hivewatch.doctor.model import check_model
 from hivewatch.errors import ModelError
-from hivewatch.training.export import Description, export_model, is_model_file, load_model_file, whole_files
+from hivewatch.training.export import Description, export_model, is_model_file, load_model_file
 from hivewatch.training.model.network import POOLINGS, HornetNet, normalise
+from hivewatch.training.whole_files import whole_files
 from hivewatch.vision.classifier import load_classifier
 from hivewatch.vision.model_file import load_graph, read_model_info, released_model
 from hivewatch.vision.second_look import SecondLook
@@ -214,6 +215,19 @@ def test_a_pair_of_which_one_cannot_be_renamed_is_not_replaced(
         for file in partial:
             file.write_bytes(b"new")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == existing
+
+
+def test_a_file_whose_folder_cannot_be_synced_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_folder: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    (tmp_path / "model.pt").write_bytes(b"old")
+    monkeypatch.setattr("hivewatch.training.whole_files.sync_folder", fail)
+    with pytest.raises(ModelError, match="Input/output error"), whole_files(tmp_path / "model.pt") as partial:
+        partial[0].write_bytes(b"new")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"model.pt": b"old"}
 
 
 def test_ctrl_c_while_a_pair_is_renamed_comes_after_both(
