@@ -23,6 +23,7 @@ RECIPE = Recipe(
     crops_per_epoch=16,
     batch=8,
     average_decay=0.5,
+    least_auroc=0.0,
     mine_every=1,
     mined_frames=4,
     mixed_precision=False,
