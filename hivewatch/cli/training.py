@@ -31,8 +31,8 @@ def _add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--recipe", type=Path, metavar="FILE", help="training recipe (default: built in)")
     train.add_argument(
         "--weights",
-        help="'imagenet', or a file to start from: ResNet18 weights, a checkpoint or a model (default: imagenet"
-        " if it can be downloaded, else the released model)",
+        help="'imagenet', or a file to start from: ResNet18 weights, a checkpoint or a model (default:"
+        " imagenet if it can be downloaded, else the released model)",
     )
     options = train.add_argument_group("in place of the recipe's")
     options.add_argument("--epochs", type=int, metavar="N", help="how often to go through the pictures")

@@ -157,5 +157,6 @@ def check_learnt(run: Run, shots: Sequence[Shot], data: Path) -> None:
             f"{data}: the trained network cannot tell pictures with a hornet from pictures without: on"
             f" {len(rows)} of its own training pictures the AUROC is {area:.2f} (0.5 is chance; it must"
             f" exceed {run.recipe.least_auroc:g}). Do not use it. Check that presence and absence are not"
-            " mixed up; then train longer (--epochs), at another rate (--learning-rate), or draw boxes around hornets"
+            " mixed up; then train longer (--epochs), at another rate (--learning-rate), or draw boxes"
+            " around hornets"
         )

@@ -29,9 +29,10 @@ CHECKPOINT_SUFFIX = ".ckpt"
 PRIOR = 0.02
 """The share of cells that the untrained classifier calls a hornet (Lin et al. 2017, section 3.3)."""
 
-log = logging.getLogger(__name__)
 AVERAGED_RUNS = 6
-"""The running mean of the weights looks back over a sixth of the run at most, or short runs would not move."""
+"""The running mean of the weights looks back over a sixth of the run at most, or short runs would lag."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """Drawn training pictures for tests: dark blobs with an orange band (hornets) and brown blobs (bees)."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -92,3 +94,15 @@ def write_clip(path: Path, seconds: float, rate_hz: float = 10.0) -> Path:
         writer.write(pixels)
     writer.release()
     return path
+
+
+def unboxed(shots: Sequence[Shot]) -> list[Shot]:
+    """Return the pictures without their boxes: only their labels are known."""
+    return [(replace(picture, insects=()), pixels) for picture, pixels in shots]
+
+
+def remove_boxes(data: Path) -> Path:
+    """Delete the YOLO files of a data folder."""
+    for labels in data.rglob("*.txt"):
+        labels.unlink()
+    return data

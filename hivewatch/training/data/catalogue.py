@@ -1,9 +1,9 @@
 """Read a data folder: its labelled pictures, what they show, and the split each belongs to.
 
 There are two layouts. Folders: ``train|val|test/presence|absence/*.jpg`` (SUFFIXES), each with an
-optional ``.txt`` file of YOLO boxes beside it (class 0 is the hornet, every other class another insect). Index:
-``index.csv`` and ``boxes.csv``, with a split per picture. Splits are read, never drawn at random: frames of
-one camera and day are near-copies, so a random split would measure memory. Subfolders of a class
+optional ``.txt`` file of YOLO boxes beside it (class 0 is the hornet, every other class another insect).
+Index: ``index.csv`` and ``boxes.csv``, with a split per picture. Splits are read, never drawn at random:
+frames of one camera and day are near-copies, so a random split would measure memory. Subfolders of a class
 (``val/absence/garden_2026-09-03/*.jpg``) name such scenes; confidence intervals then resample whole scenes.
 Clips in ``train/absence`` are negative clips: false alarms are mined from them.
 """
