@@ -47,7 +47,7 @@ def validate(net: HornetNet, shots: Sequence[Shot], recipe: Recipe) -> Validatio
     """
     results: dict[str, list[tuple[Picture, float, Point]]] = {}
     for shot, logit, cam in frame_maps(net, shots, recipe, "validate"):
-        results.setdefault(shot[0].split, []).append((shot[0], logit, _peak(cam)))
+        results.setdefault(shot[0].split, []).append((shot[0], logit, peak(cam)))
     splits = {}
     for split, rows in sorted(results.items()):
         scores, hornet = np.array([r[1] for r in rows]), np.array([r[0].hornet for r in rows])
@@ -83,6 +83,7 @@ def frame_maps(
         yield shot, float(net.pool(cam)), cam[0, 0].cpu().numpy()
 
 
-def _peak(cam: Map) -> Point:
+def peak(cam: Map) -> Point:
+    """Return the centre of the highest cell of a map, normalised to the picture."""
     row, column = np.unravel_index(int(np.argmax(cam)), cam.shape)
     return Point((float(column) + 0.5) / cam.shape[1], (float(row) + 0.5) / cam.shape[0])

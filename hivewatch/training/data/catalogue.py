@@ -164,7 +164,7 @@ def _pictures_below(folder: Path) -> tuple[list[Path], list[str]]:
     readable = _files_below(folder, SUFFIXES)
     left_out = Counter[str]()
     for path in _files_below(folder, OTHER_SUFFIXES):
-        if cv2.haveImageReader(str(path)):
+        if cv2.imread(str(path), cv2.IMREAD_REDUCED_GRAYSCALE_8) is not None:
             readable.append(path)
         else:
             left_out[path.suffix.lower()] += 1
