@@ -20,6 +20,7 @@ from hivewatch.training.data.augment import Rng, paste
 from hivewatch.training.data.crops import Crop, cut, label, whole
 from hivewatch.training.data.cutouts import Cutout, Mask, cut_out, overlap
 from hivewatch.training.data.dataset import Picture, Shot
+from hivewatch.training.data.drawn import drawn_cutouts
 from hivewatch.training.data.photographs import photo_crop
 from hivewatch.training.data.pools import BEE, Pools, pick
 from hivewatch.training.recipe import Recipe
@@ -54,6 +55,8 @@ class Sampler:
         self.hard_negatives: Sequence[HardNegative] = ()
         self._pools = Pools(shots)
         cutouts = cut_out(shots)
+        if self._pools.unboxed:
+            cutouts += drawn_cutouts()
         self._hornet_cutouts = [cutout for cutout in cutouts if cutout.hornet]
         self._bee_cutouts = [cutout for cutout in cutouts if not cutout.hornet]
         self._simulated = list(simulated)
