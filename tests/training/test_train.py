@@ -8,22 +8,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import yaml
-from support.training_pictures import RECIPE, draw_shots, remove_boxes, write_data, write_weights
+from support.training_pictures import RECIPE, remove_boxes, write_data, write_weights
 
 from hivewatch.errors import DataError, ModelError
 from hivewatch.training import train as training
-from hivewatch.training.evaluation.localization import points_at
 from hivewatch.training.export import load_model_file
 from hivewatch.training.model.network import HornetNet
 from hivewatch.training.recipe import Recipe
 from hivewatch.training.run import BEST, HISTORY, LAST, Run, load_network
 from hivewatch.training.train import train
-from hivewatch.training.validate import frame_maps, peak
-from hivewatch.vision.model_file import RELEASED_MODEL
 
 pytestmark = pytest.mark.slow
 
@@ -149,22 +145,6 @@ def test_each_epoch_has_loss_and_accuracy_of_training_and_validation(finished: P
         assert 0 <= entry["val_accuracy"] <= 1
 
 
-def test_folders_without_boxes_teach_what_a_hornet_is_and_where(tmp_path: Path) -> None:
-    """From the released model, as drawn hornets and two epochs would teach random weights nothing."""
-    data = remove_boxes(write_data(tmp_path / "data", per_class=12))
-    recipe = RECIPE.model_copy(
-        update={"epochs": 6, "crops_per_epoch": 32, "mine_every": 0, "least_auroc": 0.6, "top_cells": 1}
-    )
-    train(data, recipe, tmp_path / "run", weights=RELEASED_MODEL)
-    history = json.loads((tmp_path / "run" / HISTORY).read_text())
-    assert history[-1]["val_accuracy"] > 0.9
-    net, recipe, _ = load_network(tmp_path / "run" / LAST)
-    shots = [shot for shot in draw_shots(12, seed=3) if shot[0].hornet]
-    maps = frame_maps(net, shots, recipe, "test")
-    on_hornet = np.mean([points_at(peak(cam), picture.hornet_boxes) for (picture, _), _, cam in maps])
-    assert on_hornet > 0.3  # boxes cover 4 % of the frame
-
-
 def test_without_val_the_test_split_validates_and_the_report_says_so(weights: Path, tmp_path: Path) -> None:
     data = write_data(tmp_path / "data", per_class=3)
     (data / "val").rename(data / "test")
@@ -238,7 +218,7 @@ def test_ctrl_c_leaves_a_checkpoint_that_continues_as_if_nothing_had_happened(
     process = start_training(data, weights, tmp_path / "run")
     assert process.stdout is not None
     for line in process.stdout:
-        if line.startswith("epoch 1: "):
+        if "epoch 1: " in line:
             break
     process.send_signal(signal.SIGINT)
     rest = process.stdout.read()
