@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 AddConfig = Callable[[argparse.ArgumentParser], None]
 """Adds the option --config to a command."""
+
+OVERRIDES = ("epochs", "batch", "learning_rate", "seed", "frozen")
+"""Options of ``train`` that replace those of the recipe."""
 
 
 def add_commands(commands: Any, add_config: AddConfig) -> None:
@@ -34,12 +38,23 @@ def _add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--recipe", type=Path, metavar="FILE", help="training recipe (default: built in)")
     train.add_argument(
         "--weights",
-        default="imagenet",
-        help="'imagenet' (downloaded), or a file to start from: ResNet18 weights, a checkpoint or a model",
+        help="'imagenet', or a file to start from: ResNet18 weights, a checkpoint or a model (default:"
+        " imagenet if it can be downloaded, else the released model)",
+    )
+    options = train.add_argument_group("in place of the recipe's")
+    options.add_argument("--epochs", type=int, metavar="N", help="how often to go through the pictures")
+    options.add_argument("--batch", type=int, metavar="N", help="crops per training step")
+    options.add_argument("--learning-rate", type=float, metavar="RATE", help="peak learning rate of the body")
+    options.add_argument("--seed", type=int, metavar="N", help="start of the random numbers")
+    options.add_argument(
+        "--frozen",
+        type=_layers,
+        metavar="LAYERS",
+        help="layers that keep their weights, such as conv1,bn1; none",
     )
     train.add_argument("--out", type=Path, default=Path("runs/latest"), metavar="DIR", help="run folder")
     train.add_argument("--resume", action="store_true", help="resume the interrupted run in --out")
-    train.set_defaults(command=_train)
+    train.set_defaults(command=_train, usage_error=train.error)
 
 
 def _add_evaluate(evaluate: argparse.ArgumentParser, add_config: AddConfig) -> None:
@@ -99,15 +114,28 @@ def _add_export(export: argparse.ArgumentParser) -> None:
 
 @needs_extra("train", "torchvision", "matplotlib")
 def _train(arguments: argparse.Namespace) -> int:
-    from hivewatch.training.recipe import Recipe, read_recipe
+    from hivewatch.training.recipe import Recipe, override, read_recipe
     from hivewatch.training.train import train
 
-    recipe = read_recipe(arguments.recipe) if arguments.recipe else Recipe()
-    weights = arguments.weights if arguments.weights == "imagenet" else Path(arguments.weights)
-    checkpoint = train(arguments.data, recipe, arguments.out, weights=weights, resume=arguments.resume)
+    given = {name: value for name in OVERRIDES if (value := getattr(arguments, name)) is not None}
+    if arguments.resume and given:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        arguments.usage_error(
+            f"--resume continues with the recipe of the interrupted run; leave out {options}"
+        )
+    recipe = override(read_recipe(arguments.recipe) if arguments.recipe else Recipe(), given)
+    weights = arguments.weights if arguments.weights in (None, "imagenet") else Path(arguments.weights)
+    report = partial(print, flush=True)
+    checkpoint = train(
+        arguments.data, recipe, arguments.out, weights=weights, resume=arguments.resume, report=report
+    )
     print(f"best checkpoint: {checkpoint}")
     print(_draw_curves(checkpoint.parent))
     return 0
+
+
+def _layers(text: str) -> tuple[str, ...]:
+    return () if text == "none" else tuple(name.strip() for name in text.split(","))
 
 
 @needs_extra("train")

@@ -32,6 +32,8 @@ from hivewatch.vision.second_look import SecondLook, logit
 
 BOX_LEVELS = tuple(round(0.05 * i, 2) for i in range(2, 17))
 BOX_LEVEL_FRAMES = 150
+DEFAULT_BOX_LEVEL = 0.5
+"""The box level if no hornet is boxed to choose it on."""
 FIGURE_FRAMES = 64
 SKIPPED_HORNET_SHARE, HIGHEST_SKIPPED_SCORE = 0.005, 0.1
 """Share of hornet frames that may skip the second look, and the score from which no frame skips it."""
@@ -55,7 +57,8 @@ def release(
     """Write the checkpoint's averaged network to ``path`` as a model file; return the final description.
 
     The score, of the first look alone and of both looks together, is calibrated on the hive frames of the
-    validation splits; the box level is chosen on boxed training frames. What was found and used replaces
+    validation splits, or on all their pictures if those show one class only; labels are enough. The box level
+    is chosen on boxed training frames, and is DEFAULT_BOX_LEVEL without. What was found and used replaces
     ``box_level``, ``second_look`` and ``recipe`` in ``description``. Figures are written beside the
     checkpoint.
 
@@ -69,10 +72,12 @@ def release(
     net, recipe, history = load_network(checkpoint)
     net = average_networks(net, others)
     catalogue = read_catalogue(data)
-    hive = [p for p in catalogue.split("val") if p.domain == "hive"]
+    hive = [p for p in catalogue.validation if p.domain == "hive"]
+    if len({picture.hornet for picture in hive}) < 2:
+        hive = list(catalogue.validation)
     shots, _ = decode_all(hive, long_side_px=FULL_SIZE_PX)
     if len({picture.hornet for picture, _ in shots}) < 2:
-        raise DataError(f"{data}: calibration needs validation frames with and without hornets")
+        raise DataError(f"{data}: calibration needs validation pictures with and without hornets")
     calibrate(net, shots, recipe)
 
     description = replace(description, recipe=recipe.model_dump(mode="json"), second_look=SECOND_LOOK)
@@ -108,6 +113,11 @@ def calibrate(net: HornetNet, shots: Sequence[Shot], recipe: Recipe) -> None:
     """Set the scale and offset that make the network's score a probability on ``shots``."""
     logits = np.array([logit for _, logit, _ in frame_maps(net, shots, recipe, "calibrate")])
     scale, offset = platt(logits, np.array([picture.hornet for picture, _ in shots]))
+    if not scale > 0:
+        raise DataError(
+            "the network ranks validation pictures without hornets above those with one, so there is no score"
+            " to calibrate: train it longer, or check the labels"
+        )
     net.scale.copy_(torch.tensor(scale))
     net.offset.copy_(torch.tensor(offset))
     log.info("calibrated: scale %.3f, offset %.3f", scale, offset)
@@ -137,10 +147,14 @@ def fit_second_look(classifier: Classifier, shots: Sequence[Shot]) -> SecondLook
 
 
 def best_box_level(model: Path, data: Path) -> float:
-    """Return the share of the map's peak to cut the map at, for the best boxes on training hive frames."""
+    """Return the share of the map's peak to cut the map at, for the best boxes on training hive frames.
+
+    Returns DEFAULT_BOX_LEVEL if no hornet is boxed.
+    """
     boxed = [p for p in read_catalogue(data).split("train") if p.domain == "hive" and p.hornet_boxes]
     if not boxed:
-        raise DataError(f"{data}: no boxed hornet in the split 'train' to choose the box level on")
+        log.info("no hornet is boxed in the split 'train': the box level stays at %g", DEFAULT_BOX_LEVEL)
+        return DEFAULT_BOX_LEVEL
     some = boxed[:: max(1, len(boxed) // BOX_LEVEL_FRAMES)]
     results, _ = predict_all(some, load_classifier(model, threads=0, unfinished=True))
     truth = [result.picture.hornet_boxes for result in results]

@@ -1,6 +1,7 @@
 """Drawn training pictures for tests: dark blobs with an orange band (hornets) and brown blobs (bees)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -24,6 +25,7 @@ RECIPE = Recipe(
     crops_per_epoch=16,
     batch=8,
     average_decay=0.5,
+    least_auroc=0.0,
     mine_every=1,
     mined_frames=4,
     mixed_precision=False,
@@ -95,3 +97,15 @@ def write_clip(path: Path, seconds: float, rate_hz: float = 10.0) -> Path:
         writer.write(pixels)
     writer.release()
     return path
+
+
+def unboxed(shots: Sequence[Shot]) -> list[Shot]:
+    """Return the pictures without their boxes: only their labels are known."""
+    return [(replace(picture, insects=()), pixels) for picture, pixels in shots]
+
+
+def remove_boxes(data: Path) -> Path:
+    """Delete the YOLO files of a data folder."""
+    for labels in data.rglob("*.txt"):
+        labels.unlink()
+    return data

@@ -14,15 +14,13 @@ import yaml
 from support.paths import PROJECT
 from support.training_pictures import RECIPE, write_clip, write_data
 
-from hivewatch.training.recipe import Recipe, Shares
+from hivewatch.training.recipe import Recipe
 from hivewatch.vision.model_file import read_model_info
 
 pytestmark = pytest.mark.slow
 
 README = "hivewatch/training/README.md"
 SECTION = "Your own model, from pictures to alarms"
-# Training learns from pictures without boxes once a recipe has the share "whole".
-LEARNS_WITHOUT_BOXES = "whole" in Shares.model_fields
 QUICK = RECIPE.model_copy(update={"epochs": 6, "crops_per_epoch": 96, "learning_rate": 5e-4, "mine_every": 0})
 
 
@@ -59,8 +57,7 @@ def make_environment(clone: Path) -> None:
 
 def write_inputs(clone: Path) -> None:
     """Write drawn pictures and a clip under the names in the README, and a recipe that takes seconds."""
-    splits = ("train", "test") if LEARNS_WITHOUT_BOXES else ("train", "val")
-    write_data(clone / "pictures", per_class=12, splits=splits, boxed=not LEARNS_WITHOUT_BOXES)
+    write_data(clone / "pictures", per_class=12, splits=("train", "test"), boxed=False)
     moving = write_clip(clone / "recording.avi", seconds=3.0)
     moving.rename(clone / "recording.mp4")  # OpenCV goes by the content
     usual = Recipe().model_dump(mode="json")

@@ -8,7 +8,7 @@ from support.paths import PROJECT
 
 from hivewatch.cli.main import main
 from hivewatch.errors import DataError
-from hivewatch.training.recipe import Recipe, read_recipe
+from hivewatch.training.recipe import Recipe, override, read_recipe
 
 
 def write_recipe(folder: Path, text: str) -> Path:
@@ -53,3 +53,40 @@ def test_the_released_recipe_names_every_option_with_its_default() -> None:
     path = PROJECT / "config/train.yaml"
     assert read_recipe(path) == Recipe()
     assert set(yaml.safe_load(path.read_text())) == set(Recipe.model_fields)
+
+
+def test_options_on_the_command_line_replace_those_of_the_recipe() -> None:
+    options = {"epochs": 3, "batch": 8, "learning_rate": 1e-4, "seed": 5, "frozen": ()}
+    assert override(Recipe(), options) == Recipe(epochs=3, batch=8, learning_rate=1e-4, seed=5, frozen=())
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [
+        ("--epochs", "0", "should be greater than or equal to 1, not 0"),
+        ("--batch", "-1", "should be greater than or equal to 1, not -1"),
+        ("--learning-rate", "0", "should be greater than 0, not 0.0"),
+        ("--seed", "-1", "should be greater than or equal to 0, not -1"),
+        ("--frozen", "layer9", "must be a layer: one of conv1, bn1, layer1"),
+    ],
+)
+def test_options_on_the_command_line_are_checked_like_the_recipe(
+    option: str, value: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", str(tmp_path), option, value]) == 8
+    assert f"{option}: {reason}" in capsys.readouterr().err
+
+
+def test_a_resumed_run_takes_no_options_in_place_of_its_recipe(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exited:
+        main(["train", str(tmp_path), "--resume", "--epochs", "3"])
+    assert exited.value.code == 2
+    assert "leave out --epochs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", ["frozen: [layer9]", "fresh: [conv7]", "pooling: median"])
+def test_unknown_layers_and_poolings_are_rejected(line: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"train\.yaml:1: "):
+        read_recipe(write_recipe(tmp_path, f"{line}\n"))

@@ -1,12 +1,17 @@
 """Training runs on drawn pictures: repeatable, resumable, and with falling loss."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-from support.training_pictures import RECIPE, write_data, write_weights
+import yaml
+from support.training_pictures import RECIPE, remove_boxes, write_data, write_weights
 
 from hivewatch.errors import DataError, ModelError
 from hivewatch.training import train as training
@@ -128,6 +133,120 @@ def test_training_lowers_the_loss(data: Path, weights: Path, tmp_path: Path) -> 
 def test_training_without_pictures_is_a_clear_error(tmp_path: Path, weights: Path) -> None:
     with pytest.raises(DataError, match="no such folder"):
         train(tmp_path / "none", RECIPE, tmp_path, weights=weights)
+
+
+def test_each_epoch_has_loss_and_accuracy_of_training_and_validation(finished: Path) -> None:
+    history = json.loads((finished / HISTORY).read_text())
+    assert [entry["epoch"] for entry in history] == [1, 2]
+    for entry in history:
+        assert entry["train_loss"] == entry["pooled_loss"] > 0
+        assert 0 <= entry["train_accuracy"] <= 1
+        assert entry["val_loss"] > 0
+        assert 0 <= entry["val_accuracy"] <= 1
+
+
+def test_without_val_the_test_split_validates_and_the_report_says_so(weights: Path, tmp_path: Path) -> None:
+    data = write_data(tmp_path / "data", per_class=3)
+    (data / "val").rename(data / "test")
+    said: list[str] = []
+    recipe = RECIPE.model_copy(update={"epochs": 1})
+    train(data, recipe, tmp_path / "out", weights=weights, report=said.append)
+    assert "'test' validates" in said[0]
+    history = json.loads((tmp_path / "out" / HISTORY).read_text())
+    assert set(history[0]["validation"]["splits"]) == {"test"}
+
+
+def test_the_report_goes_from_what_was_found_to_how_each_epoch_went(
+    data: Path, weights: Path, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    train(data, RECIPE, tmp_path, weights=weights, report=said.append)
+    for text, start in zip(
+        said,
+        ("Found in", "An epoch draws 16 crops", "An epoch will take", "epoch 1: ", "epoch 2: "),
+        strict=True,
+    ):
+        assert text.startswith(start)
+    assert "training loss" in said[3]
+    assert "validation loss" in said[3]
+
+
+def test_a_new_run_keeps_the_files_of_the_run_before(data: Path, weights: Path, tmp_path: Path) -> None:
+    (tmp_path / BEST).write_bytes(b"earlier")
+    train(data, RECIPE.model_copy(update={"epochs": 1}), tmp_path, weights=weights)
+    assert (tmp_path / "earlier" / BEST).read_bytes() == b"earlier"
+
+
+def test_an_epoch_draws_by_the_number_of_pictures_unless_the_recipe_says() -> None:
+    def crops(pictures: int, crops_per_epoch: int = 0) -> int:
+        recipe = Recipe(crops_per_epoch=crops_per_epoch)
+        return training._with_crops_per_epoch(recipe, pictures).crops_per_epoch
+
+    assert [crops(20), crops(400), crops(9000), crops(400, 77)] == [512, 800, 4096, 77]
+
+
+def test_a_run_that_learnt_nothing_ends_with_an_error_and_keeps_its_checkpoint(
+    weights: Path, tmp_path: Path
+) -> None:
+    data = write_data(tmp_path / "data", per_class=3)
+    shutil.rmtree(data / "train/absence")
+    shutil.copytree(data / "train/presence", data / "train/absence")  # the same pictures in both classes
+    recipe = RECIPE.model_copy(update={"epochs": 1, "least_auroc": 0.6})
+    with pytest.raises(DataError, match="cannot tell pictures with a hornet from pictures without"):
+        train(remove_boxes(data), recipe, tmp_path / "out", weights=weights)
+    assert (tmp_path / "out" / LAST).exists()
+
+
+def start_training(data: Path, weights: Path, out: Path, *options: str) -> subprocess.Popen[str]:
+    recipe = out.with_suffix(".yaml")
+    recipe.write_text(yaml.safe_dump(RECIPE.model_dump(mode="json") | {"epochs": 4}))
+    command = [sys.executable, "-m", "hivewatch", "train", str(data), "--recipe", str(recipe)]
+    return subprocess.Popen(
+        [*command, "--weights", str(weights), "--out", str(out), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+def test_ctrl_c_leaves_a_checkpoint_that_continues_as_if_nothing_had_happened(
+    data: Path, weights: Path, tmp_path: Path
+) -> None:
+    whole = start_training(data, weights, tmp_path / "whole")
+    assert whole.wait() == 0
+    process = start_training(data, weights, tmp_path / "run")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "epoch 1: " in line:
+            break
+    process.send_signal(signal.SIGINT)
+    rest = process.stdout.read()
+    assert process.wait() == 130
+    assert "--resume continues it" in rest
+    resumed = start_training(data, weights, tmp_path / "run", "--resume")
+    assert resumed.wait() == 0
+    assert torch.equal(weights_of(tmp_path / "run" / LAST), weights_of(tmp_path / "whole" / LAST))
+    assert (tmp_path / "run" / HISTORY).read_text() == (tmp_path / "whole" / HISTORY).read_text()
+
+
+def test_an_interrupt_between_two_batches_loses_no_batch(
+    data: Path, weights: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = training.forward_backward
+
+    def interrupted(run: Run, batch: object) -> object:
+        if run.step == 1:
+            raise KeyboardInterrupt
+        return usual(run, batch)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training, "forward_backward", interrupted)
+        train(data, RECIPE, tmp_path, weights=weights)
+    assert torch.load(tmp_path / LAST, weights_only=True)["batches_done"] == 1
+    train(data, Recipe(), tmp_path, weights=weights, resume=True)
+    assert (tmp_path / HISTORY).read_text() == (finished / HISTORY).read_text()
+    assert torch.equal(weights_of(tmp_path / LAST), weights_of(finished / LAST))
 
 
 def test_training_without_a_validation_split_is_a_clear_error(weights: Path, tmp_path: Path) -> None:

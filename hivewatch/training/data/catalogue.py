@@ -1,9 +1,9 @@
 """Read a data folder: its labelled pictures, what they show, and the split each belongs to.
 
-There are two layouts. Folders: ``train|val|test/presence|absence/*.jpg``, each picture with an optional
-``.txt`` file of YOLO boxes beside it (class 0 is the hornet, every other class another insect). Index:
-``index.csv`` and ``boxes.csv``, with a split per picture. Splits are read, never drawn at random: frames of
-one camera and day are near-copies, so a random split would measure memory. Subfolders of a class
+There are two layouts. Folders: ``train|val|test/presence|absence/*.jpg`` (SUFFIXES), each with an
+optional ``.txt`` file of YOLO boxes beside it (class 0 is the hornet, every other class another insect).
+Index: ``index.csv`` and ``boxes.csv``, with a split per picture. Splits are read, never drawn at random:
+frames of one camera and day are near-copies, so a random split would measure memory. Subfolders of a class
 (``val/absence/garden_2026-09-03/*.jpg``) name such scenes; confidence intervals then resample whole scenes.
 Clips in ``train/absence`` are negative clips: false alarms are mined from them.
 """
@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+
+import cv2
 
 from hivewatch.camera.sources.clip import CLIP_SUFFIXES
 from hivewatch.errors import DataError
@@ -23,7 +25,11 @@ from hivewatch.training.data.corrections import correct, read_corrections
 from hivewatch.training.data.dataset import HORNET, Catalogue, Insect, Picture, box_from_centre
 
 SPLITS = ("train", "val", "test")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+OTHER_SUFFIXES = frozenset(
+    {".heic", ".heif", ".avif", ".gif", ".jp2", ".jxl", ".dng", ".cr2", ".nef", ".arw"}
+)
+"""Kinds of picture that OpenCV reads only in some builds, if at all."""
 YOLO_HORNET = 0
 UNUSABLE_CLIP = "clips can be used only without hornets and for training; extract frames from others"
 
@@ -136,7 +142,9 @@ def _read_folders(data: Path) -> Catalogue:
                 negative_clips = clips
             else:
                 problems += [f"{clip}: {UNUSABLE_CLIP}" for clip in clips]
-            for path in _files_below(folder, SUFFIXES):
+            readable, left_out = _pictures_below(folder)
+            problems += left_out
+            for path in readable:
                 scene = path.parent.relative_to(folder).as_posix().removeprefix(".")
                 picture = _folder_picture(path, split, scene, hornet=label == "presence")
                 try:
@@ -149,6 +157,22 @@ def _read_folders(data: Path) -> Catalogue:
 
 def _files_below(folder: Path, suffixes: frozenset[str]) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
+
+
+def _pictures_below(folder: Path) -> tuple[list[Path], list[str]]:
+    """Return the pictures that OpenCV can read, and a sentence per kind of picture that it cannot."""
+    readable = _files_below(folder, SUFFIXES)
+    left_out = Counter[str]()
+    for path in _files_below(folder, OTHER_SUFFIXES):
+        if cv2.imread(str(path), cv2.IMREAD_REDUCED_GRAYSCALE_8) is not None:
+            readable.append(path)
+        else:
+            left_out[path.suffix.lower()] += 1
+    return sorted(readable), [
+        f"{folder}: {count} {suffix} {'picture' if count == 1 else 'pictures'} left out: OpenCV cannot read"
+        " this kind here; convert them to .jpg"
+        for suffix, count in sorted(left_out.items())
+    ]
 
 
 def _folder_picture(path: Path, split: str, scene: str, *, hornet: bool) -> Picture:

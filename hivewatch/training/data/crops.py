@@ -1,4 +1,4 @@
-"""Cut square training crops out of pictures, at any scale, with their boxes."""
+"""Cut training crops out of pictures: squares at any scale, with their boxes, or the whole picture."""
 
 from __future__ import annotations
 
@@ -64,6 +64,29 @@ def cut(
             sure = share >= LEAST_VISIBLE and large and box not in picture.doubtful_boxes
             (hornets if sure else doubtful).append((x0, y0, x1, y1))
     return _flip(Crop(out, tuple(hornets), tuple(doubtful), label(hornets, doubtful)), rng)
+
+
+def whole(picture: Picture, pixels: Pixels, long_side_px: float, multiple_px: int, rng: Rng) -> Crop:
+    """Return the whole picture, its longer side scaled to ``long_side_px``: its label holds for the crop.
+
+    Both sides are padded to multiples of ``multiple_px``, and the picture lies anywhere in that, mirrored
+    half of the time. No cell has a target: where the hornet is remains to be found.
+    """
+    height, width = pixels.shape[:2]
+    scale = long_side_px / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    scaled = cv2.resize(pixels, size, interpolation=interpolation)
+    slack_x, slack_y = -size[0] % multiple_px, -size[1] % multiple_px
+    left, top = int(rng.integers(slack_x + 1)), int(rng.integers(slack_y + 1))
+    fill = int(rng.integers(0, 256))
+    out = cv2.copyMakeBorder(
+        scaled, top, slack_y - top, left, slack_x - left, cv2.BORDER_CONSTANT, value=(fill,) * 3
+    )
+    if rng.random() < 0.5:
+        out = out[:, ::-1]
+    unknown = not picture.hornet and picture.doubtful_boxes
+    return Crop(np.ascontiguousarray(out, np.uint8), hornet=None if unknown else picture.hornet, boxed=False)
 
 
 def label(hornets: Sequence[PixelBox], doubtful: Sequence[PixelBox]) -> bool | None:

@@ -98,6 +98,11 @@ class Catalogue:
         prefixes = tuple(f"{name}_" for name in names)
         return tuple(p for p in self.pictures if p.split in names or p.split.startswith(prefixes))
 
+    @property
+    def validation(self) -> tuple[Picture, ...]:
+        """The pictures to validate and calibrate on: ``val``, or ``test`` if there is no ``val``."""
+        return self.split("val") or self.split("test")
+
 
 def decode(path: Path) -> Pixels:
     """Return one picture as RGB, uint8, height x width x 3; raises DataError if it is unreadable."""

@@ -22,6 +22,7 @@ class Pools:
     def __init__(self, shots: Sequence[Shot]) -> None:
         hive = [shot for shot in shots if shot[0].domain == "hive"]
         self.hornets = _group(hive, _camera, lambda p: bool(p.hornet_boxes))
+        self.unboxed = _group(hive, _camera, lambda p: p.hornet and not p.hornet_boxes)
         self.empty = _group(hive, _camera, lambda p: not p.hornet)
         self.bees = _group(hive, _camera, lambda p: any(i.species == BEE for i in p.insects) and _complete(p))
         self.complete = _group(hive, _camera, _complete)

@@ -17,18 +17,21 @@ import numpy as np
 from hivewatch.domain.frames import Box, Pixels
 from hivewatch.errors import DataError
 from hivewatch.training.data.augment import Rng, paste
-from hivewatch.training.data.crops import Crop, cut, label
+from hivewatch.training.data.crops import Crop, cut, label, whole
 from hivewatch.training.data.cutouts import Cutout, Mask, cut_out, overlap
-from hivewatch.training.data.dataset import HORNET, Picture, Shot
-from hivewatch.training.data.pools import BEE, Pool, Pools, pick
+from hivewatch.training.data.dataset import Picture, Shot
+from hivewatch.training.data.drawn import drawn_cutouts
+from hivewatch.training.data.photographs import photo_crop
+from hivewatch.training.data.pools import BEE, Pools, pick
 from hivewatch.training.recipe import Recipe
 
 LARGEST_SCALE = 2.5
-LOOK_ALIKES = ("crabro", "mandarinia")  # at a few pixels they look like velutina
-LOOK_ALIKE_SHARE = 0.25
-"""Share of other hornets among the photographs drawn without Vespa velutina."""
 PHOTO_GROUND_SHARE = 0.35
 """Share of pasted crops whose ground is a photograph: hive frames show the ground of few sites only."""
+
+MULTIPLE_PX = 32
+WHOLE_SCALES = (0.75, 1.15)
+"""Scales of whole pictures, relative to that at which the daemon runs the network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,38 +55,60 @@ class Sampler:
         self.hard_negatives: Sequence[HardNegative] = ()
         self._pools = Pools(shots)
         cutouts = cut_out(shots)
+        if self._pools.unboxed:
+            cutouts += drawn_cutouts()
         self._hornet_cutouts = [cutout for cutout in cutouts if cutout.hornet]
         self._bee_cutouts = [cutout for cutout in cutouts if not cutout.hornet]
         self._simulated = list(simulated)
+        self._draw_of: dict[str, Callable[[Rng], Crop]] = {
+            "hornet": self._real_hornet,
+            "bee": self._bee,
+            "background": self._background,
+            "hard": self._hard_negative,
+            "pasted": self._pasted,
+            "photo": lambda rng: photo_crop(self._pools.photos, recipe, rng),
+            "simulated": self._simulation,
+            "whole": self._whole,
+        }
         self._kinds = self._drawable()
 
     def draw(self, rng: Rng) -> Crop:
         """Draw a kind of crop by the recipe's shares, then a crop of this kind."""
-        kinds = {
-            kind: share
-            for kind, share in self._kinds.items()
-            if kind != self._hard_negative or self.hard_negatives
-        }
-        weights = np.array(list(kinds.values()))
-        return list(kinds)[rng.choice(len(kinds), p=weights / weights.sum())](rng)
+        return self.draw_kind(rng)[1]
 
-    def _drawable(self) -> dict[Callable[[Rng], Crop], float]:
-        """Return the kinds of crop that have pictures, with their shares."""
+    def draw_kind(self, rng: Rng) -> tuple[str, Crop]:
+        """Return what ``draw`` returns, and the kind of crop, named as in the recipe's shares."""
+        shares = self.shares
+        kind = list(shares)[rng.choice(len(shares), p=list(shares.values()))]
+        return kind, self._draw_of[kind](rng)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of each kind of crop that can be drawn now; together 1."""
+        kinds = {k: share for k, share in self._kinds.items() if k != "hard" or self.hard_negatives}
+        weights = np.array(list(kinds.values()))
+        return dict(zip(kinds, (weights / weights.sum()).tolist(), strict=True))
+
+    def _drawable(self) -> dict[str, float]:
+        """Return the kinds of crop that have pictures, with their weights.
+
+        Whole pictures count by the share of hornet pictures without a box.
+        """
         pools = self._pools
         shares = self.recipe.shares
-        kinds = {
-            self._real_hornet: shares.hornet * bool(pools.hornets),
-            self._bee: shares.bee * bool(pools.bees),
-            self._background: shares.background * bool(pools.complete),
-            self._hard_negative: shares.hard * bool(pools.complete),
-            self._pasted: shares.pasted * bool(self._hornet_cutouts and pools.empty),
-            self._photo: shares.photo * bool(pools.photos),
-            self._simulation: shares.simulated * bool(self._simulated),
+        unboxed, boxed = (sum(map(len, pool.values())) for pool in (pools.unboxed, pools.hornets))
+        has_pictures = {
+            "hornet": bool(pools.hornets),
+            "bee": bool(pools.bees),
+            "background": bool(pools.complete),
+            "hard": bool(pools.complete),
+            "pasted": bool(self._hornet_cutouts and pools.empty),
+            "photo": bool(pools.photos),
+            "simulated": bool(self._simulated),
+            "whole": unboxed / max(1, unboxed + boxed),
         }
-        drawable: dict[Callable[[Rng], Crop], float] = {
-            kind: share for kind, share in kinds.items() if share > 0
-        }
-        if not any(kind != self._hard_negative for kind in drawable):
+        drawable = {k: w for k, has in has_pictures.items() if (w := getattr(shares, k) * has) > 0}
+        if not set(drawable) - {"hard"}:
             raise DataError(
                 "no kind of crop has both pictures and a share in the recipe: box hornets, or raise shares"
             )
@@ -184,44 +209,12 @@ class Sampler:
                 return Cutout(pixels[y : y + rows, x : x + columns], mask, hornet=False)
         return Cutout(np.full((rows, columns, 3), rng.integers(0, 256), np.uint8), mask, hornet=False)
 
-    def _photo(self, rng: Rng) -> Crop:
-        """Return a close-up, at a scale from filling the frame down to that of a hive camera."""
-        picture, pixels = pick(self._photos_of(rng), rng)
-        height, width = pixels.shape[:2]
-        least_px = 160 if picture.species in LOOK_ALIKES or picture.hornet else 60
-        if picture.domain == "crop":
-            long_side_px = rng.uniform(18, 80)
-        else:
-            most_px = max(least_px, min(self.recipe.frame_long_side_px, 1.15 * max(height, width)))
-            long_side_px = np.exp(rng.uniform(np.log(least_px), np.log(most_px)))
-        scale = long_side_px / max(height, width)
-        if picture.hornet_boxes:
-            crop = self._photo_at_box(picture, pixels, scale, rng)
-        else:
-            spread = max(0.0, 0.5 - 0.4 * self.recipe.crop_px / long_side_px) * 0.5
-            centre = (
-                width * (0.5 + rng.uniform(-spread, spread)),
-                height * (0.5 + rng.uniform(-spread, spread)),
-            )
-            crop = self._crop_at(picture, pixels, centre, scale, rng)
-        return crop
-
-    def _photos_of(self, rng: Rng) -> Pool:
-        """Return the photographs to draw from: of the hornet, of its look-alikes, or all."""
-        kind = rng.random()
-        wanted = (HORNET,) if kind < 0.4 else LOOK_ALIKES if kind < 0.4 + 0.6 * LOOK_ALIKE_SHARE else ()
-        chosen = {species: self._pools.photos[species] for species in wanted if species in self._pools.photos}
-        return chosen or self._pools.photos
-
-    def _photo_at_box(self, picture: Picture, pixels: Pixels, scale: float, rng: Rng) -> Crop:
-        box = picture.hornet_boxes[rng.integers(len(picture.hornet_boxes))]
-        height, width = pixels.shape[:2]
-        side_px = max((box.x1 - box.x0) * width, (box.y1 - box.y0) * height)
-        scale = max(scale, 20 / side_px)
-        reach = abs(self.recipe.crop_px / scale - side_px) / 2 * 0.6
-        x = (box.x0 + box.x1) / 2 * width + rng.uniform(-reach, reach)
-        y = (box.y0 + box.y1) / 2 * height + rng.uniform(-reach, reach)
-        return self._crop_at(picture, pixels, (x, y), scale, rng)
+    def _whole(self, rng: Rng) -> Crop:
+        """Return a whole picture: of a hornet that nobody has boxed, or as often without hornets."""
+        hornets, empty = self._pools.unboxed, self._pools.empty
+        picture, pixels = pick(hornets if not empty or rng.random() < 0.5 else empty, rng)
+        seen_px = min(self.recipe.frame_long_side_px, max(pixels.shape[:2]))
+        return whole(picture, pixels, seen_px * rng.uniform(*WHOLE_SCALES), MULTIPLE_PX, rng)
 
     def _simulation(self, rng: Rng) -> Crop:
         """Return a crop of a simulator frame, mostly around its hornet if it has one."""

@@ -8,8 +8,10 @@ the mean of the map of its logits equals the logits of the mean feature.
 # No `from __future__ import annotations`: TorchScript cannot compile postponed annotations.
 
 import math
+import socket
 from collections import OrderedDict
 from collections.abc import Collection
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ STD = (0.229, 0.224, 0.225)
 """Standard deviation of ImageNet's pixels (red, green, blue)."""
 POOLINGS = ("gap", "topk", "lse", "max")
 LSE_SHARPNESS = 2.0
+IMAGENET = "imagenet"
+DOWNLOAD_TIMEOUT_S = 20.0
 IMAGENET_URL = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
 
 
@@ -144,12 +148,33 @@ def mixed_precision(device: torch.device, *, wanted: bool) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=wanted and supported)
 
 
-def _read_state(weights: Path | str) -> dict[str, Tensor]:
+def download_imagenet() -> dict[str, Tensor]:
+    """Return torchvision's ImageNet weights, downloaded once and kept in torch's cache.
+
+    Raises ModelError if they cannot be downloaded.
+    """
+    usual_s = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)  # torch.hub would wait for a dead network forever
     try:
-        if weights == "imagenet":
-            state = torch.hub.load_state_dict_from_url(IMAGENET_URL, map_location="cpu", check_hash=True)
-        else:
-            state = torch.load(weights, map_location="cpu", weights_only=True)
+        state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
+            IMAGENET_URL, map_location="cpu", check_hash=True
+        )
+    except (OSError, RuntimeError, HTTPException) as error:
+        raise ModelError(
+            f"ImageNet's weights cannot be downloaded ({error}). Either connect to the internet, or name a"
+            f" file to start from with --weights: {Path(IMAGENET_URL).name}, downloaded elsewhere from"
+            f" {IMAGENET_URL}, or a hivewatch model (.pt) or checkpoint (.ckpt)"
+        ) from error
+    finally:
+        socket.setdefaulttimeout(usual_s)
+    return state
+
+
+def _read_state(weights: Path | str) -> dict[str, Tensor]:
+    if weights == IMAGENET:
+        return download_imagenet()
+    try:
+        state = torch.load(weights, map_location="cpu", weights_only=True)
     except Exception as error:  # The unpickler may raise anything on foreign bytes.
         raise ModelError(f"{weights}: cannot be read as weights to start from ({error})") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):

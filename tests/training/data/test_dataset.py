@@ -141,3 +141,20 @@ def test_pictures_decode_as_rgb(tmp_path: Path) -> None:
 def test_shrinking_never_enlarges() -> None:
     small = np.zeros((10, 20, 3), np.uint8)
     assert shrink(small, 100) is small
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".JPG"])
+def test_each_kind_of_picture_is_found_and_decoded(folders: Path, suffix: str) -> None:
+    path = write_picture(folders / "train/presence" / f"b{suffix}")
+    assert path in {picture.path for picture in read_catalogue(folders).pictures}
+    assert decode(path).shape == (48, 64, 3)
+
+
+def test_kinds_of_picture_that_cannot_be_read_are_named_with_their_number(folders: Path) -> None:
+    for number in range(3):
+        (folders / f"train/presence/{number}.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    (folders / "val/absence/x.dng").write_bytes(b"raw")
+    problems = "\n".join(read_catalogue(folders).problems)
+    assert "train/presence: 3 .heic pictures left out" in problems
+    assert "convert them to .jpg" in problems
+    assert "val/absence: 1 .dng picture left out" in problems
