@@ -167,7 +167,8 @@ def test_a_threshold_survives_a_restart_and_a_reload_and_a_pause_does_not(
     hive.command("threshold/set", b"0.9")
     hive.command("command/pause")
     (tmp_path / "hive.yaml").write_text(
-        "hive: {id: h1}\nmqtt: {commands: true}\ndecision: {threshold: 0.7, votes: 1, cool_down_s: 0.0}\n"
+        "hive: {id: h1}\ncamera: {kind: simulator}\nmqtt: {commands: true}\n"
+        "decision: {threshold: 0.7, votes: 1, cool_down_s: 0.0}\n"
     )
     hive.configuration.reload()
     assert hive.in_force() == (0.9, 0.65)

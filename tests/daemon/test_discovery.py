@@ -169,7 +169,9 @@ def test_a_commanded_threshold_announces_nothing_again_and_a_changed_section_doe
     rig.configuration.set_threshold(0.9)
     assert [message.topic for message in rig.publisher.states] == [f"homeassistant/{TOPIC}"]
     assert rig.publisher.subscribed == ["homeassistant/status"]
-    (tmp_path / "store" / "hive.yaml").write_text("homeassistant: {enabled: true, prefix: ha}\n")
+    (tmp_path / "store" / "hive.yaml").write_text(
+        "camera: {kind: simulator}\nhomeassistant: {enabled: true, prefix: ha}\n"
+    )
     rig.configuration.reload()
     rig.store.close()
     assert {message.topic: bool(message.payload) for message in rig.publisher.states} == {

@@ -43,7 +43,7 @@ def fast_camera(kind: str) -> Iterator[Camera]:
     """A camera that delivers RATE_HZ frames a second: the simulator, or a real network stream."""
     small = {"width_px": 96, "height_px": 64, "rate_hz": RATE_HZ}
     if kind == "simulator":
-        yield open_camera(CameraConfig.model_validate(small))
+        yield open_camera(CameraConfig.model_validate(small | {"kind": "simulator"}))
         return
     server = MjpegServer(RATE_HZ).start()
     try:

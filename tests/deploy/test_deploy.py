@@ -167,7 +167,7 @@ def test_a_backup_names_stores_elsewhere_whatever_the_release(tmp_path: Path, re
     python = tmp_path / "bin" / "python"
     python.parent.mkdir()
     package = shlex.quote(str(tmp_path / "package"))
-    python.write_text(f'#!/bin/sh\nshift\nPYTHONPATH={package} exec {shlex.quote(sys.executable)} "$@"\n')
+    python.write_text(f'#!/bin/sh\nshift\nPYTHONPATH={package} exec {shlex.quote(sys.executable)} -S "$@"\n')
     python.chmod(0o755)
     function = re.search(
         r"^warn_of_other_stores\(\) \{$.*?^\}$", (DEPLOY / "backup.sh").read_text(), re.MULTILINE | re.DOTALL

@@ -57,12 +57,13 @@ def test_with_val_the_test_split_plays_no_part(tmp_path: Path) -> None:
 def test_the_shares_of_the_crops_are_stated_and_how_many_show_a_hornet(tmp_path: Path) -> None:
     text = plan.drawn(Sampler(unboxed(draw_shots(12)), [], RECIPE), tmp_path)
     assert "16 crops in batches of 8" in text
-    assert "95% whole pictures, known by their label alone" in text
+    assert "79% whole pictures, known by their label alone" in text
+    assert "17% with insects pasted in" in text
     assert any(f"{share}% of them show a hornet" in text for share in range(40, 56))
 
 
 def test_a_run_that_would_never_draw_a_hornet_is_refused(tmp_path: Path) -> None:
-    recipe = RECIPE.model_copy(update={"shares": Shares(whole=0, simulated=1)})
+    recipe = RECIPE.model_copy(update={"shares": Shares(whole=0, pasted=0, simulated=1)})
     sampler = Sampler(unboxed(draw_shots(12)), draw_shots(4, seed=9), recipe)
     with pytest.raises(DataError, match=r"none shows a hornet.* 6 .*with a hornet \(0 boxed\).*'whole'"):
         plan.drawn(sampler, tmp_path)
