@@ -1,4 +1,4 @@
-"""The rest of hivewatch uses the simulator's camera and none of the drawing code behind it."""
+"""The rest of hivewatch uses the simulator's two public modules and none of the drawing code behind them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from support.paths import PROJECT
 
 PACKAGE = PROJECT / "hivewatch"
 SIMULATOR = "hivewatch.camera.simulator"
+PUBLIC = {f"{SIMULATOR}.camera", f"{SIMULATOR}.insects"}
 
 
 def imported_names(file: Path) -> Iterator[str]:
@@ -21,7 +22,7 @@ def imported_names(file: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def test_only_the_camera_of_the_simulator_is_imported_from_outside() -> None:
+def test_only_the_public_modules_of_the_simulator_are_imported_from_outside() -> None:
     outside = [file for file in PACKAGE.rglob("*.py") if PACKAGE / "camera" / "simulator" not in file.parents]
     names = {name for file in outside for name in imported_names(file) if name.startswith(SIMULATOR)}
-    assert names == {f"{SIMULATOR}.camera.SimulatorCamera"}
+    assert {name.rpartition(".")[0] for name in names} == PUBLIC

@@ -1,4 +1,4 @@
 """A simulated hive entrance: its scenery, its bees and hornets, and how they move.
 
-The rest of hivewatch imports ``camera`` from here and nothing else.
+The rest of hivewatch imports ``camera`` and ``insects`` from here and nothing else.
 """

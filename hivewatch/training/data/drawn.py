@@ -8,28 +8,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from hivewatch.camera.simulator import animals
-from hivewatch.camera.simulator.animals import HORNETS, SpriteKind
+from hivewatch.camera.simulator.insects import Drawing, draw_insects
 from hivewatch.training.data.cutouts import Cutout
 
 LENGTH_PX = 96
-BEES = (SpriteKind.BEE_TOP, SpriteKind.BEE_SIDE, SpriteKind.BEE_REST, SpriteKind.BEE_FAN)
-AMBER = (0.0, 0.5, 1.0)
 SOLID = 128
 MARGIN = 0.15
 
 
 def drawn_cutouts() -> list[Cutout]:
     """Return hornets and bees from every side and in every phase, bees of dark to yellow races."""
-    hornets = [_cutout(kind, phase, 0.5) for kind in HORNETS for phase in range(animals.PHASES)]
-    bees = [
-        _cutout(kind, phase, amber) for kind in BEES for phase in range(animals.PHASES) for amber in AMBER
-    ]
-    return hornets + bees
+    return [_cutout(drawing) for drawing in draw_insects(LENGTH_PX)]
 
 
-def _cutout(kind: SpriteKind, phase: int, amber: float) -> Cutout:
-    texture = animals.draw(kind, phase, LENGTH_PX, blur_px=0.0, bee_amber=amber).texture
+def _cutout(drawing: Drawing) -> Cutout:
+    texture = drawing.texture
     rows, columns = np.nonzero(texture[..., 3] >= SOLID)
     margin = round(MARGIN * max(np.ptp(rows), np.ptp(columns)))  # wings reach farther, but are nearly clear
     top, left = max(0, rows.min() - margin), max(0, columns.min() - margin)
@@ -37,4 +30,4 @@ def _cutout(kind: SpriteKind, phase: int, amber: float) -> Cutout:
     mask = part[..., 3]
     # The simulator multiplies colours by the opacity.
     colours = part[..., :3] * (255.0 / np.maximum(mask, 1))[..., None]
-    return Cutout(np.asarray(np.clip(colours, 0, 255), np.uint8), mask.copy(), hornet=kind in HORNETS)
+    return Cutout(np.asarray(np.clip(colours, 0, 255), np.uint8), mask.copy(), hornet=drawing.is_hornet)
