@@ -298,10 +298,10 @@ def test_a_busy_consumer_gets_the_newest_frame_and_the_others_count_as_dropped(
     camera = video_camera(config(server.url), paced=True)
     frames = camera.frames(stop)
     first = next(frames)
-    time.sleep(1.0)
+    time.sleep(3.0)
     busy_until_s = time.monotonic()
     second = next(frames)
-    assert second.monotonic_s > busy_until_s - 0.7, "the frame is old"
+    assert second.monotonic_s > busy_until_s - 2.0, "the frame is old"
     assert camera.counts.dropped >= 5
     assert number_of(second.pixels) > number_of(first.pixels) + 5
 

@@ -18,7 +18,8 @@ from typing import NamedTuple, Self
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-PATIENCE_S = 20.0
+# For a machine that is busy with something else: a wait that succeeds never takes this long.
+PATIENCE_S = 60.0
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = PATIENCE_S) -> None:
