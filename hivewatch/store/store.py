@@ -30,7 +30,6 @@ from hivewatch.errors import DiskFullError
 from hivewatch.store import backlog, state
 from hivewatch.store.database import (
     DATABASE,
-    check_integrity,
     connect,
     iso,
     put_end,
@@ -40,11 +39,13 @@ from hivewatch.store.database import (
     transaction,
 )
 from hivewatch.store.disk import LOCK, disk_errors, free_bytes, locked, make_folder
+from hivewatch.store.opening import check_integrity
+from hivewatch.store.orphans import relist_orphans
 from hivewatch.store.outbox import Outbox
 from hivewatch.store.pictures import NO_PICTURES, Album, Pictures, name_pictures
 from hivewatch.store.records import StoredSighting, parse_time, presence, select
 from hivewatch.store.retention import MEGABYTE, Retention
-from hivewatch.store.salvage import open_or_salvage, relist_orphans
+from hivewatch.store.salvage import open_or_salvage
 from hivewatch.store.time_correction import correct_times
 
 # How often the oldest pictures are removed for one action. If it does not fit then, it never will.
@@ -122,7 +123,7 @@ class Store:
         self._with_room(f"end sighting {sighting_id}", put)
 
     def pending(self, limit: int) -> list[OutboxEntry]:
-        """Return up to ``limit`` outbox entries in the order of sending; empty only if the outbox is empty.
+        """Return up to ``limit`` outbox entries in the order of sending; empty only if none can be read.
 
         All events come before all pictures. An entry whose picture is missing or damaged is dropped, counted
         and logged.

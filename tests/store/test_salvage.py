@@ -152,13 +152,15 @@ def test_a_recovered_store_is_consistent_and_continues(tmp_path: Path) -> None:
         assert len(store.sightings(100)) == 41
 
 
-def test_of_damaged_databases_only_the_latest_is_kept(tmp_path: Path) -> None:
-    """They must not fill up a failing card."""
+def test_no_damaged_database_is_ever_deleted(tmp_path: Path) -> None:
+    """Whatever was not salvaged is still in them."""
     fill_store(tmp_path, 4)
     (tmp_path / "hivewatch.db.damaged-20200101T000000Z").write_bytes(b"old")
     overwrite(tmp_path / "hivewatch.db", 0)
     Store(tmp_path).close()
-    assert len([path for path in tmp_path.glob("*.damaged-*") if path.suffix != ".tmp"]) == 1
+    overwrite(tmp_path / "hivewatch.db", 0)
+    Store(tmp_path).close()
+    assert len(list(tmp_path.glob("*.damaged-*"))) == 3
 
 
 def test_damage_found_while_running_raises_an_error_and_the_next_start_recovers(tmp_path: Path) -> None:
