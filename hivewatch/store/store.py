@@ -58,6 +58,8 @@ class Store:
     One thread may call ``pending`` and ``mark_sent`` while another calls everything else. If disk or database
     fail, every method raises StoreError with the reason and a remedy; if the disk is full, its subclass
     DiskFullError.
+
+    ``exceeds_bounds``: whether the latest ``keep_in_bounds`` has left something to remove.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -66,6 +68,7 @@ class Store:
         A damaged database is moved aside and salvaged; the log and ``status`` say so.
         """
         self.directory = directory
+        self.exceeds_bounds = False
         with disk_errors("open the store", directory), ExitStack() as opened:
             make_folder(directory)
             opened.enter_context(locked(directory / LOCK))
@@ -78,6 +81,7 @@ class Store:
             relist_orphans(self._records, self._album)
             self._outbox = Outbox(sender, self._album)
             self._retention = Retention(self._records, self._album, directory)
+            opened.callback(self._retention.log_removed)
             self._with_room("open the store", partial(state.prepare, self._records, directory))
             self._opened = opened.pop_all()
 
@@ -191,18 +195,20 @@ class Store:
     ) -> Backlog | None:
         """Remove what exceeds the limits of store and outbox; without ``now``, ignore those on age.
 
-        Return what was dropped from the outbox and is not in a backlog message yet: pass it, with a message
-        that reports it, to ``queue_backlog``.
+        Removes a portion, so that the data path goes on; ``exceeds_bounds`` says whether to call this again
+        soon. After the last portion, return what was dropped from the outbox and is not in a backlog message
+        yet: pass it, with a message that reports it, to ``queue_backlog``.
         """
         with disk_errors("keep the store within its limits", self.directory):
             self._require_database()
-            self._retention.keep_in_bounds(store, now)
+            self.exceeds_bounds = self._retention.keep_in_bounds(store, now)
             with transaction(self._records) as records:
-                backlog.drop_excess(records, outbox.largest_mb * MEGABYTE)
+                is_more = backlog.drop_excess(records, outbox.largest_mb * MEGABYTE)
                 if now is not None:
                     backlog.set_queued_at(records, now)
-                    backlog.drop_older(records, now - timedelta(days=outbox.longest_days))
-                return backlog.unreported(records)
+                    is_more |= backlog.drop_older(records, now - timedelta(days=outbox.longest_days))
+                self.exceeds_bounds |= is_more
+                return None if is_more else backlog.unreported(records)
 
     def queue_backlog(self, dropped: Backlog, message: Message) -> None:
         """Queue the message that reports what ``keep_in_bounds`` dropped."""
