@@ -6,7 +6,9 @@ All functions let sqlite3.Error through; ``Store`` converts it to StoreError.
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -18,13 +20,18 @@ from hivewatch.domain.sightings import Phase, Sighting
 from hivewatch.domain.wire import Message
 from hivewatch.store.pictures import Pictures
 
+log = logging.getLogger(__name__)
+
 DATABASE = "hivewatch.db"
 DATABASE_VERSION = 1
 # hivewatch 0.3 has version 1 without the table "state". The table did not raise the version, so that 0.3 can
 # still open the database after a rollback.
 LATER_TABLES = {"state"}
 TABLES = ("sightings", "outbox", "backlog", "state")
-BUSY_TIMEOUT_S = 10.0
+BUSY_TIMEOUT_S = 50.0
+"""How long to wait while another program holds the database: just short of WatchdogSec (60 s), so that no
+visit is lost because a program takes a while, and the log has the reason if it takes longer."""
+_LONG_WAIT_S = 1.0
 # Pages of 4 KiB: a checkpoint for every 1 MiB of write-ahead log. Each costs two more syncs.
 _CHECKPOINT_PAGES = 256
 _LARGEST_LOG_BYTES = 4 * 1024 * 1024
@@ -117,7 +124,10 @@ def create_tables(connection: sqlite3.Connection) -> None:
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     """Commit everything that is done within the context, or nothing if it raises."""
+    start_s = time.monotonic()
     connection.execute("BEGIN IMMEDIATE")
+    if (waited_s := time.monotonic() - start_s) > _LONG_WAIT_S:
+        log.warning("another program held %s for %.0f s: nothing was watched meanwhile", DATABASE, waited_s)
     try:
         yield connection
         connection.execute("COMMIT")
