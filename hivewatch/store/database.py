@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 DATABASE = "hivewatch.db"
 DATABASE_VERSION = 1
+"""A higher version must have other tables, since the number alone may be a flipped bit."""
 # hivewatch 0.3 has version 1 without the table "state". The table did not raise the version, so that 0.3 can
 # still open the database after a rollback.
 LATER_TABLES = {"state"}

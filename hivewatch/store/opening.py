@@ -90,17 +90,16 @@ def _check_tables(connection: sqlite3.Connection, path: Path) -> None:
     if version == 0 and not found:
         create_tables(connection)
         return
-    wrong = {name for name in expected if found.get(name) != expected[name]}
-    wrong -= LATER_TABLES - found.keys()
-    # One flipped bit makes another version of this one's, but the tables are still the same.
-    is_newer = version > DATABASE_VERSION and (wrong or (version ^ DATABASE_VERSION).bit_count() > 1)
-    if is_newer:
+    expected = {name: sql for name, sql in expected.items() if name in found or name not in LATER_TABLES}
+    wrong = sorted(name for name in expected if found.get(name) != expected[name])
+    # With exactly these tables it is this version, and its number is damaged: others have other tables.
+    if version > DATABASE_VERSION and found != expected:
         raise StoreError(
             f"{path} was made by a newer hivewatch (version {version}, this hivewatch "
             f"supports {DATABASE_VERSION}): upgrade hivewatch, or choose another store.directory"
         )
     if wrong or version != DATABASE_VERSION:
-        raise DamagedError(f"its version is {version}; wrong or missing are {sorted(wrong)}")
+        raise DamagedError(f"its version is {version}; wrong or missing are {wrong}")
 
 
 def _definitions(connection: sqlite3.Connection) -> dict[str, str]:

@@ -284,6 +284,7 @@ def test_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     Store(tmp_path).close()
     with contextlib.closing(sqlite3.connect(tmp_path / "hivewatch.db")) as connection:
         connection.execute("PRAGMA user_version = 99")
+        connection.execute("CREATE TABLE weather (at TEXT)")
     with pytest.raises(StoreError, match=r"newer hivewatch \(version 99.*upgrade"):
         Store(tmp_path)
 
