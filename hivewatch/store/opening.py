@@ -19,6 +19,7 @@ from hivewatch.store.database import (
     create_tables,
 )
 from hivewatch.store.disk import primary_code
+from hivewatch.store.pages import is_log_damaged
 from hivewatch.store.rows import mend
 
 # Errors that come from the disk, the system or another process. Every other one comes from the contents.
@@ -37,7 +38,7 @@ def open_database(path: Path) -> sqlite3.Connection:
     Raises DamagedError or another sqlite3.DatabaseError (UnicodeDecodeError if its message quotes damaged
     text), and StoreError if a newer hivewatch made it.
     """
-    _require_content(path)
+    _require_log(path)
     connection = connect(path, "FULL")
     try:
         _require_writable(connection)
@@ -66,11 +67,14 @@ def check_integrity(connection: sqlite3.Connection) -> None:
         raise DamagedError(findings)
 
 
-def _require_content(path: Path) -> None:
-    """Raise DamagedError if an empty file has a log: SQLite would delete the log."""
+def _require_log(path: Path) -> None:
+    """Raise DamagedError if SQLite would silently ignore what is in the write-ahead log."""
     log = path.with_name(f"{path.name}-wal")
-    if log.exists() and log.stat().st_size > 0 and not (path.exists() and path.stat().st_size > 0):
+    content = log.read_bytes() if log.exists() else b""
+    if content and not (path.exists() and path.stat().st_size > 0):
         raise DamagedError("the file is empty, but not its log")
+    if is_log_damaged(content):
+        raise DamagedError("its log is damaged")
 
 
 def _require_writable(connection: sqlite3.Connection) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 PAGE_BYTES = 4096
 """The size of a page in every database of hivewatch: SQLite's default."""
@@ -68,27 +69,61 @@ class _Pages:
         return page.ljust(PAGE_BYTES, b"\0")  # the file may have been cut short
 
 
-def committed_pages(log: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield number and content of the pages in a write-ahead log that belong to a finished transaction.
+class _Frame(NamedTuple):
+    """One page in a write-ahead log; ``is_commit``: it is the last one of a transaction."""
 
-    A damaged frame is skipped: each frame is checked on the basis of the checksum stored in the one before.
-    """
-    if len(log) < _LOG_HEADER_BYTES or int.from_bytes(log[:4], "big") not in _LOG_MAGIC:
-        return
-    order, salts, checksum = _LOG_MAGIC[int.from_bytes(log[:4], "big")], log[16:24], log[24:32]
-    size = _FRAME_HEADER_BYTES + PAGE_BYTES
+    number: int
+    page: bytes
+    is_commit: bool
+    is_intact: bool
+
+
+def committed_pages(log: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield number and content of the intact pages in a write-ahead log, up to its last commit."""
     transaction = []
+    for frame in _frames(log):
+        if frame.is_intact:
+            transaction.append((frame.number, frame.page))
+        if frame.is_intact and frame.is_commit:
+            yield from transaction
+            transaction.clear()
+
+
+def is_log_damaged(log: bytes) -> bool:
+    """Return whether damage hides a commit in a write-ahead log: SQLite silently ignores all that follows it.
+
+    Without a later commit, it is only the end of a transaction that a power cut has interrupted.
+    """
+    is_hidden = len(log) >= _LOG_HEADER_BYTES and not _is_log_header(log)
+    for frame in _frames(log):
+        is_hidden |= not frame.is_intact
+        if is_hidden and frame.is_intact and frame.is_commit:
+            return True
+    return False
+
+
+def _is_log_header(log: bytes) -> bool:
+    order = _LOG_MAGIC.get(int.from_bytes(log[:4], "big"), "<")
+    return _checksum(bytes(8), log[:24], order) == log[24:_LOG_HEADER_BYTES]
+
+
+def _frames(log: bytes) -> Iterator[_Frame]:
+    """Yield the frames since the log was last started, each checked by the checksum of the one before."""
+    size = _FRAME_HEADER_BYTES + PAGE_BYTES
+    if len(log) < _LOG_HEADER_BYTES + size:
+        return
+    order = _LOG_MAGIC.get(int.from_bytes(log[:4], "big"), "<")
+    checksum = log[24:_LOG_HEADER_BYTES]
+    # The salts tell the frames from older ones; the first frame has them as well.
+    salts = log[16:24] if _is_log_header(log) else log[_LOG_HEADER_BYTES + 8 : _LOG_HEADER_BYTES + 16]
     for start in range(_LOG_HEADER_BYTES, len(log) - size + 1, size):
         frame = log[start : start + size]
         header, page = frame[:_FRAME_HEADER_BYTES], frame[_FRAME_HEADER_BYTES:]
-        if header[8:16] != salts:
+        is_intact = _checksum(checksum, header[:8] + page, order) == header[16:24]
+        if header[8:16] != salts and not is_intact:
             return  # what follows is older
-        if _checksum(checksum, header[:8] + page, order) == header[16:24]:
-            number, pages_after_commit = struct.unpack(">II", header[:8])
-            transaction.append((number, page))
-            if pages_after_commit:
-                yield from transaction
-                transaction.clear()
+        number, pages_after_commit = struct.unpack(">II", header[:8])
+        yield _Frame(number, page, pages_after_commit > 0, is_intact and header[8:16] == salts)
         checksum = header[16:24]
 
 

@@ -190,3 +190,31 @@ def test_a_picture_whose_name_was_damaged_in_its_record_is_kept(tmp_path: Path) 
         assert again.annotated_path == stored.annotated_path
         assert stored.annotated_path.exists()
         assert [entry.message.topic for entry in store.pending(10)] == ["hw/h1/event", "hw/h1/snapshot"]
+
+
+@pytest.mark.parametrize("offset", [0, 18, 32 + 3 * 4120 + 1000, 32 + 3 * 4120 + 10, 32 + 3 * 4120 + 18])
+def test_a_flipped_bit_in_the_log_hides_no_later_visit(tmp_path: Path, offset: int) -> None:
+    """SQLite would ignore the rest of the log without a word."""
+    with Store(tmp_path / "live") as store:
+        record_visits(store, range(10))
+        shutil.copytree(tmp_path / "live", tmp_path / "killed")
+        expected = waiting_events(store)
+    log = tmp_path / "killed" / "hivewatch.db-wal"
+    content = bytearray(log.read_bytes())
+    content[offset] ^= 4
+    log.write_bytes(content)
+    with Store(tmp_path / "killed") as store:
+        assert store.status().set_aside is not None
+        assert waiting_events(store) == expected
+
+
+def test_a_transaction_that_a_power_cut_interrupted_is_no_damage(tmp_path: Path) -> None:
+    """Its pages are at the end of the log, without a commit after them."""
+    with Store(tmp_path / "live") as store:
+        record_visits(store, range(10))
+        shutil.copytree(tmp_path / "live", tmp_path / "killed")
+    log = tmp_path / "killed" / "hivewatch.db-wal"
+    log.write_bytes(log.read_bytes()[:-3000] + bytes(3000))
+    with Store(tmp_path / "killed") as store:
+        assert store.status().set_aside is None
+        assert len(waiting_events(store)) == 9
