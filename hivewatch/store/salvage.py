@@ -55,7 +55,8 @@ def open_or_salvage(directory: Path) -> tuple[sqlite3.Connection, Path | None]:
         records = open_database(directory / DATABASE)
     try:
         # The latest first, because what is added later is sent earlier.
-        for damaged in sorted(damaged_databases(directory), reverse=True):
+        kept = sorted(damaged_databases(directory), reverse=True)
+        for damaged in kept:
             if not _is_taken(records, damaged):
                 log.error("%s was moved aside, but its rows were not taken: salvaging it", damaged)
                 _take(damaged, damaged.name, records)
@@ -63,12 +64,22 @@ def open_or_salvage(directory: Path) -> tuple[sqlite3.Connection, Path | None]:
     except BaseException:
         records.close()
         raise
+    _log_kept(kept)
     return records, salvaged
 
 
 def damaged_databases(directory: Path) -> list[Path]:
     """Return the databases that were moved aside."""
     return [path for path in directory.glob(f"{_DAMAGED}*") if not path.name.endswith(_COMPANIONS)]
+
+
+def _log_kept(kept: list[Path]) -> None:
+    if kept:
+        size_mb = sum(path.stat().st_size for path in kept) / 1e6
+        log.warning(
+            "damaged databases are kept, %.1f MB: delete them when you need nothing more from them: %s",
+            *(size_mb, ", ".join(path.name for path in kept)),
+        )
 
 
 def _replace(directory: Path, findings: str) -> Path:

@@ -183,7 +183,12 @@ class Store:
 
     def remember(self, key: str, value: str | None) -> None:
         """Store a short text under ``key`` as durably as a record; None deletes it."""
-        self._with_room(f"store the state {key!r}", partial(state.remember, self._records, key, value))
+
+        def put() -> None:
+            with transaction(self._records) as records:
+                state.remember(records, key, value)
+
+        self._with_room(f"store the state {key!r}", put)
 
     def recall(self, key: str) -> str | None:
         """Return the text stored under ``key``, None if there is none."""
