@@ -25,6 +25,7 @@ from hivewatch.store.database import CREATE_STATE, DATABASE, TABLES, create_tabl
 from hivewatch.store.disk import sync_folder
 from hivewatch.store.opening import is_damage, open_database
 from hivewatch.store.pages import read_rows
+from hivewatch.store.requeue import requeue_lost_events
 from hivewatch.store.rows import Row, mend, table_of
 from hivewatch.store.state import recall, remember
 
@@ -155,17 +156,20 @@ def _take(source: Path, name: str, records: sqlite3.Connection) -> None:
         if _holds_any(records, rows):  # hivewatch 0.3 did not note what it had taken
             log.warning("the rows of %s had been taken before", name)
         else:
+            is_new = records.execute("SELECT 1 FROM sightings LIMIT 1").fetchone() is None
             _insert_all(records, rows)
             counts = ", ".join(f"{len(rows[table])} rows of {table}" for table in TABLES)
             log.error("salvaged from %s: %s; %d damaged rows are left in it", name, counts, damaged_count)
+            if is_new and (requeued := requeue_lost_events(records)):
+                log.error("queued the latest events of %d visits again, which the outbox had lost", requeued)
         remember(records, _key(name), datetime.now(UTC).isoformat())
 
 
 def _readable_rows(source: Path) -> tuple[Rows, int]:
-    """Return the usable rows by table, and how many rows could be read but not used."""
+    """Return the usable rows by table in their order, and how many rows could be read but not used."""
     rows: Rows = {table: [] for table in TABLES}
     damaged_count = 0
-    for rowid, values in read_rows(source):
+    for rowid, values in sorted(read_rows(source), key=lambda row: row[0]):
         if (found := table_of(rowid, values)) is None:
             continue
         if (row := mend(*found)) is not None:
