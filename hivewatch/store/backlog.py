@@ -133,10 +133,14 @@ def _take_current(records: sqlite3.Connection) -> _Counts:
     row = records.execute(
         "SELECT * FROM backlog WHERE entry_id IS NULL OR entry_id IN (SELECT id FROM outbox)"
     ).fetchone()
-    # The next message gets a new entry id: the PUBACK of one already in flight must not remove it.
-    records.execute("DELETE FROM outbox WHERE id IN (SELECT entry_id FROM backlog)")
-    records.execute("DELETE FROM backlog")
-    return _Counts() if row is None else _Counts(*row[:-1])
+    if row is None:
+        records.execute("DELETE FROM backlog")
+        return _Counts()
+    # The next message gets a new entry id: the PUBACK of one already in flight must not remove it. After a
+    # salvage there may be another row, which is reported by itself.
+    records.execute("DELETE FROM outbox WHERE id = ?", row[-1:])
+    records.execute("DELETE FROM backlog WHERE id = ?", row[:1])
+    return _Counts(*row[:-1])
 
 
 def _count_sighting(records: sqlite3.Connection, counts: _Counts, sighting_id: str) -> None:

@@ -154,6 +154,20 @@ def is_locked(directory: Path) -> bool | None:
     return False
 
 
+def read_if_there(path: Path) -> bytes:
+    """Return the content of a file, nothing if there is no such file; other errors pass."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def move_if_there(path: Path, target: Path) -> None:
+    """Rename a file if there is one; other errors pass."""
+    with suppress(FileNotFoundError):
+        path.rename(target)
+
+
 def make_folder(path: Path) -> None:
     """Make ``path`` and its parents if they are missing, and sync each so that it survives a power cut."""
     if path.is_dir():

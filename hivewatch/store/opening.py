@@ -18,7 +18,7 @@ from hivewatch.store.database import (
     connect,
     create_tables,
 )
-from hivewatch.store.disk import primary_code
+from hivewatch.store.disk import primary_code, read_if_there
 from hivewatch.store.pages import is_log_damaged
 from hivewatch.store.rows import mend
 
@@ -69,9 +69,8 @@ def check_integrity(connection: sqlite3.Connection) -> None:
 
 def _require_log(path: Path) -> None:
     """Raise DamagedError if SQLite would silently ignore what is in the write-ahead log."""
-    log = path.with_name(f"{path.name}-wal")
-    content = log.read_bytes() if log.exists() else b""
-    if content and not (path.exists() and path.stat().st_size > 0):
+    content = read_if_there(path.with_name(f"{path.name}-wal"))
+    if content and not read_if_there(path):
         raise DamagedError("the file is empty, but not its log")
     if is_log_damaged(content):
         raise DamagedError("its log is damaged")

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from hivewatch.store.disk import read_if_there
+
 PAGE_BYTES = 4096
 """The size of a page in every database of hivewatch: SQLite's default."""
 
@@ -55,9 +57,9 @@ class _Pages:
     """The pages of a database, numbered from 1, as of the last commit in its write-ahead log."""
 
     def __init__(self, database: Path) -> None:
-        self._data = database.read_bytes() if database.exists() else b""
+        self._data = read_if_there(database)
         log = database.with_name(f"{database.name}-wal")
-        self._logged = dict(committed_pages(log.read_bytes())) if log.exists() else {}
+        self._logged = dict(committed_pages(read_if_there(log)))
         self.count = max(-(-len(self._data) // PAGE_BYTES), *self._logged, 0)
 
     def __getitem__(self, number: int) -> bytes:

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hivewatch.store.database import CREATE_STATE, DATABASE, TABLES, create_tables, transaction
-from hivewatch.store.disk import sync_folder
+from hivewatch.store.disk import move_if_there, sync_folder
 from hivewatch.store.opening import is_damage, open_database
 from hivewatch.store.pages import read_rows
 from hivewatch.store.requeue import requeue_lost_events
@@ -112,11 +112,10 @@ def _finish_replacement(directory: Path) -> None:
     """Move the damaged database aside, and give its name to the one that was built from it."""
     for salvaged in sorted(directory.glob(f"{_SALVAGED}*")):
         damaged = directory / salvaged.name.replace(_SALVAGED, _DAMAGED)
-        if (directory / DATABASE).exists():
+        if directory / DATABASE in directory.iterdir():
             damaged = _unused(damaged)
         for companion in (*_COMPANIONS, ""):
-            if (file := directory / f"{DATABASE}{companion}").exists():
-                file.rename(f"{damaged}{companion}")
+            move_if_there(directory / f"{DATABASE}{companion}", Path(f"{damaged}{companion}"))
         # The new database must never be found beside the log of the old one.
         sync_folder(directory)
         salvaged.rename(directory / DATABASE)
@@ -125,8 +124,8 @@ def _finish_replacement(directory: Path) -> None:
 
 def _unused(path: Path) -> Path:
     """Return ``path``, with a number at its end if there is such a file already."""
-    unused, number = path, 2
-    while unused.exists():
+    unused, number, used = path, 2, set(path.parent.iterdir())
+    while unused in used:
         unused = path.with_name(f"{path.name}-{number}")
         number += 1
     return unused

@@ -50,23 +50,23 @@ def damaged_databases(directory: Path, count: int, seed: int = 1) -> Outcome:
     directory.mkdir()
     expected = make_store(directory / "store")
     rng = random.Random(seed)
-    lost: list[int] = []
+    lost: list[tuple[int, int]] = []
     with timed(Outcome("damaged databases", count)) as outcome:
         for number in range(count):
             copy = directory / f"copy-{number}"
             shutil.copytree(directory / "store", copy)
             name = spoil_at_random(copy / "hivewatch.db", rng)
             try:
-                missing, is_told = _missing(copy, expected)
+                events, visits, is_told = _missing(copy, expected)
             except (HivewatchError, sqlite3.Error, ValueError, LookupError, TypeError) as error:
                 outcome.problems.append(f"{name} ({number}): {error!r}")
                 continue
             finally:
                 shutil.rmtree(copy)
-            if missing and not is_told:
-                outcome.problems.append(f"{name} ({number}): {missing} events lost without a word")
+            if events and not is_told:
+                outcome.problems.append(f"{name} ({number}): {events} events lost without a word")
             if is_told:
-                lost.append(missing)
+                lost.append((events, visits))
         outcome.note = _summary(lost, len(expected))
     return outcome
 
@@ -142,18 +142,29 @@ _DAMAGES: dict[str, Callable[[bytearray, random.Random], None]] = {
 }
 
 
-def _missing(directory: Path, expected: list[str]) -> tuple[int, bool]:
-    """Use the store as the daemon does; return how many events are missing, and whether it told of damage."""
+def _missing(directory: Path, expected: list[str]) -> tuple[int, int, bool]:
+    """Use the store as the daemon does; return how many events and how many whole visits are missing.
+
+    The last value is whether the store tells of the damage.
+    """
     with Store(directory) as store:
         store.keep_in_bounds(StoreConfig(least_free_mb=1e-6), OutboxConfig(), NOON + timedelta(days=1))
         store.interrupted()
         store.sightings(1000)
-        missing = len(set(expected) - set(waiting_events(store)))
-        return missing, store.status().set_aside is not None
+        found = waiting_events(store)
+        events, visits = set(expected) - set(found), _visits(expected) - _visits(found)
+        return len(events), len(visits), store.status().set_aside is not None
 
 
-def _summary(lost: list[int], events: int) -> str:
+def _visits(events: list[str]) -> set[str]:
+    return {event.split()[0] for event in events}
+
+
+def _summary(lost: list[tuple[int, int]], events: int) -> str:
     if not lost:
         return "no damage found"
-    median = statistics.median(lost)
-    return f"{len(lost)} salvaged: {lost.count(0)} lost no event; median lost {median:g} of {events}"
+    of_events, of_visits = ([damaged[kind] for damaged in lost] for kind in (0, 1))
+    return (
+        f"{len(lost)} salvaged: {of_events.count(0)} lost no event, {of_visits.count(0)} no visit;"
+        f" median lost {statistics.median(of_events):g} of {events} events"
+    )
