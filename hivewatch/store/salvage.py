@@ -46,6 +46,7 @@ def open_or_salvage(directory: Path) -> tuple[sqlite3.Connection, Path | None]:
     path of the database that was salvaged last, None if there was none.
     """
     _finish_replacement(directory)
+    _finish_move_of_0_3(directory)
     salvaged = None
     try:
         records = open_database(directory / DATABASE)
@@ -120,6 +121,12 @@ def _finish_replacement(directory: Path) -> None:
         sync_folder(directory)
         salvaged.rename(directory / DATABASE)
         sync_folder(directory)
+
+
+def _finish_move_of_0_3(directory: Path) -> None:
+    """Move the log after the database that hivewatch 0.3 had just moved aside: SQLite would delete it."""
+    if (damaged := damaged_databases(directory)) and directory / DATABASE not in directory.iterdir():
+        move_if_there(directory / f"{DATABASE}-wal", _unused(Path(f"{max(damaged)}-wal")))
 
 
 def _unused(path: Path) -> Path:

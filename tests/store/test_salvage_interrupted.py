@@ -218,3 +218,16 @@ def test_a_transaction_that_a_power_cut_interrupted_is_no_damage(tmp_path: Path)
     with Store(tmp_path / "killed") as store:
         assert store.status().set_aside is None
         assert len(waiting_events(store)) == 9
+
+
+def test_a_log_that_0_3_did_not_get_to_move_belongs_to_the_database_that_it_moved(tmp_path: Path) -> None:
+    """It renamed the files one after the other; SQLite would delete a log without its database."""
+    with Store(tmp_path / "live") as store:
+        record_visits(store, range(5))
+        store._records.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        record_visits(store, range(5, 10))
+        shutil.copytree(tmp_path / "live", tmp_path / "killed")
+        expected = waiting_events(store)
+    move_aside_as_0_3_did(tmp_path / "killed")
+    with Store(tmp_path / "killed") as store:
+        assert waiting_events(store) == expected
