@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -72,6 +73,15 @@ def _time(text: str) -> datetime:
         raise DamagedError(str(error)) from error
 
 
+def _document(text: str | None) -> str | None:
+    try:
+        if text is not None:
+            json.loads(text)
+    except ValueError as error:
+        raise DamagedError(str(error)) from error
+    return text
+
+
 def _phase(text: str) -> Phase:
     try:
         return Phase(text)
@@ -100,5 +110,5 @@ def _stored(
         best_score=score,
         clean_path=directory / pictures.clean if pictures.clean else None,
         annotated_path=directory / pictures.annotated if pictures.annotated else None,
-        document=document,
+        document=_document(document),
     )
