@@ -29,6 +29,7 @@ from support import (  # noqa: E402
     disks,
     fuzz_trials,
     kill_trials,
+    salvage_trials,
     soak_trials,
 )
 from support.brokers import Broker  # noqa: E402
@@ -84,6 +85,9 @@ def _trials(model: Path, *, quick: bool) -> dict[str, Trial]:
         "disk full": partial(disk_trials.filled_up, visits=times(1000, 300)),
         "disk worn out": partial(disk_trials.worn_out, rounds=times(20, 2)),
         "disk removed": partial(disk_trials.removed, rounds=times(20, 2)),
+        "sightings removed": partial(disk_trials.many_removed, sightings=times(40_000, 2000)),
+        "salvage killed": partial(salvage_trials.killed_salvages, runs=times(100, 10)),
+        "database damaged": partial(salvage_trials.damaged_databases, count=times(211, 20)),
         **{
             f"camera {fault.name}": partial(
                 camera_trials.camera_fault, model=model, fault=fault, runs=times(10, 1)

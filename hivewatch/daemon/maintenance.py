@@ -43,6 +43,8 @@ class MaintenanceService(Service):
     def _keep_in_bounds(self) -> None:
         now = self._clock.now_for_ages()
         dropped = self._store.keep_in_bounds(self._store_bounds, self._outbox_bounds, now)
+        if self._store.exceeds_bounds:
+            self._bounds.expire()  # the next portion comes after the next frame
         if dropped is None:
             return
         message = backlog_message(dropped, self._topics)

@@ -82,8 +82,7 @@ class StoreStatus:
     """The status of the store. ``oldest_unsent_at`` is when the oldest unsent message was queued, if known.
 
     ``pictures_lost`` (missing or damaged before they were sent) and ``sightings_removed`` (by retention)
-    count since the start. ``set_aside`` names the directory that a damaged database was moved to at this
-    start.
+    count since the start. ``set_aside`` names the damaged database that was salvaged at this start.
     """
 
     sightings: int

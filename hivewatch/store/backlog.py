@@ -18,6 +18,8 @@ from hivewatch.domain.wire import Message
 from hivewatch.store.database import Lane, iso, queue_message, transaction
 
 MAX_IDS = 20
+PORTION = 500
+"""How many entries are dropped at a time, so that frames and watchdog do not wait for long."""
 # Trim some way below the limit, so that a full outbox is not trimmed again for every new message.
 _SHRINK_TO = 0.9
 
@@ -33,28 +35,34 @@ def set_queued_at(records: sqlite3.Connection, now: datetime) -> None:
         records.execute("UPDATE outbox SET queued_at = ? WHERE queued_at IS NULL OR queued_at > ?", times)
 
 
-def drop_excess(records: sqlite3.Connection, largest_bytes: float) -> None:
-    """Keep the outbox below ``largest_bytes``: drop the oldest pictures first, then the oldest events."""
+def drop_excess(records: sqlite3.Connection, largest_bytes: float) -> bool:
+    """Keep the outbox below ``largest_bytes``: drop the oldest pictures first, then the oldest events.
+
+    Return whether there may be more to drop than one portion.
+    """
     (size_bytes,) = records.execute("SELECT coalesce(sum(size_bytes), 0) FROM outbox").fetchone()
     if size_bytes <= largest_bytes:
-        return
-    chosen = []
+        return False
+    chosen: list[tuple[int, str | None, int]] = []
     for id_, sighting_id, lane, entry_bytes in records.execute(
         "SELECT id, sighting_id, lane, size_bytes FROM outbox WHERE lane > 0 ORDER BY lane DESC, id"
     ):
-        if size_bytes <= _SHRINK_TO * largest_bytes:
+        if size_bytes <= _SHRINK_TO * largest_bytes or len(chosen) == PORTION:
             break
         chosen.append((id_, sighting_id, lane))
         size_bytes -= entry_bytes
     _drop(records, chosen)
+    return len(chosen) == PORTION
 
 
-def drop_older(records: sqlite3.Connection, before: datetime) -> None:
-    """Drop the entries that were queued earlier than ``before``."""
+def drop_older(records: sqlite3.Connection, before: datetime) -> bool:
+    """Drop the entries that were queued earlier than ``before``; return whether there may be more of them."""
     rows = records.execute(
-        "SELECT id, sighting_id, lane FROM outbox WHERE lane > 0 AND queued_at < ?", (iso(before),)
-    )
-    _drop(records, rows.fetchall())
+        "SELECT id, sighting_id, lane FROM outbox WHERE lane > 0 AND queued_at < ? LIMIT ?",
+        (iso(before), PORTION),
+    ).fetchall()
+    _drop(records, rows)
+    return len(rows) == PORTION
 
 
 def drop_pictures_of(records: sqlite3.Connection, sighting_ids: Iterable[str]) -> None:
@@ -125,10 +133,14 @@ def _take_current(records: sqlite3.Connection) -> _Counts:
     row = records.execute(
         "SELECT * FROM backlog WHERE entry_id IS NULL OR entry_id IN (SELECT id FROM outbox)"
     ).fetchone()
-    # The next message gets a new entry id: the PUBACK of one already in flight must not remove it.
-    records.execute("DELETE FROM outbox WHERE id IN (SELECT entry_id FROM backlog)")
-    records.execute("DELETE FROM backlog")
-    return _Counts() if row is None else _Counts(*row[:-1])
+    if row is None:
+        records.execute("DELETE FROM backlog")
+        return _Counts()
+    # The next message gets a new entry id: the PUBACK of one already in flight must not remove it. After a
+    # salvage there may be another row, which is reported by itself.
+    records.execute("DELETE FROM outbox WHERE id = ?", row[-1:])
+    records.execute("DELETE FROM backlog WHERE id = ?", row[:1])
+    return _Counts(*row[:-1])
 
 
 def _count_sighting(records: sqlite3.Connection, counts: _Counts, sighting_id: str) -> None:

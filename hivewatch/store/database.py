@@ -6,7 +6,9 @@ All functions let sqlite3.Error through; ``Store`` converts it to StoreError.
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -16,16 +18,21 @@ from typing import Literal
 
 from hivewatch.domain.sightings import Phase, Sighting
 from hivewatch.domain.wire import Message
-from hivewatch.errors import StoreError
 from hivewatch.store.pictures import Pictures
+
+log = logging.getLogger(__name__)
 
 DATABASE = "hivewatch.db"
 DATABASE_VERSION = 1
+"""A higher version must have other tables, since the number alone may be a flipped bit."""
 # hivewatch 0.3 has version 1 without the table "state". The table did not raise the version, so that 0.3 can
 # still open the database after a rollback.
-REQUIRED_TABLES = ("sightings", "outbox", "backlog")
-TABLES = (*REQUIRED_TABLES, "state")
-BUSY_TIMEOUT_S = 10.0
+LATER_TABLES = {"state"}
+TABLES = ("sightings", "outbox", "backlog", "state")
+BUSY_TIMEOUT_S = 50.0
+"""How long to wait while another program holds the database: just short of WatchdogSec (60 s), so that no
+visit is lost because a program takes a while, and the log has the reason if it takes longer."""
+_LONG_WAIT_S = 1.0
 # Pages of 4 KiB: a checkpoint for every 1 MiB of write-ahead log. Each costs two more syncs.
 _CHECKPOINT_PAGES = 256
 _LARGEST_LOG_BYTES = 4 * 1024 * 1024
@@ -87,7 +94,7 @@ class Lane(IntEnum):
 
 
 class DamagedError(sqlite3.DatabaseError):
-    """The database can be opened but is inconsistent."""
+    """The database can be opened but is inconsistent, or has a value that cannot be used."""
 
     sqlite_errorcode = sqlite3.SQLITE_CORRUPT
 
@@ -107,49 +114,21 @@ def connect(path: Path, synchronous: Literal["FULL", "NORMAL"]) -> sqlite3.Conne
     return connection
 
 
-def open_database(directory: Path) -> sqlite3.Connection:
-    """Open the database for records, check it, and create the tables if it is new.
-
-    Raises DamagedError or another sqlite3.DatabaseError, and StoreError if a newer hivewatch made it.
-    """
-    connection = connect(directory / DATABASE, "FULL")
-    try:
-        check_integrity(connection)
-        _create_tables(connection, directory)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def check_integrity(connection: sqlite3.Connection) -> None:
-    """Read the whole database; raises DamagedError if it is inconsistent."""
-    (findings,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-    if findings != "ok":
-        raise DamagedError(findings)
-
-
-def _create_tables(connection: sqlite3.Connection, directory: Path) -> None:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > DATABASE_VERSION:
-        raise StoreError(
-            f"{directory / DATABASE} was made by a newer hivewatch (version {version}, this hivewatch "
-            f"supports {DATABASE_VERSION}): upgrade hivewatch, or choose another store.directory"
-        )
-    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if (tables or version) and not (version == DATABASE_VERSION and tables.issuperset(REQUIRED_TABLES)):
-        raise DamagedError("the version or a table is missing")
-    if version == 0:
-        with transaction(connection):
-            for statement in _CREATE_TABLES.split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {DATABASE_VERSION}")
+def create_tables(connection: sqlite3.Connection) -> None:
+    """Create the tables of an empty database, in one transaction."""
+    with transaction(connection):
+        for statement in _CREATE_TABLES.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {DATABASE_VERSION}")
 
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     """Commit everything that is done within the context, or nothing if it raises."""
+    start_s = time.monotonic()
     connection.execute("BEGIN IMMEDIATE")
+    if (waited_s := time.monotonic() - start_s) > _LONG_WAIT_S:
+        log.warning("another program held %s for %.0f s: nothing was watched meanwhile", DATABASE, waited_s)
     try:
         yield connection
         connection.execute("COMMIT")

@@ -25,6 +25,11 @@ _DENIED = (
     "permission denied: give the directory to the user that hivewatch runs as (chown), "
     "or choose another store.directory"
 )
+_UNSUITABLE = (
+    "its file system cannot do what the store needs to survive a power cut and to keep a second process out "
+    "(network shares, FUSE and some USB disks cannot): choose a store.directory on the machine's own disk, "
+    "ext4 for example"
+)
 _CORRUPT = "hivewatch.db is damaged: the next start moves it aside and salvages what can be read"
 # SQLite reports an I/O error if it cannot map a page on a full disk. With less than this free, it means that.
 _NO_ROOM_BYTES = 1_000_000
@@ -48,6 +53,16 @@ _BY_SQLITE_CODE = {
     sqlite3.SQLITE_NOTADB: _CORRUPT,
     sqlite3.SQLITE_IOERR: "the disk has failed: check free space, its cable and health",
     sqlite3.SQLITE_BUSY: "another program holds hivewatch.db: close it",
+    sqlite3.SQLITE_PROTOCOL: _UNSUITABLE,
+    sqlite3.SQLITE_NOLFS: _UNSUITABLE,
+}
+# What a file system answers that cannot lock a file or sync a folder.
+_UNSUPPORTED = {errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTTY}
+# SQLite reports these if it cannot lock the database or share memory with other connections.
+_UNSUPPORTED_SQLITE_CODES = {
+    *(sqlite3.SQLITE_IOERR_LOCK, sqlite3.SQLITE_IOERR_RDLOCK, sqlite3.SQLITE_IOERR_UNLOCK),
+    *(sqlite3.SQLITE_IOERR_SHMLOCK, sqlite3.SQLITE_IOERR_SHMMAP, sqlite3.SQLITE_IOERR_SHMOPEN),
+    *(sqlite3.SQLITE_IOERR_CHECKRESERVEDLOCK, sqlite3.SQLITE_IOERR_DIR_FSYNC),
 }
 
 
@@ -64,11 +79,22 @@ def disk_errors(doing: str, directory: Path) -> Iterator[None]:
         kind = DiskFullError if remedy is _FULL else StoreError
         raise kind(f"cannot {doing} in {directory}: {remedy} ({error})") from error
     except sqlite3.Error as error:
-        code = primary_code(error)
-        full = code == sqlite3.SQLITE_IOERR and 0 <= free_bytes(directory) < _NO_ROOM_BYTES
-        remedy = _FULL if full else _BY_SQLITE_CODE.get(code, "check hivewatch.db")
+        remedy = _remedy(error, directory)
         kind = DiskFullError if remedy is _FULL else StoreError
         raise kind(f"cannot {doing} in {directory}: {remedy} ({error})") from error
+    except UnicodeDecodeError as error:  # from Python's sqlite3, if a message quotes damaged text
+        raise StoreError(f"cannot {doing} in {directory}: {_CORRUPT} ({error})") from error
+
+
+def _remedy(error: sqlite3.Error, directory: Path) -> str:
+    code = primary_code(error)
+    if code == sqlite3.SQLITE_IOERR and 0 <= free_bytes(directory) < _NO_ROOM_BYTES:
+        return _FULL
+    if getattr(error, "sqlite_errorcode", 0) in _UNSUPPORTED_SQLITE_CODES:
+        return _UNSUITABLE
+    if code == sqlite3.SQLITE_OK and isinstance(error, sqlite3.OperationalError):
+        return _CORRUPT  # Python's own error: a text is not UTF-8
+    return _BY_SQLITE_CODE.get(code, "check hivewatch.db")
 
 
 @contextmanager
@@ -101,7 +127,7 @@ def free_bytes(directory: Path) -> int:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file at ``path``; raises StoreError if another process holds it."""
+    """Hold the lock file at ``path``; raises StoreError if another process holds it or it cannot be held."""
     with path.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -109,6 +135,8 @@ def locked(path: Path) -> Iterator[None]:
             raise StoreError(
                 f"another hivewatch uses {path.parent}: stop it, or give this one its own store.directory"
             ) from error
+        except OSError as error:
+            raise _unsuitable(path.parent, error) from error
         yield
 
 
@@ -124,6 +152,20 @@ def is_locked(directory: Path) -> bool | None:
     except OSError:
         return False
     return False
+
+
+def read_if_there(path: Path) -> bytes:
+    """Return the content of a file, nothing if there is no such file; other errors pass."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def move_if_there(path: Path, target: Path) -> None:
+    """Rename a file if there is one; other errors pass."""
+    with suppress(FileNotFoundError):
+        path.rename(target)
 
 
 def make_folder(path: Path) -> None:
@@ -154,9 +196,21 @@ def write_durably(path: Path, content: bytes) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Sync a folder, which makes the names of the files in it durable."""
+    """Sync a folder, which makes the names of the files in it durable.
+
+    Raises StoreError if the file system cannot do that.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        raise _unsuitable(path, error) from error
     finally:
         os.close(descriptor)
+
+
+def _unsuitable(directory: Path, error: OSError) -> Exception:
+    """Return the error to raise for ``error``: StoreError if the file system does not support the call."""
+    if error.errno not in _UNSUPPORTED:
+        return error
+    return StoreError(f"cannot use {directory} as a store: {_UNSUITABLE} ({error})")

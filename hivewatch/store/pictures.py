@@ -86,12 +86,23 @@ class Album:
         sync_folder(folder)
 
     def read(self, picture: str, expected_sha256: str | None) -> bytes | None:
-        """Return the content of a file, None if it is missing or does not match the hash."""
+        """Return the content of a file, None if it is missing or does not match the hash.
+
+        Raises OSError if it cannot be read now: that may pass.
+        """
         try:
             content = (self._directory / picture).read_bytes()
-        except OSError:
-            content = b""
+        except FileNotFoundError:
+            if not (self._directory / "snapshots").is_dir():
+                raise  # the disk was unmounted or the store moved away: the picture may come back
+            return None
         return content if sha256(content) == expected_sha256 else None
+
+    def has(self, stem: str | None) -> bool:
+        """Return whether there is a picture of this name, the clean or the annotated one."""
+        pictures = Pictures(0, stem, None, 0)
+        names = filter(None, (pictures.clean, pictures.annotated))
+        return any((self._directory / name).exists() for name in names)
 
     def remove(self, pictures: Pictures) -> None:
         """Remove the files, and their folder if it is empty then; log a warning for one that cannot be."""

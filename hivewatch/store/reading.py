@@ -17,11 +17,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 from hivewatch.errors import StoreError
-from hivewatch.store.database import BUSY_TIMEOUT_S, DATABASE, DATABASE_VERSION, iso
+from hivewatch.store.database import DATABASE, DATABASE_VERSION, iso
 from hivewatch.store.disk import disk_errors
 from hivewatch.store.records import StoredSighting, parse_time, select
 
 _ATTEMPTS = 5
+_BUSY_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def read_history(directory: Path, since: datetime) -> History:
 
 def _read(path: Path, access_mode: str, since: datetime) -> History:
     address = f"file:{quote(str(path))}?mode=ro&{access_mode}"
-    with closing(sqlite3.connect(address, BUSY_TIMEOUT_S, isolation_level=None, uri=True)) as records:
+    with closing(sqlite3.connect(address, _BUSY_TIMEOUT_S, isolation_level=None, uri=True)) as records:
         (version,) = records.execute("PRAGMA user_version").fetchone()
         if version > DATABASE_VERSION:
             raise StoreError(f"{path} was made by a newer hivewatch (version {version}): upgrade this one")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from hivewatch.domain.sightings import Phase, Presence
-from hivewatch.store.database import iso
+from hivewatch.store.database import DamagedError, iso
 from hivewatch.store.pictures import Pictures
 
 # Bounds the start times that are searched, so that the index by time limits what is read.
@@ -54,15 +55,38 @@ def presence(records: sqlite3.Connection, earliest: datetime, now: datetime) -> 
     ).fetchall()
     starts = [max(start, since) for start, _ in rows]
     seconds = sum(
-        max(0.0, (datetime.fromisoformat(last) - datetime.fromisoformat(start)).total_seconds())
+        max(0.0, (_time(last) - _time(start)).total_seconds())
         for start, (_, last) in zip(starts, rows, strict=True)
     )
     return Presence(sum(start >= since for start, _ in rows), seconds)
 
 
 def parse_time(text: str | None) -> datetime | None:
-    """Return the time that a column of the tables holds, None for NULL."""
-    return None if text is None else datetime.fromisoformat(text)
+    """Return the time that a column of the tables holds, None for NULL; raises DamagedError if it is none."""
+    return None if text is None else _time(text)
+
+
+def _time(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise DamagedError(str(error)) from error
+
+
+def _document(text: str | None) -> str | None:
+    try:
+        if text is not None:
+            json.loads(text)
+    except ValueError as error:
+        raise DamagedError(str(error)) from error
+    return text
+
+
+def _phase(text: str) -> Phase:
+    try:
+        return Phase(text)
+    except ValueError as error:
+        raise DamagedError(str(error)) from error
 
 
 def _stored(
@@ -79,12 +103,12 @@ def _stored(
     pictures = Pictures(0, stem, None, 0)
     return StoredSighting(
         id=id_,
-        phase=Phase(phase),
-        started_at=datetime.fromisoformat(start),
-        last_seen_at=datetime.fromisoformat(last),
+        phase=_phase(phase),
+        started_at=_time(start),
+        last_seen_at=_time(last),
         ended_at=parse_time(end),
         best_score=score,
         clean_path=directory / pictures.clean if pictures.clean else None,
         annotated_path=directory / pictures.annotated if pictures.annotated else None,
-        document=document,
+        document=_document(document),
     )

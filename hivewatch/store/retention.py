@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import math
 import sqlite3
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +28,11 @@ ALMOST_FULL = 0.25
 """Below this share of store.least_free_mb the disk counts as about to be full."""
 # Room that an event needs besides its pictures: its rows, the write-ahead log, and the checkpoint.
 _ROOM_FOR_ROWS_BYTES = MEGABYTE
-_BATCH = 50
+# How many sightings are removed at a time. On a slow card that takes some tenths of a second.
+PORTION = 50
+_FULL = "the disk is full"
+_FILLING = "the disk is filling up"
+_DROPPED = "the disk is full: removed the pictures of the"
 _SENT = "phase = 'end' AND NOT EXISTS (SELECT 1 FROM outbox WHERE sighting_id = sightings.id)"
 
 
@@ -48,17 +54,21 @@ class Retention:
         self._records = records
         self._album = album
         self._directory = directory
+        self._unlogged: dict[str, Removed] = {}
 
-    def keep_in_bounds(self, config: StoreConfig, now: datetime | None) -> None:
-        """Enforce the limits on free disk space, on age (if ``now`` is known) and on the store's size."""
-        least_free_bytes = config.least_free_mb * MEGABYTE
-        _log_removed(self.remove_sent(least_free_bytes - self._free_bytes()), "the disk is filling up")
-        _log_dropped(self.drop_pictures(ALMOST_FULL * least_free_bytes - self._free_bytes()))
-        if now is not None:
-            _log_removed(
-                self.remove_older(now - timedelta(days=config.retention_days)), "store.retention_days"
-            )
-        _log_removed(self.remove_sent(self.used_bytes() - config.largest_mb * MEGABYTE), "store.largest_mb")
+    def keep_in_bounds(self, config: StoreConfig, now: datetime | None) -> bool:
+        """Enforce the limits on free disk space, on age (if ``now`` is known) and on the store's size.
+
+        Removes ``PORTION`` sightings at most, so that frames and watchdog do not wait for long. Return
+        whether there may be more to remove.
+        """
+        for reason, remove in self._steps(config, now):
+            removed = remove()
+            self._unlogged[reason] = _sum(self._unlogged.get(reason, Removed()), removed)
+            if removed.sightings == PORTION:
+                return True
+            _log(reason, self._unlogged.pop(reason))
+        return False
 
     def make_room(self, wanted_bytes: int, spare: str) -> bool:
         """Remove the oldest pictures, sent ones first, but not those of sighting ``spare``.
@@ -66,46 +76,52 @@ class Retention:
         Return whether any were removed.
         """
         wanted_bytes += _ROOM_FOR_ROWS_BYTES
-        removed = self.remove_sent(wanted_bytes)
-        _log_removed(removed, "the disk is full")
+        removed = _until(wanted_bytes, self._remove_sent)
+        _log(_FULL, removed)
         if not removed.sightings:
-            removed = self.drop_pictures(wanted_bytes, spare)
-            _log_dropped(removed)
+            removed = _until(wanted_bytes, partial(self._drop_pictures, spare=spare))
+            _log(_DROPPED, removed)
         return removed.sightings > 0
 
+    def log_removed(self) -> None:
+        """Log what was removed and is not in the log yet."""
+        while self._unlogged:
+            _log(*self._unlogged.popitem())
+
     def used_bytes(self) -> int:
-        """Return the size of all pictures and of the database."""
+        """Return the size of all pictures and of the database, without damaged ones that were moved aside."""
         (size_bytes,) = self._records.execute("SELECT coalesce(sum(size_bytes), 0) FROM sightings").fetchone()
-        database = [file.stat() for file in self._directory.glob(f"{DATABASE}*")]
-        return int(size_bytes) + sum(file.st_size for file in database)
+        files = [self._directory / f"{DATABASE}{suffix}" for suffix in ("", "-wal", "-shm")]
+        return int(size_bytes) + sum(file.stat().st_size for file in files if file.exists())
 
-    def remove_older(self, before: datetime) -> Removed:
-        """Remove the sightings that started earlier than ``before`` and have been sent."""
-        removed = Removed()
-        while rows := self._oldest(f"{_SENT} AND started_at < ?", iso(before)):
-            removed = _sum(removed, self._remove(rows))
-        return removed
+    def _steps(
+        self, config: StoreConfig, now: datetime | None
+    ) -> Iterator[tuple[str, Callable[[], Removed]]]:
+        least_free_bytes = config.least_free_mb * MEGABYTE
+        yield _FILLING, lambda: self._remove_sent(least_free_bytes - self._free_bytes())
+        yield _DROPPED, lambda: self._drop_pictures(ALMOST_FULL * least_free_bytes - self._free_bytes())
+        if now is not None:
+            earliest = now - timedelta(days=config.retention_days)
+            yield "store.retention_days", lambda: self._remove_older(earliest)
+        largest_bytes = config.largest_mb * MEGABYTE
+        yield "store.largest_mb", lambda: self._remove_sent(self.used_bytes() - largest_bytes)
 
-    def remove_sent(self, wanted_bytes: float) -> Removed:
-        """Remove the oldest sent sightings until ``wanted_bytes`` are freed or none is left."""
-        removed = Removed()
-        while removed.size_bytes < wanted_bytes:
-            rows = self._oldest(f"{_SENT} AND size_bytes > 0")
-            if not rows:
-                break
-            removed = _sum(removed, self._remove(_enough(rows, wanted_bytes - removed.size_bytes)))
-        return removed
+    def _remove_older(self, before: datetime) -> Removed:
+        """Remove a portion of the sightings that started earlier than ``before`` and have been sent."""
+        return self._remove(self._oldest(f"{_SENT} AND started_at < ?", iso(before)))
 
-    def drop_pictures(self, wanted_bytes: float, spare: str = "") -> Removed:
-        """Remove the pictures of the oldest sightings, sent or not, except ``spare``; keep their events."""
-        removed = Removed()
-        while removed.size_bytes < wanted_bytes:
-            rows = self._oldest("size_bytes > 0 AND id <> ?", spare)
-            if not rows:
-                break
-            chosen = _enough(rows, wanted_bytes - removed.size_bytes)
-            removed = _sum(removed, self._remove_pictures(chosen))
-        return removed
+    def _remove_sent(self, wanted_bytes: float) -> Removed:
+        """Remove a portion of the oldest sent sightings, no more than needed to free ``wanted_bytes``."""
+        if wanted_bytes <= 0:
+            return Removed()
+        return self._remove(_enough(self._oldest(f"{_SENT} AND size_bytes > 0"), wanted_bytes))
+
+    def _drop_pictures(self, wanted_bytes: float, spare: str = "") -> Removed:
+        """Remove the pictures of a portion of the oldest sightings, sent or not, except ``spare``."""
+        if wanted_bytes <= 0:
+            return Removed()
+        rows = self._oldest("size_bytes > 0 AND id <> ?", spare)
+        return self._remove_pictures(_enough(rows, wanted_bytes))
 
     def _free_bytes(self) -> float:
         free = free_bytes(self._directory)
@@ -114,12 +130,14 @@ class Retention:
     def _oldest(self, condition: str, *values: str) -> list[tuple[str, Pictures]]:
         rows = self._records.execute(
             "SELECT id, revision, picture, picture_sha256, size_bytes FROM sightings"  # noqa: S608  only constant clauses
-            f" WHERE {condition} ORDER BY started_at LIMIT {_BATCH}",
+            f" WHERE {condition} ORDER BY started_at LIMIT {PORTION}",
             values,
         )
         return [(id_, Pictures(*pictures)) for id_, *pictures in rows.fetchall()]
 
     def _remove(self, rows: list[tuple[str, Pictures]]) -> Removed:
+        if not rows:
+            return Removed()
         for _, pictures in rows:
             self._album.remove(pictures)
         with transaction(self._records):
@@ -128,6 +146,8 @@ class Retention:
         return Removed(len(rows), sum(pictures.size_bytes for _, pictures in rows))
 
     def _remove_pictures(self, rows: list[tuple[str, Pictures]]) -> Removed:
+        if not rows:
+            return Removed()
         for _, pictures in rows:
             self._album.remove(pictures)
         ids = [id_ for id_, _ in rows]
@@ -150,20 +170,28 @@ def _enough(rows: list[tuple[str, Pictures]], wanted_bytes: float) -> list[tuple
     return rows
 
 
-def _log_removed(removed: Removed, reason: str) -> None:
-    if removed.sightings:
-        log.warning(
-            "removed the %d oldest sent sightings, %.1f MB: %s",
-            *(removed.sightings, removed.size_bytes / MEGABYTE, reason),
-        )
+def _until(wanted_bytes: float, remove: Callable[[float], Removed]) -> Removed:
+    """Remove portions until ``wanted_bytes`` are freed or nothing is left."""
+    removed = Removed()
+    while removed.size_bytes < wanted_bytes:
+        portion = remove(wanted_bytes - removed.size_bytes)
+        if not portion.sightings:
+            break
+        removed = _sum(removed, portion)
+    return removed
 
 
-def _log_dropped(removed: Removed) -> None:
-    if removed.sightings:
-        log.error(
-            "the disk is full: removed the pictures of the %d oldest sightings, sent or unsent, %.1f MB",
-            *(removed.sightings, removed.size_bytes / MEGABYTE),
-        )
+def _log(reason: str, removed: Removed) -> None:
+    if not removed.sightings:
+        return
+    if reason == _DROPPED:
+        log.error("%s %d oldest sightings, sent or unsent, %.1f MB", reason, *_in_mb(removed))
+    else:
+        log.warning("removed the %d oldest sent sightings, %.1f MB: %s", *_in_mb(removed), reason)
+
+
+def _in_mb(removed: Removed) -> tuple[int, float]:
+    return removed.sightings, removed.size_bytes / MEGABYTE
 
 
 def _sum(one: Removed, two: Removed) -> Removed:

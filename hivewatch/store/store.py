@@ -30,7 +30,6 @@ from hivewatch.errors import DiskFullError
 from hivewatch.store import backlog, state
 from hivewatch.store.database import (
     DATABASE,
-    check_integrity,
     connect,
     iso,
     put_end,
@@ -40,11 +39,13 @@ from hivewatch.store.database import (
     transaction,
 )
 from hivewatch.store.disk import LOCK, disk_errors, free_bytes, locked, make_folder
+from hivewatch.store.opening import check_integrity
+from hivewatch.store.orphans import relist_orphans
 from hivewatch.store.outbox import Outbox
 from hivewatch.store.pictures import NO_PICTURES, Album, Pictures, name_pictures
 from hivewatch.store.records import StoredSighting, parse_time, presence, select
 from hivewatch.store.retention import MEGABYTE, Retention
-from hivewatch.store.salvage import open_or_salvage, relist_orphans
+from hivewatch.store.salvage import open_or_salvage
 from hivewatch.store.time_correction import correct_times
 
 # How often the oldest pictures are removed for one action. If it does not fit then, it never will.
@@ -57,6 +58,8 @@ class Store:
     One thread may call ``pending`` and ``mark_sent`` while another calls everything else. If disk or database
     fail, every method raises StoreError with the reason and a remedy; if the disk is full, its subclass
     DiskFullError.
+
+    ``exceeds_bounds``: whether the latest ``keep_in_bounds`` has left something to remove.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -65,6 +68,7 @@ class Store:
         A damaged database is moved aside and salvaged; the log and ``status`` say so.
         """
         self.directory = directory
+        self.exceeds_bounds = False
         with disk_errors("open the store", directory), ExitStack() as opened:
             make_folder(directory)
             opened.enter_context(locked(directory / LOCK))
@@ -77,6 +81,7 @@ class Store:
             relist_orphans(self._records, self._album)
             self._outbox = Outbox(sender, self._album)
             self._retention = Retention(self._records, self._album, directory)
+            opened.callback(self._retention.log_removed)
             self._with_room("open the store", partial(state.prepare, self._records, directory))
             self._opened = opened.pop_all()
 
@@ -122,7 +127,7 @@ class Store:
         self._with_room(f"end sighting {sighting_id}", put)
 
     def pending(self, limit: int) -> list[OutboxEntry]:
-        """Return up to ``limit`` outbox entries in the order of sending; empty only if the outbox is empty.
+        """Return up to ``limit`` outbox entries in the order of sending; empty only if none can be read.
 
         All events come before all pictures. An entry whose picture is missing or damaged is dropped, counted
         and logged.
@@ -178,7 +183,12 @@ class Store:
 
     def remember(self, key: str, value: str | None) -> None:
         """Store a short text under ``key`` as durably as a record; None deletes it."""
-        self._with_room(f"store the state {key!r}", partial(state.remember, self._records, key, value))
+
+        def put() -> None:
+            with transaction(self._records) as records:
+                state.remember(records, key, value)
+
+        self._with_room(f"store the state {key!r}", put)
 
     def recall(self, key: str) -> str | None:
         """Return the text stored under ``key``, None if there is none."""
@@ -190,18 +200,20 @@ class Store:
     ) -> Backlog | None:
         """Remove what exceeds the limits of store and outbox; without ``now``, ignore those on age.
 
-        Return what was dropped from the outbox and is not in a backlog message yet: pass it, with a message
-        that reports it, to ``queue_backlog``.
+        Removes a portion, so that the data path goes on; ``exceeds_bounds`` says whether to call this again
+        soon. After the last portion, return what was dropped from the outbox and is not in a backlog message
+        yet: pass it, with a message that reports it, to ``queue_backlog``.
         """
         with disk_errors("keep the store within its limits", self.directory):
             self._require_database()
-            self._retention.keep_in_bounds(store, now)
+            self.exceeds_bounds = self._retention.keep_in_bounds(store, now)
             with transaction(self._records) as records:
-                backlog.drop_excess(records, outbox.largest_mb * MEGABYTE)
+                is_more = backlog.drop_excess(records, outbox.largest_mb * MEGABYTE)
                 if now is not None:
                     backlog.set_queued_at(records, now)
-                    backlog.drop_older(records, now - timedelta(days=outbox.longest_days))
-                return backlog.unreported(records)
+                    is_more |= backlog.drop_older(records, now - timedelta(days=outbox.longest_days))
+                self.exceeds_bounds |= is_more
+                return None if is_more else backlog.unreported(records)
 
     def queue_backlog(self, dropped: Backlog, message: Message) -> None:
         """Queue the message that reports what ``keep_in_bounds`` dropped."""

@@ -13,6 +13,7 @@ from support.visits import HIVE, record_visits
 from hivewatch.config.sections import Config, MqttConfig, OutboxConfig, StoreConfig
 from hivewatch.daemon.maintenance import CHECK_EVERY_S, EVERY_S, MaintenanceService
 from hivewatch.errors import DiskFullError, StoreError
+from hivewatch.store.retention import PORTION
 
 CONFIG = Config(
     hive=HIVE,
@@ -47,6 +48,20 @@ def test_the_first_tick_keeps_the_bounds_and_the_next_one_comes_after_a_minute(r
     assert rig.publisher.wakes == 2
     (entry,) = rig.store.pending(10)
     assert json.loads(entry.message.payload)["sightings"] == 3
+
+
+def test_the_next_portion_is_removed_at_the_next_tick(tmp_path: Path) -> None:
+    """Not a minute later; a frame and a beat come in between."""
+    config = CONFIG.model_copy(update={"store": StoreConfig(least_free_mb=0.001, retention_days=1e-6)})
+    rig = Rig(tmp_path / "store", config)
+    rig.add(MaintenanceService(config, rig.recorder, rig.clock))
+    record_visits(rig.store, range(PORTION + 1), sent=True)
+    rig.machine.pass_time(10 * 86_400)
+    rig.tick()
+    assert len(rig.store.sightings(1000)) == 1
+    rig.tick()
+    assert rig.store.sightings(1000) == []
+    rig.store.close()
 
 
 def test_the_database_is_checked_once_a_day(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

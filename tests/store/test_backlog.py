@@ -201,3 +201,13 @@ def test_status_has_depth_size_and_age_of_the_outbox(store: Store) -> None:
     assert status.unsent_bytes == sum(len(message.payload) for message in waiting(store))
     assert status.used_bytes > status.unsent_bytes
     assert status.free_bytes > 0
+
+
+def test_a_second_report_that_a_salvage_has_left_is_not_swallowed(store: Store) -> None:
+    """Two databases may each have had one that was not sent yet; further drops are added to one of them."""
+    for id_, sightings in (("one", 5), ("two", 7)):
+        values = (id_, sightings, sightings, 0, None, None, None, "[]", None)
+        store._records.execute("INSERT INTO backlog VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+    record_visits(store, range(3))
+    reports = [dropped for _ in range(3) if (dropped := trim(store, 1.0)) is not None]
+    assert sum(report.sightings for report in reports) == 5 + 7 + 3

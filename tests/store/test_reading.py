@@ -157,3 +157,15 @@ def test_the_database_of_a_newer_hivewatch_is_rejected(tmp_path: Path) -> None:
         newer.execute("PRAGMA user_version = 99")
     with pytest.raises(StoreError, match=r"made by a newer hivewatch \(version 99\): upgrade"):
         read_history(tmp_path, NOON)
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["started_at = '2026-09-14T12:0o'", "phase = 'emd'", "document = '{'", "document = CAST(x'ff' AS TEXT)"],
+)
+def test_a_value_that_a_flipped_bit_has_spoilt_is_reported_as_damage(tmp_path: Path, change: str) -> None:
+    with Store(tmp_path) as store:
+        record_visits(store, [0])
+        store._records.execute(f"UPDATE sightings SET {change}")  # noqa: S608  only the changes above
+    with pytest.raises(StoreError, match=r"hivewatch\.db is damaged: the next start"):
+        read_history(tmp_path, NOON - timedelta(days=365))

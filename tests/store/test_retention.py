@@ -120,6 +120,39 @@ def test_on_a_disk_about_to_be_full_unsent_pictures_are_dropped_but_no_event(
     assert "removed the pictures of the 1 oldest sightings" in caplog.text
 
 
+def test_many_sightings_are_removed_in_portions(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """Frames and the watchdog's beat come in between; the log has one line for all of them."""
+    count = 2 * retention.PORTION + 1
+    record_visits(store, range(count), sent=True)
+    config, now = loose(retention_days=1e-6), NOON + timedelta(days=1)
+    left = []
+    while not left or store.exceeds_bounds:
+        store.keep_in_bounds(config, OUTBOX, now)
+        left.append(len(ids(store)))
+    assert left == [count - retention.PORTION, 1, 0]
+    (line,) = [message for message in caplog.messages if "oldest sent" in message]
+    assert line.startswith(f"removed the {count} oldest sent sightings")
+
+
+def test_what_was_removed_is_logged_if_the_store_is_closed_before_the_last_portion(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Store(tmp_path / "other") as store:
+        record_visits(store, range(retention.PORTION + 1), sent=True)
+        store.keep_in_bounds(loose(retention_days=1e-6), OUTBOX, NOON + timedelta(days=1))
+        assert store.exceeds_bounds
+        assert "oldest sent" not in caplog.text
+    assert f"removed the {retention.PORTION} oldest sent sightings" in caplog.text
+
+
+def test_damaged_databases_do_not_cost_sightings(store: Store) -> None:
+    """They are kept for their owner, and do not count as part of the store."""
+    record_visits(store, range(3), sent=True)
+    (store.directory / "hivewatch.db.damaged-20200101T000000Z").write_bytes(bytes(5_000_000))
+    store.keep_in_bounds(loose(largest_mb=2), OUTBOX, None)
+    assert len(ids(store)) == 3
+
+
 def test_empty_day_folders_are_removed(store: Store) -> None:
     """They would pile up, one a day."""
     record_visits(store, range(3), sent=True)

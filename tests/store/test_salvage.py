@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.fakes import NOON
+from support.salvage_trials import spoil_index
 from support.visits import record_visits
 
 from hivewatch.domain.sightings import Phase
@@ -34,6 +36,7 @@ def execute(path: Path, statement: str) -> None:
     """Execute a statement on the database behind the store's back."""
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute(statement)
+        connection.commit()
 
 
 def page_of(database: Path, table: str) -> int:
@@ -152,13 +155,15 @@ def test_a_recovered_store_is_consistent_and_continues(tmp_path: Path) -> None:
         assert len(store.sightings(100)) == 41
 
 
-def test_of_damaged_databases_only_the_latest_is_kept(tmp_path: Path) -> None:
-    """They must not fill up a failing card."""
+def test_no_damaged_database_is_ever_deleted(tmp_path: Path) -> None:
+    """Whatever was not salvaged is still in them."""
     fill_store(tmp_path, 4)
     (tmp_path / "hivewatch.db.damaged-20200101T000000Z").write_bytes(b"old")
     overwrite(tmp_path / "hivewatch.db", 0)
     Store(tmp_path).close()
-    assert len([path for path in tmp_path.glob("*.damaged-*") if path.suffix != ".tmp"]) == 1
+    overwrite(tmp_path / "hivewatch.db", 0)
+    Store(tmp_path).close()
+    assert len(list(tmp_path.glob("*.damaged-*"))) == 3
 
 
 def test_damage_found_while_running_raises_an_error_and_the_next_start_recovers(tmp_path: Path) -> None:
@@ -199,3 +204,36 @@ def test_files_that_hivewatch_did_not_write_are_left_alone(tmp_path: Path) -> No
     with Store(tmp_path) as store:
         assert store.sightings(10) == []
     assert all((tmp_path / name).exists() for name in foreign)
+
+
+def test_the_latest_event_of_a_visit_is_queued_again_if_only_its_record_is_left(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Visits after the oldest unsent one cannot have been sent; the order is kept."""
+    fill_store(tmp_path)
+    execute(tmp_path / "hivewatch.db", "DELETE FROM outbox WHERE sighting_id IN ('v025', 'v026', 'v039')")
+    spoil_index(tmp_path / "hivewatch.db")
+    with Store(tmp_path) as store:
+        events = [json.loads(event.message.payload)["sighting_id"] for event in store.pending(20)]
+    assert events == [f"v{number:03}" for number in range(20, 40)]
+    assert "queued the latest events of 3 visits again" in caplog.text
+
+
+def test_what_was_sent_is_not_queued_again(tmp_path: Path) -> None:
+    """The oldest events are sent first, and the others are still in the outbox."""
+    with Store(tmp_path) as store:
+        record_visits(store, range(10))
+        for entry in store.pending(4):
+            store.mark_sent(entry.id)
+    spoil_index(tmp_path / "hivewatch.db")
+    with Store(tmp_path) as store:
+        assert len([entry for entry in store.pending(100) if entry.message.topic == "hw/h1/event"]) == 6
+
+
+def test_an_event_is_not_queued_again_because_a_bit_of_its_record_has_changed(tmp_path: Path) -> None:
+    fill_store(tmp_path)
+    change = "UPDATE sightings SET document = replace(document, '\"votes\"', '\"vodes\"')"
+    execute(tmp_path / "hivewatch.db", change)
+    spoil_index(tmp_path / "hivewatch.db")
+    with Store(tmp_path) as store:
+        assert store.outbox_depth() == 40

@@ -7,25 +7,28 @@ import hashlib
 import json
 import os
 import random
+import re
 import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.brokers import wait_until
 from support.disks import ordinary_user
 from support.fakes import MODEL, make_frame, make_pixels, make_prediction, make_sighting
-from support.paths import SUPPORT, python_path
+from support.paths import PROJECT, SUPPORT, python_path
 
 from hivewatch.domain.sightings import Phase, Sighting
 from hivewatch.domain.wire import Alert, Message
 from hivewatch.errors import DiskFullError, StoreError
 from hivewatch.messages.alert import compose
 from hivewatch.messages.topics import HiveTopics
-from hivewatch.store import Store
+from hivewatch.store import Store, database, outbox
 
 JPEG_END = b"\xff\xd9"
 TOPICS = HiveTopics("hive1", "Hive 1", "hw")
@@ -198,6 +201,64 @@ def test_picture_lost_from_disk_does_not_block_the_outbox(
     assert "v1-1-annotated.jpg is missing or damaged" in caplog.text
 
 
+def test_a_picture_that_cannot_be_read_now_stays_in_the_outbox(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The other messages are sent meanwhile, and the picture once it can be read again."""
+    monkeypatch.setattr(outbox, "RETRY_S", 0.5)
+    store.record(*make_event("v1", seed=0))
+    (stored,) = store.sightings(1)
+    assert stored.annotated_path is not None
+    away = stored.annotated_path.with_suffix(".away")
+    stored.annotated_path.rename(away)
+    stored.annotated_path.mkdir()  # reading it raises an OSError other than "no such file"
+    other = make_event("v2", seed=1)
+    store.record(*other)
+    for event in store.pending(2):
+        store.mark_sent(event.id)
+    for _ in range(3):
+        assert [entry.message for entry in store.pending(10)] == [other[1].snapshot]
+    assert caplog.text.count("v1-1-annotated.jpg cannot be read now: it stays in the outbox") == 1
+    stored.annotated_path.rmdir()
+    away.rename(stored.annotated_path)
+    wait_until(lambda: len(store.pending(10)) == 2, "both pictures", 30)
+    assert store.status().pictures_lost == 0
+
+
+def test_pictures_are_not_lost_while_the_whole_disk_is_away(store: Store) -> None:
+    """The database stays open when a disk is unmounted, but every picture is missing."""
+    store.record(*make_event("v1", seed=0))
+    (event, _) = store.pending(2)
+    store.mark_sent(event.id)
+    store.directory.rename(store.directory.with_name("away"))
+    assert store.pending(1) == []
+    store.directory.with_name("away").rename(store.directory)
+    assert store.status().pictures_lost == 0
+    assert store.outbox_depth() == 1
+
+
+def test_a_visit_waits_for_another_program_that_holds_the_database(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is lost, and the log says what happened."""
+    other = sqlite3.connect(store.directory / "hivewatch.db", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(1.5, other.execute, ("ROLLBACK",))
+    release.start()
+    store.record(*make_event("v1"))
+    release.join()
+    other.close()
+    assert [stored.id for stored in store.sightings(1)] == ["v1"]
+    assert "another program held hivewatch.db" in caplog.text
+
+
+def test_a_wait_for_another_program_ends_before_the_watchdog_does() -> None:
+    """The error names the reason; a killed process could not."""
+    unit = (PROJECT / "deploy" / "hivewatch.service").read_text()
+    (watchdog_s,) = re.findall(r"^WatchdogSec=(\d+)$", unit, re.MULTILINE)
+    assert 30 < database.BUSY_TIMEOUT_S < int(watchdog_s) - 5
+
+
 def test_missing_directories_are_made(tmp_path: Path) -> None:
     """Parents too."""
     with Store(tmp_path / "a" / "b") as store:
@@ -223,6 +284,7 @@ def test_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     Store(tmp_path).close()
     with contextlib.closing(sqlite3.connect(tmp_path / "hivewatch.db")) as connection:
         connection.execute("PRAGMA user_version = 99")
+        connection.execute("CREATE TABLE weather (at TEXT)")
     with pytest.raises(StoreError, match=r"newer hivewatch \(version 99.*upgrade"):
         Store(tmp_path)
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
+from hivewatch.config.sections import OutboxConfig, StoreConfig
 from hivewatch.errors import StoreError
 from hivewatch.store import Store
 from support.disks import card, fill, small_disk, wear_out
@@ -53,6 +57,44 @@ def removed(directory: Path, rounds: int) -> Outcome:
         store.with_name("elsewhere").rename(store)
 
     return _interrupted("directory removed under the store", directory, rounds, take_away, put_back)
+
+
+def many_removed(directory: Path, sightings: int) -> Outcome:
+    """Exceed store.largest_mb by many sightings; how long do frames and watchdog wait at the longest?"""
+    directory.mkdir()
+    _make_old_sightings(directory / "store", sightings)
+    longest_s = 0.0
+    with (
+        timed(Outcome("removal of many old sightings", sightings)) as outcome,
+        Store(directory / "store") as store,
+    ):
+        while not longest_s or store.exceeds_bounds:
+            start_s = time.monotonic()
+            store.keep_in_bounds(StoreConfig(largest_mb=1, least_free_mb=1e-6), OutboxConfig(), None)
+            longest_s = max(longest_s, time.monotonic() - start_s)
+        if left := store.sightings(10):
+            outcome.problems.append(f"not removed: {left}")
+    outcome.note = f"longest pause {longest_s:.2f} s"
+    return outcome
+
+
+def _make_old_sightings(store: Path, count: int) -> None:
+    """Make a store with sent sightings; their pictures are small, but count as much as real ones."""
+    with Store(store) as opened:
+        sighting, alert = make_visit(0)
+        opened.record(sighting, alert, queue=False)
+    with closing(sqlite3.connect(store / "hivewatch.db")) as database, database:
+        (document,) = database.execute("SELECT document FROM sightings").fetchone()
+        for number in range(count):
+            name, picture = f"old{number}", f"snapshots/2026-01-{number // 2000 + 1:02}/120000Z-old{number}-1"
+            (store / picture).parent.mkdir(exist_ok=True)
+            for suffix in (".jpg", "-annotated.jpg"):
+                (store / f"{picture}{suffix}").write_bytes(b"x")
+            database.execute(
+                "INSERT INTO sightings SELECT ?, phase, started_at, last_seen_at, ended_at, best_score, ?,"
+                " revision, ?, picture_sha256, 400000, NULL FROM sightings WHERE id = ?",
+                (name, document.replace(sighting.id, name), picture, sighting.id),
+            )
 
 
 def _interrupted(
