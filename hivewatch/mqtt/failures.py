@@ -9,6 +9,9 @@ import ssl
 from hivewatch.mqtt import tls
 
 DROPPED = "the server closed the connection; check mqtt.port and mqtt.tls.enabled"
+LOST = "the connection was lost"
+NOT_MQTT = "the server does not speak MQTT; check mqtt.port and mqtt.tls.enabled"
+_LONGEST_DETAIL = 200
 
 
 def describe(error: OSError | UnicodeError, timeout_s: float) -> str:
@@ -30,9 +33,32 @@ def describe(error: OSError | UnicodeError, timeout_s: float) -> str:
             return str(error)
 
 
+def unreadable(error: Exception) -> str:
+    """Return what to say of an ``error`` that the client library raised on what the broker sent."""
+    # The text of an error may be as long as a packet.
+    return f"the broker sent what is not MQTT ({type(error).__name__}: {f'{error}'[:_LONGEST_DETAIL]})"
+
+
+def refused(reason: str) -> str:
+    """Return the sentence for a connection that the broker refuses with ``reason``."""
+    return f"the broker refuses the connection: {reason}{advice(reason)}"
+
+
+def taken_over(client_id: str) -> str:
+    """Return what to do about another client that may have the same id."""
+    return (
+        f"; if another hive uses the client id {client_id!r} too, give each its own hive.id or mqtt.client_id"
+    )
+
+
 def is_about_credentials(reason: str) -> bool:
     """Return whether a broker's ``reason`` for a refusal concerns user name, password or rights."""
     return any(word in reason.lower() for word in ("authori", "user name", "password"))
+
+
+def is_about_session(reason: str) -> bool:
+    """Return whether a broker's ``reason`` to end the connection is another client with the same id."""
+    return "session taken over" in reason.lower()
 
 
 def advice(reason: str) -> str:
