@@ -159,6 +159,9 @@ class _HeldOutbox:
     def mark_sent(self, entry_id: int) -> None:
         self.store.mark_sent(entry_id)
 
+    def set_aside(self, entry_id: int) -> None:
+        self.store.set_aside(entry_id)
+
 
 def daemon_publisher(config: Config, store: Store, clock: Clock, inbox: Inbox | None) -> Publisher:
     """Return the publisher that represents the hive: it also publishes whether the daemon is online.

@@ -16,6 +16,7 @@ from hivewatch.domain.wire import Envelope, Message
 from hivewatch.errors import HivewatchError, PublishError
 from hivewatch.mqtt.connection import Connection, OnMessage, no_envelope
 from hivewatch.mqtt.credentials import read_credentials
+from hivewatch.mqtt.losses import GivenUpError, Losses
 from hivewatch.mqtt.mailbox import Mailbox
 from hivewatch.mqtt.monitor import Monitor
 from hivewatch.mqtt.publishing import Publishing
@@ -23,6 +24,11 @@ from hivewatch.mqtt.refusals import Refusals
 from hivewatch.mqtt.session import Outbox, Session
 
 FIRST_RECONNECT_S = 1.0
+LASTING_PAUSES = 2
+"""A connection has lasted if it outlives so many of the longest pauses between two attempts.
+
+One pause would not do: two hives with one client id end each other's connections, each after its own pause.
+"""
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +60,9 @@ class Publisher(Publishing):
         self._availability = availability
         self._envelope = envelope
         self._mailbox = Mailbox()
-        self._monitor = Monitor(broker)
+        self._monitor = Monitor(broker, client_id, LASTING_PAUSES * config.reconnect_longest_s)
         self._refusals = Refusals(broker)
+        self._losses = Losses()
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
 
@@ -135,7 +142,7 @@ class Publisher(Publishing):
                 try:
                     self._run_session()
                 except PublishError as error:
-                    self._monitor.note_failure(str(error))
+                    self._monitor.note_failure(str(error), is_mended=isinstance(error, GivenUpError))
                     pause_s = self._back_off_s()
                     self._monitor.note_step(pause_s)
                     self._mailbox.wait_for_stop(pause_s)
@@ -155,6 +162,7 @@ class Publisher(Publishing):
             acknowledge_timeout_s=self._config.acknowledge_timeout_s,
             monitor=self._monitor,
             refusals=self._refusals,
+            losses=self._losses,
         )
         try:
             session.run()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
+
+from hivewatch.domain.wire import Message
 
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 60.0
 """A refused outbox entry is sent again after this time."""
+_REMEMBERED = 32
 
 
 class Refusals:
@@ -18,6 +22,7 @@ class Refusals:
         """``broker`` is its name in the log."""
         self._broker = broker
         self._logged: set[str] = set()
+        self._too_large: deque[tuple[str, int]] = deque(maxlen=_REMEMBERED)
         self._refused_id = -1
         self._retry_at_s = 0.0
 
@@ -31,6 +36,19 @@ class Refusals:
                 "MQTT broker %s: the hive may not %s %s (%s): check its ACL; recorded messages stay queued",
                 *(self._broker, action, topic, refusal),
             )
+
+    def note_too_large(self, message: Message, reason: str, consequence: str) -> None:
+        """Log that ``message`` is too large for the broker, and what follows from it; not at every retry."""
+        key = message.topic, len(message.payload)
+        if key in self._too_large:
+            return
+        self._too_large.append(key)
+        log.error(
+            "MQTT broker %s: the message of %d bytes on %s is too large (%s): %s;"
+            " raise the broker's limit, or lower store.jpeg_quality for smaller pictures",
+            *(self._broker, len(message.payload), message.topic, reason, consequence),
+            extra={"CODE": "too_large"},
+        )
 
     def hold(self, entry_id: int) -> None:
         """Remember that the broker refused this outbox entry just now."""

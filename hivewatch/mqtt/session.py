@@ -17,6 +17,7 @@ from hivewatch.domain.wire import Message, OutboxEntry
 from hivewatch.errors import DiskFullError, PublishError
 from hivewatch.mqtt import waiting
 from hivewatch.mqtt.connection import CONNECT_TIMEOUT_S, Connection, OnMessage, Reply
+from hivewatch.mqtt.losses import GivenUpError, Losses
 from hivewatch.mqtt.mailbox import Mailbox
 from hivewatch.mqtt.monitor import Monitor
 from hivewatch.mqtt.refusals import Refusals
@@ -29,6 +30,10 @@ SLOWEST_LINK_BYTES_PER_S = 4000
 T = TypeVar("T")
 
 
+class NoAnswerError(PublishError):
+    """The broker did not answer in time."""
+
+
 class Outbox(Protocol):
     """The part of the store that the publisher needs."""
 
@@ -37,6 +42,9 @@ class Outbox(Protocol):
 
     def mark_sent(self, entry_id: int) -> None:
         """Remove an entry that the broker has acknowledged."""
+
+    def set_aside(self, entry_id: int) -> None:
+        """Remove an entry that the broker does not take, and count it as not sent."""
 
 
 class Session:
@@ -52,6 +60,7 @@ class Session:
         acknowledge_timeout_s: float,
         monitor: Monitor,
         refusals: Refusals,
+        losses: Losses,
     ) -> None:
         """``availability`` is the message to send when connected and the one before the disconnect."""
         self._connection = connection
@@ -63,6 +72,8 @@ class Session:
         self._acknowledge_timeout_s = acknowledge_timeout_s
         self._monitor = monitor
         self._refusals = refusals
+        self._losses = losses
+        self._is_answered = False
         self._subscriptions: Mapping[str, OnMessage] = {}
         self._published: dict[str, Message] = {}
 
@@ -115,35 +126,72 @@ class Session:
     def _send_states(self) -> None:
         """Send each state that was not published over this connection yet."""
         for message in self._mailbox.states():
-            if self._published.get(message.topic) is not message:
-                self._send(message)
+            if self._published.get(message.topic) is not message and not self._losses.is_hopeless(message):
+                self._send(message, "it is not sent")
                 self._published[message.topic] = message
 
     def _send_one_shots(self) -> None:
         while (message := self._mailbox.take_one_shot()) is not None:
             try:
-                self._send(message)
+                self._send(message, "it is dropped")
+            except GivenUpError:
+                raise
             except PublishError:
                 self._mailbox.put_back(message)
                 raise
 
     def _send_entry(self, entry: OutboxEntry) -> bool:
-        """Send an outbox entry and remove it; return False if the broker refuses it, now or a moment ago."""
+        """Send an outbox entry and remove it; return False if the broker refuses it, now or a moment ago.
+
+        A picture that is too large for the broker is removed unsent. An event stays: it is what matters.
+        """
         if self._refusals.holds(entry.id):
             return False
-        if not self._send(entry.message):
+        set_aside = partial(self._retry_while_disk_full, partial(self._outbox.set_aside, entry.id))
+        try:
+            reply = self._send(entry.message, "it stays in the store" if entry.is_picture else "it waits")
+        except GivenUpError:
+            if entry.is_picture:
+                set_aside()
+            raise
+        if reply.is_too_large and entry.is_picture:
+            set_aside()
+        elif reply.refusal:
             self._refusals.hold(entry.id)
             return False
-        self._retry_while_disk_full(partial(self._outbox.mark_sent, entry.id))
+        else:
+            self._retry_while_disk_full(partial(self._outbox.mark_sent, entry.id))
         return True
 
-    def _send(self, message: Message) -> bool:
-        """Send ``message`` and wait for the acknowledgement; return False if the broker refuses it."""
-        reply = self._connection.publish(message)
+    def _send(self, message: Message, if_too_large: str = "it is not sent") -> Reply:
+        """Send ``message`` and return the broker's answer; ``if_too_large`` says what happens to it then.
+
+        Raises GivenUpError if the connection was lost and the message is not worth another one.
+        """
         timeout_s = self._acknowledge_timeout_s + len(message.payload) / SLOWEST_LINK_BYTES_PER_S
-        self._wait_for(reply, timeout_s, f"no acknowledgement within {timeout_s:.0f} s")
-        self._refusals.note("publish on", message.topic, reply.refusal)
-        return not reply.refusal
+        try:
+            reply = self._connection.publish(message)
+            self._wait_for(reply, timeout_s, f"no acknowledgement within {timeout_s:.0f} s")
+        except PublishError as error:
+            # A broker that acknowledges nothing has another fault, and a stop is none.
+            is_silent = isinstance(error, NoAnswerError) and not self._is_answered
+            if not (is_silent or self._mailbox.is_stop_requested):
+                self._note_lost(message, if_too_large)
+            raise
+        self._is_answered = True
+        if reply.is_too_large:
+            self._refusals.note_too_large(message, reply.refusal, if_too_large)
+        else:
+            self._losses.note_sent(message)
+            self._refusals.note("publish on", message.topic, reply.refusal)
+        return reply
+
+    def _note_lost(self, message: Message, if_too_large: str) -> None:
+        try:
+            self._losses.note_lost(message)
+        except GivenUpError as error:
+            self._refusals.note_too_large(message, f"{error}", if_too_large)
+            raise
 
     def _retry_while_disk_full(self, action: Callable[[], T]) -> T:
         """Return the result of ``action``; on a full disk, try again until there is room."""
@@ -159,7 +207,7 @@ class Session:
 
     def _wait_for(self, reply: Reply, timeout_s: float, complaint: str) -> None:
         if not waiting.wait_for(lambda: reply.is_answered, timeout_s, self._run_once):
-            raise PublishError(complaint)
+            raise NoAnswerError(complaint)
 
     def _run_once(self, timeout_s: float) -> None:
         left_s = self._mailbox.left_s

@@ -6,6 +6,8 @@ import logging
 import sqlite3
 
 from hivewatch.domain.wire import Message, OutboxEntry
+from hivewatch.store import backlog
+from hivewatch.store.database import transaction
 from hivewatch.store.pictures import Album
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,11 @@ class Outbox:
         """Remove an entry; if it has been replaced in the meantime, do nothing."""
         self._database.execute("DELETE FROM outbox WHERE id = ?", (entry_id,))
 
+    def set_aside(self, entry_id: int) -> None:
+        """Remove an entry unsent and count it for the next backlog message, unless it has been replaced."""
+        with transaction(self._database) as records:
+            backlog.drop_entry(records, entry_id)
+
     def _load(
         self,
         id_: int,
@@ -54,7 +61,8 @@ class Outbox:
                 self._drop_lost_picture(id_, picture)
         if payload is None:
             return None
-        return OutboxEntry(id_, Message(topic, payload, bool(retained), sighting_id))
+        message = Message(topic, payload, bool(retained), sighting_id)
+        return OutboxEntry(id_, message, is_picture=picture is not None)
 
     def _drop_lost_picture(self, entry_id: int, picture: str) -> None:
         dropped = self._database.execute("DELETE FROM outbox WHERE id = ?", (entry_id,)).rowcount

@@ -54,9 +54,9 @@ _MAX_RETRIES = 3
 class Store:
     """The store in ``directory``, which is made if it is missing; one process at a time may use it.
 
-    One thread may call ``pending`` and ``mark_sent`` while another calls everything else. If disk or database
-    fail, every method raises StoreError with the reason and a remedy; if the disk is full, its subclass
-    DiskFullError.
+    One thread may call ``pending``, ``mark_sent`` and ``set_aside`` while another calls everything else. If
+    disk or database fail, every method raises StoreError with the reason and a remedy; if the disk is full,
+    its subclass DiskFullError.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -134,6 +134,11 @@ class Store:
         """Remove an entry from the outbox; if it has been replaced in the meantime, do nothing."""
         with disk_errors("update the outbox", self.directory):
             self._outbox.mark_sent(entry_id)
+
+    def set_aside(self, entry_id: int) -> None:
+        """Remove an entry unsent and count it for the next backlog message, unless it has been replaced."""
+        with disk_errors("update the outbox", self.directory):
+            self._outbox.set_aside(entry_id)
 
     def outbox_depth(self) -> int:
         """Return the number of messages in the outbox."""
