@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from hivewatch import __version__
 from hivewatch.config.sections import OutboxConfig, StoreConfig
 from hivewatch.domain.sightings import Presence, Sighting
 from hivewatch.domain.status import Backlog, StoreStatus
@@ -49,6 +50,8 @@ from hivewatch.store.time_correction import correct_times
 
 # How often the oldest pictures are removed for one action. If it does not fit then, it never will.
 _MAX_RETRIES = 3
+MADE_BY = "made-by"
+"""Key of the state that says which hivewatch made the store; there is none if it was made before 0.5."""
 
 
 class Store:
@@ -68,6 +71,7 @@ class Store:
         with disk_errors("open the store", directory), ExitStack() as opened:
             make_folder(directory)
             opened.enter_context(locked(directory / LOCK))
+            is_new = not (directory / DATABASE).exists()
             self._records, self._damaged = open_or_salvage(directory)
             opened.callback(self._records.close)
             self._inode = (directory / DATABASE).stat().st_ino
@@ -78,6 +82,8 @@ class Store:
             self._outbox = Outbox(sender, self._album)
             self._retention = Retention(self._records, self._album, directory)
             self._with_room("open the store", partial(state.prepare, self._records, directory))
+            if is_new:
+                self.remember(MADE_BY, __version__)
             self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:
