@@ -162,8 +162,9 @@ ANSWER = Topic(
 )
 COMMAND = Topic(
     "command/<name>",
-    'JSON or empty: `pause` `{"duration_s": 3600}`, `resume`, `snapshot`, `threshold` `{"value": 0.9}` or'
-    ' `{"reset": true}`, `test_alert`; each may carry an `"id"`, which its answer repeats',
+    'JSON or empty: `pause` `{"duration_s": 3600}` or `{}` (an empty one is refused), `resume`, `snapshot`,'
+    ' `threshold` `{"value": 0.9}` or `{"reset": true}`, `test_alert`; each may carry an `"id"`, which its'
+    " answer repeats",
     "if `mqtt.commands` is on",
     incoming=True,
 )

@@ -54,8 +54,8 @@ def discovery_topic(config: Config, key: str) -> str:
 def messages(config: Config, key: str, announced: Iterable[str], *, has_temperature: bool) -> list[Message]:
     """Return the messages to send: the discovery document if enabled, and the removal of outdated ones.
 
-    ``key``: the hive's own (``topics.hive_key``). ``announced``: all topics that a discovery document was ever
-    sent to. ``has_temperature``: whether the machine has a CPU temperature sensor.
+    ``key``: the hive's own (``topics.hive_key``). ``announced``: all topics that a discovery document was
+    ever sent to. ``has_temperature``: whether the machine has a CPU temperature sensor.
     """
     is_on = config.homeassistant.enabled
     current = [discovery(config, key, has_temperature=has_temperature)] if is_on else []

@@ -23,9 +23,8 @@ def configured(**sections: dict[str, Any]) -> Config:
 
 
 def document(config: Config, *, has_temperature: bool = True) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(
-        discovery(config, hive_key(config), has_temperature=has_temperature).payload
-    )
+    message = discovery(config, hive_key(config), has_temperature=has_temperature)
+    content: dict[str, Any] = json.loads(message.payload)
     return content
 
 
@@ -115,7 +114,7 @@ def test_when_off_all_announcements_are_removed() -> None:
 
 
 def test_nothing_is_sent_if_discovery_was_never_on() -> None:
-    assert messages(Config(), [], has_temperature=True) == []
+    assert messages(Config(), "hive1", [], has_temperature=True) == []
 
 
 @pytest.mark.parametrize("file", ["hornet-visit.yaml", "card.yaml"])
