@@ -13,7 +13,7 @@ from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
-from hivewatch.errors import PublishError
+from hivewatch.errors import PublishError, UnwantedPacketError
 from hivewatch.mqtt import failures
 
 MOST_ANSWERS = 1000
@@ -26,10 +26,11 @@ ReasonCode.names[PACKET_TOO_LARGE]["Packet too large"].append(PacketTypes.PUBACK
 
 
 class BoundedClient(mqtt.Client):
-    """Raises PublishError, before reading it, for a packet of more than ``largest_bytes``.
+    """Raises UnwantedPacketError, before reading it, for a packet of more than ``largest_bytes``.
 
-    Also for a message of QoS 2, which no subscription of hivewatch asks for, for more than ``MOST_ANSWERS``
-    answers that the broker does not read, and for a broker that does not speak the version of MQTT.
+    Also for a message of QoS 2, which no subscription of hivewatch asks for, and for more than
+    ``MOST_ANSWERS`` answers that the broker does not read. Raises PublishError if the broker does not speak
+    the version of MQTT.
     """
 
     largest_bytes = 0
@@ -37,16 +38,18 @@ class BoundedClient(mqtt.Client):
     def _sock_recv(self, bufsize: int) -> bytes:
         # paho asks for all that is left of a packet, so the first call has the announced size.
         if bufsize > self.largest_bytes:
-            raise PublishError(
+            raise UnwantedPacketError(
                 f"the broker sends a packet of {bufsize} bytes, more than the {self.largest_bytes} allowed"
             )
         if len(self._out_packet) > MOST_ANSWERS:
-            raise PublishError(f"the broker does not read the {len(self._out_packet)} answers to its packets")
+            raise UnwantedPacketError(
+                f"the broker does not read the {len(self._out_packet)} answers to its packets"
+            )
         return super()._sock_recv(bufsize)
 
     def _handle_publish(self) -> MQTTErrorCode:
         if self._in_packet["command"] & 0x06 > 0x02:
-            raise PublishError("the broker sends a message of QoS 2, which was not subscribed to")
+            raise UnwantedPacketError("the broker sends a message of QoS 2, which was not subscribed to")
         return super()._handle_publish()
 
     def _handle_connack(self) -> MQTTErrorCode:

@@ -19,7 +19,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from hivewatch.config.sections import MqttConfig
 from hivewatch.domain.wire import Envelope, Message
-from hivewatch.errors import PublishError
+from hivewatch.errors import PublishError, UnwantedPacketError
 from hivewatch.mqtt import failures, tls
 from hivewatch.mqtt.client import PACKET_TOO_LARGE, BoundedClient
 from hivewatch.mqtt.credentials import Credentials
@@ -185,7 +185,7 @@ class Connection:
         except PublishError:
             raise
         except Exception as error:
-            raise PublishError(failures.unreadable(error)) from error
+            raise UnwantedPacketError(failures.unreadable(error)) from error
 
     def _run_once(self, wake_reader: socket.socket | None, timeout_s: float) -> None:
         own = self._client.socket()

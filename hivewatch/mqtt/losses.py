@@ -6,6 +6,7 @@ would do so for ever.
 
 from __future__ import annotations
 
+import math
 import time
 
 from hivewatch.domain.wire import Message
@@ -29,8 +30,9 @@ class Losses:
         """Start without any."""
         self._topic = ""
         self._count = 0
-        self._too_large_bytes = float("inf")
+        self._too_large_bytes = math.inf
         self._try_again_at_s = 0.0
+        self._unwanted_at_s = self._subscribe_at_s = -math.inf
 
     def note_lost(self, message: Message) -> None:
         """Note that the connection was lost on ``message``; raises GivenUpError if once too often."""
@@ -53,7 +55,22 @@ class Losses:
         if message.topic == self._topic:
             self._topic = ""
         if len(message.payload) >= self._too_large_bytes:
-            self._too_large_bytes = float("inf")
+            self._too_large_bytes = math.inf
+
+    def note_unwanted(self) -> None:
+        """Note that the connection was lost on a packet from the broker."""
+        now_s = time.monotonic()
+        if now_s - self._unwanted_at_s < TRY_AGAIN_AFTER_S:
+            self._subscribe_at_s = now_s + TRY_AGAIN_AFTER_S
+        self._unwanted_at_s = now_s
+
+    @property
+    def may_subscribe(self) -> bool:
+        """Whether to subscribe: not after two packets in an hour that ended the connection.
+
+        The message may be retained on a command topic, and would end every connection that listens.
+        """
+        return time.monotonic() >= self._subscribe_at_s
 
     def is_hopeless(self, message: Message) -> bool:
         """Return whether a message of this size was given up less than ``TRY_AGAIN_AFTER_S`` ago."""

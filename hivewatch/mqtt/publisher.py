@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from hivewatch.config.sections import MqttConfig
 from hivewatch.domain.wire import Envelope, Message
-from hivewatch.errors import HivewatchError, PublishError
+from hivewatch.errors import HivewatchError, PublishError, UnwantedPacketError
 from hivewatch.mqtt.connection import Connection, OnMessage, no_envelope
 from hivewatch.mqtt.credentials import read_credentials
 from hivewatch.mqtt.losses import GivenUpError, Losses
@@ -142,6 +142,8 @@ class Publisher(Publishing):
                 try:
                     self._run_session()
                 except PublishError as error:
+                    if isinstance(error, UnwantedPacketError):
+                        self._note_unwanted(error)
                     self._monitor.note_failure(str(error), is_mended=isinstance(error, GivenUpError))
                     pause_s = self._back_off_s()
                     self._monitor.note_step(pause_s)
@@ -149,6 +151,16 @@ class Publisher(Publishing):
         except Exception as error:
             log.exception("the publisher failed", extra={"CODE": "publisher_failed"})
             self._error = error
+
+    def _note_unwanted(self, error: UnwantedPacketError) -> None:
+        self._losses.note_unwanted()
+        if self._mailbox.subscriptions and not self._losses.may_subscribe:
+            log.error(
+                "no commands are received for an hour: they may be what ended the connection twice (%s);"
+                " clear the retained messages on the hive's command topics",
+                error,
+                extra={"CODE": "commands_off"},
+            )
 
     def _run_session(self) -> None:
         """Publish over one connection until a stop; raises PublishError if the connection is lost."""

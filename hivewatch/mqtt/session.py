@@ -111,7 +111,12 @@ class Session:
             self._run_once(POLL_S)
 
     def _subscribe(self) -> None:
-        """Subscribe to the topics in the mailbox; if the broker refuses that, publishing continues."""
+        """Subscribe to the topics in the mailbox; if the broker refuses that, publishing continues.
+
+        After unwanted packets, publish without: this is called again until subscribing is worth a try.
+        """
+        if not self._losses.may_subscribe:
+            return
         topics = self._subscriptions = self._mailbox.subscriptions
         if topics:
             reply = self._connection.subscribe(topics, self._dispatch)

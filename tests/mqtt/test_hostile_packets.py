@@ -219,6 +219,21 @@ def test_a_broker_that_does_not_read_the_answers_is_dropped(monkeypatch: pytest.
 
 @VERSIONS
 @pytest.mark.usefixtures("quick")
+def test_a_large_message_retained_on_a_command_topic_does_not_keep_back_the_events(
+    version: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It comes back at every subscription: after two of them the hive publishes without."""
+    retained = publish(TOPIC, bytes(LARGEST_INCOMING_BYTES + 1), version)
+    with HostileBroker(after_subscription(version, retained), version) as broker:
+        publisher = publisher_at(broker.port, version)
+        wait_until(lambda: broker.published >= 3, "events arrive")
+        assert publisher.connections <= 3
+        publisher.stop(5)
+    assert "no commands are received for an hour" in caplog.text
+
+
+@VERSIONS
+@pytest.mark.usefixtures("quick")
 def test_a_packet_of_the_largest_size_is_received(version: object) -> None:
     received: list[Message] = []
     content = len(publish(TOPIC, b"", version)) - 2
