@@ -39,6 +39,9 @@ def _finding(probed: ProbeResult, config: Config, probe_topic: str) -> Finding:
             advice = "start the broker, check mqtt.port, and make sure the broker listens beyond localhost"
         case Outcome.NO_BROKER:
             found, advice = f"{broker} is not a working MQTT broker", "check mqtt.host and mqtt.port"
+        case Outcome.OTHER_VERSION:
+            found = f"{broker} does not speak MQTT {mqtt.version}"
+            advice = f"set mqtt.version to {'3.1.1' if mqtt.version == 5 else 5}"
         case Outcome.BAD_CREDENTIALS:
             found, advice = f"{broker} rejects {user}", "check mqtt.username and mqtt.password_file"
         case Outcome.NOT_AUTHORISED:

@@ -43,6 +43,10 @@ class ConnectError(PublishError):
     """The socket could not be opened or encrypted; ``__cause__`` says why."""
 
 
+class HandshakeError(PublishError):
+    """The server was reached, and neither accepted nor refused the connection as a broker does."""
+
+
 @dataclass(slots=True)
 class Reply:
     """The broker's answer to a message or subscription; ``refusal`` is the reason if it refuses, else "".
@@ -262,4 +266,6 @@ class Connection:
         if not self._is_accepted:
             is_closed = reason == failures.LOST
             reason = failures.DROPPED if is_closed else failures.NOT_MQTT
+            if not self._refusal:
+                return HandshakeError(reason)
         return PublishError(self._refusal or reason)

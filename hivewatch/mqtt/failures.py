@@ -10,6 +10,7 @@ from hivewatch.mqtt import tls
 
 DROPPED = "the server closed the connection; check mqtt.port and mqtt.tls.enabled"
 LOST = "the connection was lost"
+SILENT = "the server does not answer as an MQTT broker"
 NOT_MQTT = "the server does not speak MQTT; check mqtt.port and mqtt.tls.enabled"
 _LONGEST_DETAIL = 200
 
@@ -51,9 +52,19 @@ def taken_over(client_id: str) -> str:
     )
 
 
+def only_speaks(version: str | int) -> str:
+    """Return what to say of a broker that accepts only the ``version`` of MQTT that is not configured."""
+    return f"the broker speaks MQTT {version} only: set mqtt.version to {version}"
+
+
 def is_about_credentials(reason: str) -> bool:
     """Return whether a broker's ``reason`` for a refusal concerns user name, password or rights."""
     return any(word in reason.lower() for word in ("authori", "user name", "password"))
+
+
+def is_about_version(reason: str) -> bool:
+    """Return whether a broker's ``reason`` for a refusal is the version of MQTT."""
+    return "protocol version" in reason.lower()
 
 
 def is_about_session(reason: str) -> bool:
@@ -66,6 +77,6 @@ def advice(reason: str) -> str:
     text = reason.lower()
     if is_about_credentials(reason):
         return "; check mqtt.username and mqtt.password_file"
-    if "protocol version" in text:
+    if is_about_version(reason):
         return "; set mqtt.version to another"
     return "; another client uses mqtt.client_id" if "identifier" in text else ""

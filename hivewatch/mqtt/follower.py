@@ -59,8 +59,7 @@ def follow(
 
 def _subscribe(connection: Connection, topics: Iterable[str], on_message: OnMessage) -> None:
     run_once = partial(connection.run_once, None)
-    if not connect(connection, CONNECT_TIMEOUT_S, run_once):
-        raise PublishError("the server does not answer as an MQTT broker")
+    connect(connection, CONNECT_TIMEOUT_S, run_once)
     reply = connection.subscribe(topics, on_message)
     if not wait_for(lambda: reply.is_answered, CONNECT_TIMEOUT_S, run_once):
         raise PublishError("no answer to a subscription")

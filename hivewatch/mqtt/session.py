@@ -80,8 +80,7 @@ class Session:
     def run(self) -> None:
         """Connect and publish until a stop is requested; raises PublishError if the connection is lost."""
         self._monitor.note_step()
-        if not waiting.connect(self._connection, CONNECT_TIMEOUT_S, self._run_once):
-            raise PublishError("the server does not answer as an MQTT broker")
+        waiting.connect(self._connection, CONNECT_TIMEOUT_S, self._run_once)
         self._subscribe()
         if self._online is not None:
             self._send(self._online)
