@@ -133,7 +133,7 @@ SUMMARY = Topic(
 BACKLOG = Topic(
     "backlog",
     "JSON: how many sightings were not sent in full, and from which period",
-    "when messages were dropped because the outbox was too large or too old",
+    "when messages were dropped: outbox too large or too old, or a picture too large for the broker",
     schema="backlog",
 )
 DETECTION_STATE = Topic(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 
 from hivewatch.domain.wire import Message
 
@@ -12,7 +11,6 @@ log = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 60.0
 """A refused outbox entry is sent again after this time."""
-_REMEMBERED = 32
 
 
 class Refusals:
@@ -22,7 +20,6 @@ class Refusals:
         """``broker`` is its name in the log."""
         self._broker = broker
         self._logged: set[str] = set()
-        self._too_large: deque[tuple[str, int]] = deque(maxlen=_REMEMBERED)
         self._refused_id = -1
         self._retry_at_s = 0.0
 
@@ -38,11 +35,7 @@ class Refusals:
             )
 
     def note_too_large(self, message: Message, reason: str, consequence: str) -> None:
-        """Log that ``message`` is too large for the broker, and what follows from it; not at every retry."""
-        key = message.topic, len(message.payload)
-        if key in self._too_large:
-            return
-        self._too_large.append(key)
+        """Log that ``message`` is too large for the broker, and what follows from it."""
         log.error(
             "MQTT broker %s: the message of %d bytes on %s is too large (%s): %s;"
             " raise the broker's limit, or lower store.jpeg_quality for smaller pictures",

@@ -27,6 +27,9 @@ POLL_S = 1.0
 SLOWEST_LINK_BYTES_PER_S = 4000
 """The time limit for an acknowledgement grows with the size: a picture gets through a link this slow."""
 
+# What becomes of a state, a one-shot message, a picture and an event that are too large for the broker.
+_NOT_SENT, _DROPPED, _STORED, _WAITS = "it is not sent", "it is dropped", "it stays in the store", "it waits"
+
 T = TypeVar("T")
 
 
@@ -74,6 +77,7 @@ class Session:
         self._refusals = refusals
         self._losses = losses
         self._is_answered = False
+        self._told: set[str] = set()
         self._subscriptions: Mapping[str, OnMessage] = {}
         self._published: dict[str, Message] = {}
 
@@ -130,14 +134,18 @@ class Session:
     def _send_states(self) -> None:
         """Send each state that was not published over this connection yet."""
         for message in self._mailbox.states():
-            if self._published.get(message.topic) is not message and not self._losses.is_hopeless(message):
-                self._send(message, "it is not sent")
-                self._published[message.topic] = message
+            if self._published.get(message.topic) is message:
+                continue
+            if self._losses.is_hopeless(message):
+                self._note_too_large(message, "the connection was lost on one no larger", _NOT_SENT)
+            else:
+                self._send(message, _NOT_SENT)
+            self._published[message.topic] = message
 
     def _send_one_shots(self) -> None:
         while (message := self._mailbox.take_one_shot()) is not None:
             try:
-                self._send(message, "it is dropped")
+                self._send(message, _DROPPED)
             except GivenUpError:
                 raise
             except PublishError:
@@ -153,7 +161,7 @@ class Session:
             return False
         set_aside = partial(self._retry_while_disk_full, partial(self._outbox.set_aside, entry.id))
         try:
-            reply = self._send(entry.message, "it stays in the store" if entry.is_picture else "it waits")
+            reply = self._send(entry.message, _STORED if entry.is_picture else _WAITS)
         except GivenUpError:
             if entry.is_picture:
                 set_aside()
@@ -167,7 +175,7 @@ class Session:
             self._retry_while_disk_full(partial(self._outbox.mark_sent, entry.id))
         return True
 
-    def _send(self, message: Message, if_too_large: str = "it is not sent") -> Reply:
+    def _send(self, message: Message, if_too_large: str = _NOT_SENT) -> Reply:
         """Send ``message`` and return the broker's answer; ``if_too_large`` says what happens to it then.
 
         Raises GivenUpError if the connection was lost and the message is not worth another one.
@@ -184,7 +192,7 @@ class Session:
             raise
         self._is_answered = True
         if reply.is_too_large:
-            self._refusals.note_too_large(message, reply.refusal, if_too_large)
+            self._note_too_large(message, reply.refusal, if_too_large)
         else:
             self._losses.note_sent(message)
             self._refusals.note("publish on", message.topic, reply.refusal)
@@ -194,8 +202,16 @@ class Session:
         try:
             self._losses.note_lost(message)
         except GivenUpError as error:
-            self._refusals.note_too_large(message, f"{error}", if_too_large)
+            self._note_too_large(message, f"{error}", if_too_large)
             raise
+
+    def _note_too_large(self, message: Message, reason: str, consequence: str) -> None:
+        # A state or an event is tried again, and one line for each connection is enough.
+        if consequence in {_NOT_SENT, _WAITS}:
+            if message.topic in self._told:
+                return
+            self._told.add(message.topic)
+        self._refusals.note_too_large(message, reason, consequence)
 
     def _retry_while_disk_full(self, action: Callable[[], T]) -> T:
         """Return the result of ``action``; on a full disk, try again until there is room."""

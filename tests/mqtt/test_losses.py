@@ -132,6 +132,9 @@ def test_a_state_too_large_for_the_broker_keeps_back_no_event(
         wait_until(lambda: bool(subscriber.on("snapshot")), "the picture arrives")
         assert [json.loads(event)["sighting_id"] for event in subscriber.on("event")] == [id_]
     assert "the message of 30000 bytes on homeassistant/device/h1/config is too large" in caplog.text
+    publisher.publish_state(Message("homeassistant/device/h1/config", bytes(40_000), retained=True))
+    publisher.publish_state(Message("hw/h1/settings", bytes(40_000), retained=True))
+    wait_until(lambda: "40000 bytes on hw/h1/settings" in caplog.text, "no state is left out silently")
     assert "the message of 30000 bytes on hw/h1/camera/snapshot is too large" in caplog.text
 
 
