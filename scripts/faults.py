@@ -80,7 +80,7 @@ def _trials(model: Path, *, quick: bool) -> dict[str, Trial]:
         "broker refusing": partial(broker_trials.refusing, visits=times(50, 3)),
         "broker slow": partial(broker_trials.slow, visits=times(40, 8), bytes_per_s=100_000),
         "broker silent": partial(broker_trials.never_acknowledging, visits=times(50, 3)),
-        "broker hostile": partial(broker_trials.sending_garbage, visits=times(500, 20)),
+        "broker hostile": partial(broker_trials.sending_garbage, visits=times(200, 20)),
         "broker limited 3.1.1": partial(broker_trials.too_large, visits=times(40, 6), version="3.1.1"),
         "broker limited 5": partial(broker_trials.too_large, visits=times(40, 6), version=5),
         "broker shared id": partial(broker_trials.one_client_id, visits=times(200, 20)),

@@ -13,7 +13,10 @@ from hivewatch.domain.wire import Message
 from hivewatch.errors import PublishError
 
 MOST_LOSSES = 5
-"""So many connections may be lost in a row on one topic; one on a message as large as one given up before."""
+"""So many connections may be lost in a row on one topic.
+
+Once a message was given up, a larger one than the broker has ever taken is worth only one.
+"""
 SMALLEST_SUSPECT_BYTES = 2000
 """Every broker takes a message this small."""
 TRY_AGAIN_AFTER_S = 3600.0
@@ -31,6 +34,7 @@ class Losses:
         self._topic = ""
         self._count = 0
         self._too_large_bytes = math.inf
+        self._largest_taken_bytes = 0
         self._try_again_at_s = 0.0
         self._unwanted_at_s = self._subscribe_at_s = -math.inf
 
@@ -41,10 +45,12 @@ class Losses:
             return
         self._count = self._count + 1 if message.topic == self._topic else 1
         self._topic = message.topic
-        if self._count < (1 if size_bytes >= self._too_large_bytes else MOST_LOSSES):
+        is_second = self._too_large_bytes < math.inf and size_bytes > self._largest_taken_bytes
+        if self._count < (1 if is_second else MOST_LOSSES):
             return
         count, self._count = self._count, 0
         self._too_large_bytes = min(self._too_large_bytes, size_bytes)
+        self._largest_taken_bytes = min(self._largest_taken_bytes, size_bytes - 1)  # a limit may be lowered
         self._try_again_at_s = time.monotonic() + TRY_AGAIN_AFTER_S
         raise GivenUpError(
             f"the connection was lost on {size_bytes} bytes on {message.topic}, {count} times in a row"
@@ -54,6 +60,7 @@ class Losses:
         """Note that the broker has acknowledged ``message``."""
         if message.topic == self._topic:
             self._topic = ""
+        self._largest_taken_bytes = max(self._largest_taken_bytes, len(message.payload))
         if len(message.payload) >= self._too_large_bytes:
             self._too_large_bytes = math.inf
 

@@ -17,7 +17,7 @@ from hivewatch.domain.wire import Message, OutboxEntry
 from hivewatch.errors import DiskFullError, PublishError
 from hivewatch.mqtt import waiting
 from hivewatch.mqtt.connection import CONNECT_TIMEOUT_S, Connection, OnMessage, Reply
-from hivewatch.mqtt.losses import GivenUpError, Losses
+from hivewatch.mqtt.losses import SMALLEST_SUSPECT_BYTES, GivenUpError, Losses
 from hivewatch.mqtt.mailbox import Mailbox
 from hivewatch.mqtt.monitor import Monitor
 from hivewatch.mqtt.refusals import Refusals
@@ -188,7 +188,7 @@ class Session:
             # A broker that acknowledges nothing has another fault, and a stop is none.
             is_silent = isinstance(error, NoAnswerError) and not self._is_answered
             if not (is_silent or self._mailbox.is_stop_requested):
-                self._note_lost(message, if_too_large)
+                self._note_lost(message, if_too_large, error)
             raise
         self._is_answered = True
         if reply.is_too_large:
@@ -198,12 +198,16 @@ class Session:
             self._refusals.note("publish on", message.topic, reply.refusal)
         return reply
 
-    def _note_lost(self, message: Message, if_too_large: str) -> None:
+    def _note_lost(self, message: Message, if_too_large: str, error: PublishError) -> None:
+        """Raise GivenUpError if that was once too often; else say what was being sent, if that matters."""
         try:
             self._losses.note_lost(message)
-        except GivenUpError as error:
-            self._note_too_large(message, f"{error}", if_too_large)
+        except GivenUpError as given_up:
+            self._note_too_large(message, f"{given_up}", if_too_large)
             raise
+        if type(error) is PublishError and len(message.payload) >= SMALLEST_SUSPECT_BYTES:
+            size = f"{len(message.payload)} bytes on {message.topic}"
+            raise PublishError(f"{error}, while the broker was sent {size}") from error
 
     def _note_too_large(self, message: Message, reason: str, consequence: str) -> None:
         # A state or an event is tried again, and one line for each connection is enough.

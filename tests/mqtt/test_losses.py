@@ -218,10 +218,12 @@ def give_up(losses: Losses, lost: Message) -> int:
     raise AssertionError("never given up")
 
 
-def test_a_second_large_message_is_worth_one_connection_and_a_smaller_one_five() -> None:
+def test_a_second_large_message_is_worth_one_connection_and_one_as_large_as_any_before_five() -> None:
     losses = Losses()
     assert give_up(losses, message(50_000)) == MOST_LOSSES
     assert give_up(losses, message(60_000)) == 1
+    losses.note_sent(message(40_000))
+    assert give_up(losses, message(40_001)) == 1
     assert give_up(losses, message(40_000)) == MOST_LOSSES
 
 
