@@ -7,7 +7,6 @@ import socket
 import ssl
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 
 import paho.mqtt.client as mqtt
@@ -21,9 +20,9 @@ from hivewatch.config.sections import MqttConfig
 from hivewatch.domain.wire import Envelope, Message
 from hivewatch.errors import PublishError, UnwantedPacketError
 from hivewatch.mqtt import failures, tls
-from hivewatch.mqtt.client import PACKET_TOO_LARGE, BoundedClient
+from hivewatch.mqtt.client import BoundedClient
 from hivewatch.mqtt.credentials import Credentials
-from hivewatch.mqtt.packets import make_properties, packet_bytes
+from hivewatch.mqtt.packets import Reply, make_properties, packet_bytes
 
 CONNECT_TIMEOUT_S = 5.0
 QOS = 1
@@ -45,18 +44,6 @@ class ConnectError(PublishError):
 
 class HandshakeError(PublishError):
     """The server was reached, and neither accepted nor refused the connection as a broker does."""
-
-
-@dataclass(slots=True)
-class Reply:
-    """The broker's answer to a message or subscription; ``refusal`` is the reason if it refuses, else "".
-
-    ``is_too_large``: the reason is the size of the message.
-    """
-
-    is_answered: bool = False
-    refusal: str = ""
-    is_too_large: bool = False
 
 
 class Connection:
@@ -250,10 +237,7 @@ class Connection:
             self._refusal = tls.describe_alert(text) or ""
 
     def _on_reply(self, mid: int, reasons: list[ReasonCode]) -> None:
-        reply = self._replies.pop(mid, None) or Reply()
-        refusals = [reason for reason in reasons if reason.is_failure]
-        reply.is_answered, reply.refusal = True, f"{refusals[0]}" if refusals else ""
-        reply.is_too_large = any(reason.value == PACKET_TOO_LARGE for reason in refusals)
+        (self._replies.pop(mid, None) or Reply()).note(reasons)
 
     def _properties(self, envelope: Envelope, packet: int) -> Properties | None:
         return make_properties(envelope, packet) if self._is_v5 else None

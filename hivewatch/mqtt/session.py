@@ -16,10 +16,11 @@ from paho.mqtt.client import topic_matches_sub
 from hivewatch.domain.wire import Message, OutboxEntry
 from hivewatch.errors import DiskFullError, PublishError
 from hivewatch.mqtt import waiting
-from hivewatch.mqtt.connection import CONNECT_TIMEOUT_S, Connection, OnMessage, Reply
+from hivewatch.mqtt.connection import CONNECT_TIMEOUT_S, Connection, OnMessage
 from hivewatch.mqtt.losses import SMALLEST_SUSPECT_BYTES, GivenUpError, Losses
 from hivewatch.mqtt.mailbox import Mailbox
 from hivewatch.mqtt.monitor import Monitor
+from hivewatch.mqtt.packets import Reply
 from hivewatch.mqtt.refusals import Refusals
 
 POLL_S = 1.0
