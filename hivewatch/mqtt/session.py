@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 from paho.mqtt.client import topic_matches_sub
 
 from hivewatch.domain.wire import Message, OutboxEntry
-from hivewatch.errors import DiskFullError, PublishError
+from hivewatch.errors import DiskFullError, PublishError, UnwantedPacketError
 from hivewatch.mqtt import waiting
 from hivewatch.mqtt.connection import CONNECT_TIMEOUT_S, Connection, OnMessage
 from hivewatch.mqtt.losses import SMALLEST_SUSPECT_BYTES, GivenUpError, Losses
@@ -186,9 +186,7 @@ class Session:
             reply = self._connection.publish(message)
             self._wait_for(reply, timeout_s, f"no acknowledgement within {timeout_s:.0f} s")
         except PublishError as error:
-            # A broker that acknowledges nothing has another fault, and a stop is none.
-            is_silent = isinstance(error, NoAnswerError) and not self._is_answered
-            if not (is_silent or self._mailbox.is_stop_requested):
+            if self._is_perhaps_too_large(error):
                 self._note_lost(message, if_too_large, error)
             raise
         self._is_answered = True
@@ -198,6 +196,13 @@ class Session:
             self._losses.note_sent(message)
             self._refusals.note("publish on", message.topic, reply.refusal)
         return reply
+
+    def _is_perhaps_too_large(self, error: PublishError) -> bool:
+        """Return whether the size of a message can be why the connection was lost on it."""
+        if isinstance(error, UnwantedPacketError) or self._mailbox.is_stop_requested:
+            return False
+        # A broker that acknowledges nothing at all has another fault.
+        return self._is_answered or not isinstance(error, NoAnswerError)
 
     def _note_lost(self, message: Message, if_too_large: str, error: PublishError) -> None:
         """Raise GivenUpError if that was once too often; else say what was being sent, if that matters."""

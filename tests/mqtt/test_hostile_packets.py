@@ -217,6 +217,45 @@ def test_a_broker_that_does_not_read_the_answers_is_dropped(monkeypatch: pytest.
     theirs.close()
 
 
+class OnePicture:
+    """An outbox with one picture, which counts how often it was set aside."""
+
+    def __init__(self) -> None:
+        self.entries = [OutboxEntry(1, Message("hivewatch/h1/snapshot", bytes(9000), retained=True), True)]
+        self.set_aside_count = 0
+
+    def pending(self, _limit: int) -> list[OutboxEntry]:
+        return self.entries
+
+    def mark_sent(self, _entry_id: int) -> None:
+        self.entries = []
+
+    def set_aside(self, _entry_id: int) -> None:
+        self.set_aside_count += 1
+        self.entries = []
+
+
+@VERSIONS
+@pytest.mark.usefixtures("quick")
+def test_a_picture_is_not_blamed_for_what_the_broker_sends(version: object) -> None:
+    count = 0
+
+    def garbage_at_first(kind: int, _content: bytes) -> list[bytes] | None:
+        nonlocal count
+        count += kind == PUBLISH
+        return [packet(PUBLISH, length=LARGEST_VARIABLE_LENGTH)] if kind == PUBLISH and count < 7 else None
+
+    outbox = OnePicture()
+    with HostileBroker(garbage_at_first, version) as broker:
+        config = MqttConfig(host="127.0.0.1", port=broker.port, version=version, reconnect_longest_s=1)  # type: ignore[arg-type]
+        publisher = Publisher(config, outbox, "hivewatch-h1")
+        publisher.start()
+        assert publisher.drain(60)
+        publisher.stop(5)
+    assert broker.published == 1
+    assert outbox.set_aside_count == 0
+
+
 @VERSIONS
 @pytest.mark.usefixtures("quick")
 def test_a_large_message_retained_on_a_command_topic_does_not_keep_back_the_events(
