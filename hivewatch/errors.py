@@ -50,6 +50,10 @@ class PublishError(HivewatchError):
     exit_code = 7
 
 
+class UnwantedPacketError(PublishError):
+    """The broker has sent what no hive asks for or what is not MQTT, and the connection was dropped."""
+
+
 class CommandError(HivewatchError):
     """A message is not a valid command, or it cannot be carried out; it is answered with the reason."""
 

@@ -13,34 +13,40 @@ import hashlib
 import json
 import logging
 import os
-import queue
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-import paho.mqtt.client as mqtt
 import yaml
-from paho.mqtt.enums import CallbackAPIVersion
 from tqdm import tqdm
 
 from hivewatch.answers.findings import Hornet, Span
 from hivewatch.answers.words import clip_time, hornet_line
 from hivewatch.camera.sources.clip import CLIP_SUFFIXES, stated_length
 from hivewatch.camera.sources.picture import modified_at
-from hivewatch.config.sections import CameraConfig
+from hivewatch.config.sections import CameraConfig, MqttConfig
 from hivewatch.domain.frames import Box, Location, Point
+from hivewatch.domain.wire import Message
+from hivewatch.errors import PublishError
 from hivewatch.messages.contract import TOPICS
+from hivewatch.mqtt import waiting
+from hivewatch.mqtt.connection import ConnectError, Connection
+from hivewatch.mqtt.credentials import Credentials
 
 HIVE = "demo"
 SHOWN = ("availability", "hornet/state", "event", "snapshot")
 BROKER_TIMEOUT_S = 10.0
+LARGEST_PICTURE_BYTES = 16 * 1024 * 1024
 STOP_TIMEOUT_S = 15.0
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -59,48 +65,63 @@ class Viewer:
         self.is_online = False
         self._announced: set[str] = set()
         self._topics = f"hivewatch/{HIVE}"
-        self._inbox: queue.Queue[mqtt.MQTTMessage] = queue.Queue()
-        subscribed = threading.Event()
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
-        self._client.on_connect = lambda client, *_: client.subscribe(f"{self._topics}/#", 1)
-        self._client.on_subscribe = lambda *_: subscribed.set()
-        self._client.on_message = lambda _client, _data, message: self._inbox.put(message)
+        self._inbox: deque[Message] = deque()
+        self._connection = Connection(
+            MqttConfig(host=host, port=port),
+            f"hivewatch-demo-{secrets.token_hex(4)}",
+            Credentials(None, None),
+            largest_incoming_bytes=LARGEST_PICTURE_BYTES,
+        )
+        run_once = partial(self._connection.run_once, None)
         try:
-            self._client.connect(host, port)
-        except (OSError, UnicodeError) as error:
+            waiting.connect(self._connection, BROKER_TIMEOUT_S, run_once)
+            reply = self._connection.subscribe([f"{self._topics}/#"], self._inbox.append)
+            is_answered = waiting.wait_for(lambda: reply.is_answered, BROKER_TIMEOUT_S, run_once)
+        except ConnectError as error:
             raise DemoError(f"no broker answers on {host}:{port}: {error}") from error
-        self._client.loop_start()
-        if not subscribed.wait(BROKER_TIMEOUT_S):
+        except PublishError as error:
+            raise DemoError(f"the broker on {host}:{port} rejects the demo: {error}") from error
+        if not is_answered or reply.refusal:
             raise DemoError(f"the broker on {host}:{port} rejects the demo")
 
     def show_next(self) -> None:
-        """Print the next message, if one arrives soon; raises DemoError for a picture without an event."""
-        with contextlib.suppress(queue.Empty):
-            self._show(self._inbox.get(timeout=0.2))
+        """Print what arrives soon; raises DemoError for a picture without an event, and PublishError."""
+        self._connection.run_once(None, 0.2)
+        while self._inbox:
+            self._show(self._inbox.popleft())
 
     def show_rest(self) -> None:
         """Print everything the broker has received so far, up to a last message sent here."""
-        last = f"{self._topics}/demo"
-        self._client.publish(last, b"end", 1)
-        with contextlib.suppress(queue.Empty):
-            while (message := self._inbox.get(timeout=BROKER_TIMEOUT_S)).topic != last:
-                self._show(message)
+        last = Message(f"{self._topics}/demo", b"end", retained=False)
+        self._publish(last)
+        until_s = time.monotonic() + BROKER_TIMEOUT_S
+        while last.topic not in (message.topic for message in self._inbox) and time.monotonic() < until_s:
+            self._connection.run_once(None, 0.2)
+        while self._inbox and (message := self._inbox.popleft()).topic != last.topic:
+            self._show(message)
 
     def close(self) -> None:
         """Delete the retained messages, since the broker may be the user's own, and disconnect."""
-        for entry in TOPICS:
-            if entry.retained:
-                empty = self._client.publish(f"{self._topics}/{entry.leaf}", b"", 1, retain=True)
-                empty.wait_for_publish(BROKER_TIMEOUT_S)
-        self._client.disconnect()
-        self._client.loop_stop()
+        with contextlib.suppress(PublishError):
+            for entry in TOPICS:
+                if entry.retained:
+                    self._publish(Message(f"{self._topics}/{entry.leaf}", b"", retained=True))
+            self._connection.disconnect()
+        self._connection.close()
 
-    def _show(self, message: mqtt.MQTTMessage) -> None:
-        payload = bytes(message.payload)
+    def _publish(self, message: Message) -> None:
+        """Publish and wait for the acknowledgement; raises PublishError."""
+        reply = self._connection.publish(message)
+        waiting.wait_for(
+            lambda: reply.is_answered, BROKER_TIMEOUT_S, partial(self._connection.run_once, None)
+        )
+
+    def _show(self, message: Message) -> None:
+        payload = message.payload
         leaf = message.topic.removeprefix(f"{self._topics}/")
         if leaf not in SHOWN:
             return  # the demo shows only hornets, not health
-        if message.retain:
+        if message.retained:
             text = f"{len(payload)} bytes, retained from an earlier run"
         elif leaf == "event":
             text = self._event(json.loads(payload))
@@ -145,7 +166,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _demo(chosen, opened)
     except DemoError as error:
         print(f"demo: {error}", file=sys.stderr)
-        return 1
+    except PublishError as error:
+        print(f"demo: the connection to the broker was lost: {error}", file=sys.stderr)
+    return 1
 
 
 def _parser() -> argparse.ArgumentParser:

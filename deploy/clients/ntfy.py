@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import json
 import os
+import struct
 import sys
 import time
 import urllib.error
@@ -133,7 +134,12 @@ def main() -> None:
     client.on_message = lambda _client, _data, message: bridge.on_message(message.topic, message.payload)
     client.connect(arguments.broker, arguments.port)
     while True:
-        if client.loop(timeout=1.0) != mqtt.MQTT_ERR_SUCCESS:
+        try:
+            is_connected = client.loop(timeout=1.0) == mqtt.MQTT_ERR_SUCCESS
+        except (ValueError, KeyError, struct.error) as error:
+            print(f"the broker sent what is not MQTT: {error!r}", file=sys.stderr)
+            is_connected = False
+        if not is_connected:
             time.sleep(2.0)
             try:
                 client.reconnect()

@@ -27,6 +27,7 @@ from hivewatch.mqtt.follower import follow
 DELIVERIES = {"frame to event": EVENT.leaf, "frame to picture": SNAPSHOT.leaf}
 
 _TIMEOUT_S = 10.0
+_LARGEST_PICTURE_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class _Subscriber:
             raise PublishError(f"no message arrived on {topic} within {_TIMEOUT_S:g} s") from error
 
     def _run(self, config: MqttConfig) -> None:
-        for _ in follow(config, self._arrived_s, self._on_message):
+        for _ in follow(config, self._arrived_s, self._on_message, _LARGEST_PICTURE_BYTES):
             self._subscribed.set()
             if self._stop.is_set():
                 return

@@ -71,7 +71,7 @@ class MqttConfig(Section):
     client_id: str = Field(
         default="",
         pattern=r"^[A-Za-z0-9_-]{0,64}$",
-        description="MQTT client id; empty means hivewatch-<hive.id>.",
+        description="MQTT client id; empty means hivewatch-<hive.id>, plus a hash of an own base_topic.",
     )
     username: Annotated[str, SECRET] = Field(
         default="", description="User name at the broker; empty connects without one."

@@ -6,6 +6,8 @@ messages that come too fast find the inbox full, and an invalid command is answe
 
 from __future__ import annotations
 
+import logging
+import math
 import queue
 from collections.abc import Callable
 from typing import Annotated, Any, Self
@@ -17,10 +19,14 @@ from hivewatch.config.sections import Section, Share
 from hivewatch.domain.wire import Message
 from hivewatch.errors import CommandError
 
+log = logging.getLogger(__name__)
+
 LARGEST_BYTES = 4096
 INBOX_SIZE = 16
 BURST = 10
 """This many commands may come at once, and one a second after that."""
+SUM_UP_AFTER_S = 60.0
+"""Refused commands have a line in the log of their own at most this often."""
 _LONGEST_PAUSE_S = 7 * 86_400.0
 _LONGEST_WORD = 64
 
@@ -32,7 +38,11 @@ class Command(Section):
 
 
 class Pause(Command):
-    """Classify no frame until resumed, or for ``duration_s`` seconds."""
+    """Classify no frame until resumed, or for ``duration_s`` seconds.
+
+    Never from an empty payload: that is what clears a retained message at the broker, and MQTT 3.1.1 does not
+    mark it as retained.
+    """
 
     duration_s: float | None = Field(default=None, gt=0, le=_LONGEST_PAUSE_S)
 
@@ -116,6 +126,36 @@ class RateLimit:
         return allowed
 
 
+class RefusedCommands:
+    """Logs the first refused command at once, and those of the next minute in one line."""
+
+    def __init__(self, monotonic_s: Callable[[], float]) -> None:
+        """Start without any."""
+        self._monotonic_s = monotonic_s
+        self._count = 0
+        self._latest = ""
+        self._until_s = -math.inf
+
+    def note(self, text: str) -> None:
+        """Count a command that was refused or ignored; ``text`` names it and says why."""
+        self.sum_up()
+        if self._monotonic_s() < self._until_s:
+            self._count, self._latest = self._count + 1, text
+            return
+        log.warning("%s", text)
+        self._until_s = self._monotonic_s() + SUM_UP_AFTER_S
+
+    def sum_up(self) -> None:
+        """Log how many there were, once the minute is over."""
+        if self._count and self._monotonic_s() >= self._until_s:
+            log.warning(
+                "%d more commands were refused or ignored within %g s, the latest: %s",
+                *(self._count, SUM_UP_AFTER_S, self._latest),
+            )
+            self._count = 0
+            self._until_s = self._monotonic_s() + SUM_UP_AFTER_S
+
+
 def parse(leaf: str, payload: bytes) -> Command:
     """Return the command in ``payload`` on topic ``leaf``; raises CommandError with the reason."""
     if len(payload) > LARGEST_BYTES:
@@ -128,6 +168,8 @@ def parse(leaf: str, payload: bytes) -> Command:
     kind = _BY_NAME.get(leaf.removeprefix("command/"))
     if kind is None:
         raise CommandError(f"no such command; known are {', '.join(_BY_NAME)}")
+    if kind is Pause and not payload.strip():
+        raise CommandError("empty, as if a retained message was cleared: send {} to pause until resumed")
     return _parse_document(kind, payload)
 
 

@@ -12,6 +12,7 @@ from hivewatch.daemon.commands import (
     Inbox,
     Pause,
     RateLimit,
+    RefusedCommands,
     Resume,
     SetThreshold,
     TakeSnapshot,
@@ -62,6 +63,7 @@ class ControlService(Service):
         self._live = live
         self._inbox = inbox
         self._rate_limit = RateLimit(clock.monotonic_s)
+        self._refused = RefusedCommands(clock.monotonic_s)
         self._frame: Frame | None = None
         self._resume_at_s = math.inf
         self._dropped = 0
@@ -93,6 +95,7 @@ class ControlService(Service):
     def tick(self, now_s: float) -> None:
         """Carry out what has arrived; raises StoreError like the store."""
         self._resume_if_due(now_s)
+        self._refused.sum_up()
         if self._inbox is not None:
             self._carry_out_all(self._inbox)
         # A tick without a new frame is an outage, in which an old frame would pass for the current view.
@@ -115,7 +118,7 @@ class ControlService(Service):
         if leaf == ANSWER.leaf:  # our own
             return
         if message.retained:
-            log.warning("ignored a retained message on %s: clear it on the broker", message.topic)
+            self._refused.note(f"ignored a retained message on {message.topic}: clear it on the broker")
             return
         if not self._rate_limit.allows_one():
             self._answer(Answer(name_of(leaf), None, False, "too many commands: at most one a second"))
@@ -189,8 +192,11 @@ class ControlService(Service):
         return self._frame
 
     def _answer(self, answer: Answer) -> None:
-        level = logging.INFO if answer.accepted else logging.WARNING
-        log.log(level, "command %s: %s", ascii(answer.command), answer.message)
+        text = f"command {answer.command!a}: {answer.message}"
+        if answer.accepted:
+            log.info("%s", text)
+        else:
+            self._refused.note(f"refused {text}")
         self._publisher.publish_once(answer_message(answer, self._clock.now(), self._topics))
 
     def _publish_settings(self) -> None:

@@ -8,7 +8,7 @@ topics to clear. So the store remembers every topic ever used.
 from __future__ import annotations
 
 from hivewatch.config.sections import Config
-from hivewatch.daemon.recorder import Recorder
+from hivewatch.daemon.recorder import Recorder, own_key
 from hivewatch.daemon.service import Service
 from hivewatch.domain.wire import Message
 from hivewatch.messages.homeassistant import BIRTH_PAYLOAD, birth_topic, discovery_topic, messages
@@ -35,10 +35,11 @@ class DiscoveryService(Service):
         Does nothing if the announcement stays the same, as after a commanded threshold.
         """
         self._config = config
+        key = own_key(config, self._store)
         if config.homeassistant.enabled and self._publisher.delivers:
-            self._remember(discovery_topic(config))
+            self._remember(discovery_topic(config, key))
         has_temperature = cpu_temperature_c() is not None
-        announcement = messages(config, self._announced, has_temperature=has_temperature)
+        announcement = messages(config, key, self._announced, has_temperature=has_temperature)
         if announcement == self._published:
             return
         self._published = announcement

@@ -49,5 +49,8 @@ class MaintenanceService(Service):
             return
         message = backlog_message(dropped, self._topics)
         self._store.queue_backlog(dropped, message)
-        log.error("the outbox was too large or too old: %s", message.payload.decode())
+        log.error(
+            "dropped what was too much, too old or too large for the broker: %s",
+            message.payload.decode(),
+        )
         self._publisher.wake()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,10 +17,10 @@ from hivewatch.errors import DiskFullError
 from hivewatch.messages.alert import compose, interrupted_end, without_pictures
 from hivewatch.messages.contract import COMMAND_LEAVES, envelope
 from hivewatch.messages.states import availability_message
-from hivewatch.messages.topics import HiveTopics
+from hivewatch.messages.topics import HiveTopics, hive_key
 from hivewatch.mqtt.publisher import Publisher
 from hivewatch.mqtt.publishing import NoPublisher, Publishing
-from hivewatch.store import Store
+from hivewatch.store import MADE_BY, Store
 from hivewatch.system.clock import Clock
 from hivewatch.system.stopwatch import Stopwatch
 from hivewatch.vision.classifier import Classifier
@@ -159,6 +159,9 @@ class _HeldOutbox:
     def mark_sent(self, entry_id: int) -> None:
         self.store.mark_sent(entry_id)
 
+    def set_aside(self, entry_id: int) -> None:
+        self.store.set_aside(entry_id)
+
 
 def daemon_publisher(config: Config, store: Store, clock: Clock, inbox: Inbox | None) -> Publisher:
     """Return the publisher that represents the hive: it also publishes whether the daemon is online.
@@ -167,7 +170,7 @@ def daemon_publisher(config: Config, store: Store, clock: Clock, inbox: Inbox | 
     """
     topics = HiveTopics.of(config)
     availability = availability_message(topics, online=True), availability_message(topics, online=False)
-    client_id = config.mqtt.client_id or f"hivewatch-{topics.id}"
+    client_id = config.mqtt.client_id or f"hivewatch-{own_key(config, store)}"
     outbox = _HeldOutbox(store, clock)
     publisher = Publisher(config.mqtt, outbox, client_id, availability, _envelopes(topics))
     if inbox is not None:
@@ -176,10 +179,19 @@ def daemon_publisher(config: Config, store: Store, clock: Clock, inbox: Inbox | 
     return publisher
 
 
+def own_key(config: Config, store: Store) -> str:
+    """Return the key of the hive (``topics.hive_key``); an installation from before 0.5 keeps its own.
+
+    Its client id and its ids in Home Assistant would change otherwise, and automations would break.
+    """
+    return hive_key(config, by_id_alone=store.recall(MADE_BY) is None)
+
+
 def guest_publisher(config: Config, store: Store) -> Publisher:
     """Return a publisher for a program that works beside the hive's daemon: no availability, another id."""
     topics = HiveTopics.of(config)
-    return Publisher(config.mqtt, store, f"hivewatch-{topics.id}-{os.getpid()}", envelope=_envelopes(topics))
+    client_id = f"hivewatch-{topics.id}-{secrets.token_hex(4)}"
+    return Publisher(config.mqtt, store, client_id, envelope=_envelopes(topics))
 
 
 def _envelopes(topics: HiveTopics) -> Callable[[Message], Envelope]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 
 from hivewatch.config.sections import Config
 from hivewatch.doctor.finding import Finding, fail, ok, warn
@@ -21,7 +21,7 @@ def check_broker(config: Config) -> Finding:
         return warn("broker", "mqtt.enabled is false: no alerts are sent", "set it to true")
     probe_topic = HiveTopics.of(config).topic(_LEAF)
     try:
-        probed = probe(mqtt, f"hivewatch-{hive.id}-doctor-{os.getpid()}", probe_topic)
+        probed = probe(mqtt, f"hivewatch-{hive.id}-doctor-{secrets.token_hex(4)}", probe_topic)
     except ConfigError as error:
         return fail("broker", str(error), "see `permissions`, or run as root: `sudo hivewatch doctor`")
     return _finding(probed, config, probe_topic)
@@ -39,6 +39,9 @@ def _finding(probed: ProbeResult, config: Config, probe_topic: str) -> Finding:
             advice = "start the broker, check mqtt.port, and make sure the broker listens beyond localhost"
         case Outcome.NO_BROKER:
             found, advice = f"{broker} is not a working MQTT broker", "check mqtt.host and mqtt.port"
+        case Outcome.OTHER_VERSION:
+            found = f"{broker} does not speak MQTT {mqtt.version}"
+            advice = f"set mqtt.version to {'3.1.1' if mqtt.version == 5 else 5}"
         case Outcome.BAD_CREDENTIALS:
             found, advice = f"{broker} rejects {user}", "check mqtt.username and mqtt.password_file"
         case Outcome.NOT_AUTHORISED:

@@ -52,3 +52,4 @@ class OutboxEntry:
 
     id: int
     message: Message
+    is_picture: bool = False

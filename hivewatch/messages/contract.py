@@ -133,7 +133,7 @@ SUMMARY = Topic(
 BACKLOG = Topic(
     "backlog",
     "JSON: how many sightings were not sent in full, and from which period",
-    "when messages were dropped because the outbox was too large or too old",
+    "when messages were dropped: outbox too large or too old, or a picture too large for the broker",
     schema="backlog",
 )
 DETECTION_STATE = Topic(
@@ -162,8 +162,9 @@ ANSWER = Topic(
 )
 COMMAND = Topic(
     "command/<name>",
-    'JSON or empty: `pause` `{"duration_s": 3600}`, `resume`, `snapshot`, `threshold` `{"value": 0.9}` or'
-    ' `{"reset": true}`, `test_alert`; each may carry an `"id"`, which its answer repeats',
+    'JSON or empty: `pause` `{"duration_s": 3600}` or `{}` (an empty one is refused), `resume`, `snapshot`,'
+    ' `threshold` `{"value": 0.9}` or `{"reset": true}`, `test_alert`; each may carry an `"id"`, which its'
+    " answer repeats",
     "if `mqtt.commands` is on",
     incoming=True,
 )

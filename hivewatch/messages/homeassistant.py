@@ -46,27 +46,28 @@ def birth_topic(config: Config) -> str:
     return f"{config.homeassistant.prefix}/status"
 
 
-def discovery_topic(config: Config) -> str:
-    """Return the topic of the hive's discovery document."""
-    return f"{config.homeassistant.prefix}/device/{_device_id(config)}/config"
+def discovery_topic(config: Config, key: str) -> str:
+    """Return the topic of the discovery document of the hive with ``key`` (``topics.hive_key``)."""
+    return f"{config.homeassistant.prefix}/device/{_device_id(key)}/config"
 
 
-def messages(config: Config, announced: Iterable[str], *, has_temperature: bool) -> list[Message]:
+def messages(config: Config, key: str, announced: Iterable[str], *, has_temperature: bool) -> list[Message]:
     """Return the messages to send: the discovery document if enabled, and the removal of outdated ones.
 
-    ``announced``: all topics that a discovery document was ever sent to. ``has_temperature``: whether the
-    machine has a CPU temperature sensor.
+    ``key``: the hive's own (``topics.hive_key``). ``announced``: all topics that a discovery document was
+    ever sent to. ``has_temperature``: whether the machine has a CPU temperature sensor.
     """
-    current = [discovery(config, has_temperature=has_temperature)] if config.homeassistant.enabled else []
+    is_on = config.homeassistant.enabled
+    current = [discovery(config, key, has_temperature=has_temperature)] if is_on else []
     outdated = sorted(set(announced) - {message.topic for message in current})
     return [*current, *(Message(topic, b"", retained=True) for topic in outdated)]
 
 
-def discovery(config: Config, *, has_temperature: bool) -> Message:
-    """Return the retained discovery document of the device."""
+def discovery(config: Config, key: str, *, has_temperature: bool) -> Message:
+    """Return the retained discovery document of the device; ``key`` tells it from all others."""
     document = {
         "device": {
-            "identifiers": [_device_id(config)],
+            "identifiers": [_device_id(key)],
             "name": config.hive.name,
             "manufacturer": "hivewatch",
             "model": "Watch at the hive entrance",
@@ -75,16 +76,16 @@ def discovery(config: Config, *, has_temperature: bool) -> Message:
         "origin": {"name": "hivewatch", "sw_version": __version__},
         "availability": [_daemon_is_online(config)],
         "qos": 1,
-        "components": _components(config, has_temperature=has_temperature),
+        "components": _components(config, key, has_temperature=has_temperature),
     }
-    return Message(discovery_topic(config), to_json(document).encode(), retained=True)
+    return Message(discovery_topic(config, key), to_json(document).encode(), retained=True)
 
 
-def _device_id(config: Config) -> str:
-    return f"hivewatch_{config.hive.id}"
+def _device_id(key: str) -> str:
+    return f"hivewatch_{key}"
 
 
-def _components(config: Config, *, has_temperature: bool) -> dict[str, Entity]:
+def _components(config: Config, key: str, *, has_temperature: bool) -> dict[str, Entity]:
     entities = _hive_entities(config) | _machine_entities(config)
     if has_temperature:
         entities |= _temperature_entity(config)
@@ -92,10 +93,10 @@ def _components(config: Config, *, has_temperature: bool) -> dict[str, Entity]:
         entities |= _command_entities(config)
     if config.homeassistant.version_topic:
         entities |= _update_entity(config)
-    for key, entity in entities.items():
-        entity["unique_id"] = f"{_device_id(config)}_{key}"
+    for name, entity in entities.items():
+        entity["unique_id"] = f"{_device_id(key)}_{name}"
         # Otherwise Home Assistant derives entity ids from names, and a new name breaks automations.
-        entity["default_entity_id"] = f"{entity['platform']}.{_slug(_device_id(config))}_{key}"
+        entity["default_entity_id"] = f"{entity['platform']}.{_slug(_device_id(key))}_{name}"
     return entities
 
 

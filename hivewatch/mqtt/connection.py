@@ -5,9 +5,9 @@ from __future__ import annotations
 import select
 import socket
 import ssl
-from collections.abc import Callable, Iterable
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
@@ -18,14 +18,16 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from hivewatch.config.sections import MqttConfig
 from hivewatch.domain.wire import Envelope, Message
-from hivewatch.errors import PublishError
+from hivewatch.errors import PublishError, UnwantedPacketError
 from hivewatch.mqtt import failures, tls
+from hivewatch.mqtt.client import BoundedClient
 from hivewatch.mqtt.credentials import Credentials
+from hivewatch.mqtt.packets import Reply, make_properties, packet_bytes
 
 CONNECT_TIMEOUT_S = 5.0
 QOS = 1
-# An MQTT 5 broker drops larger packets: no message to a hive is that large.
 LARGEST_INCOMING_BYTES = 64 * 1024
+"""A connection with a larger packet is dropped: no message to a hive is that large."""
 
 OnMessage = Callable[[Message], None]
 MakeEnvelope = Callable[[Message], Envelope]
@@ -40,18 +42,15 @@ class ConnectError(PublishError):
     """The socket could not be opened or encrypted; ``__cause__`` says why."""
 
 
-@dataclass(slots=True)
-class Reply:
-    """The broker's answer to a message or subscription; ``refusal`` is the reason if it refuses, else ""."""
-
-    is_answered: bool = False
-    refusal: str = ""
+class HandshakeError(PublishError):
+    """The server was reached, and neither accepted nor refused the connection as a broker does."""
 
 
 class Connection:
     """A connection over MQTT 3.1.1 or 5.
 
-    All methods must be called from one thread; they raise PublishError if the connection is lost.
+    All methods must be called from one thread; they raise PublishError if the connection is lost. Whatever
+    else the client library raises is a lost connection too: a broker can send anything.
     paho-mqtt is driven through its interface for external event loops, so it starts no thread of its own.
     """
 
@@ -62,11 +61,13 @@ class Connection:
         credentials: Credentials,
         will: Message | None = None,
         make_envelope: MakeEnvelope = no_envelope,
+        largest_incoming_bytes: int = LARGEST_INCOMING_BYTES,
     ) -> None:
         """Set up the client without connecting.
 
         The broker publishes ``will`` if the connection ends without ``disconnect``. ``make_envelope`` returns
-        the MQTT 5 properties of a message.
+        the MQTT 5 properties of a message. A larger packet than ``largest_incoming_bytes`` ends the
+        connection.
         """
         self._config = config
         self._is_v5 = config.version == 5
@@ -74,12 +75,16 @@ class Connection:
         self._refusal = ""
         self._is_accepted = False
         self._replies: dict[int, Reply] = {}
-        self._client = mqtt.Client(
+        self._received: list[Message] = []
+        self._on_message: OnMessage = lambda _message: None
+        self._largest_outgoing_bytes: float = float("inf")
+        self._client = BoundedClient(
             CallbackAPIVersion.VERSION2,
             client_id,
             protocol=mqtt.MQTTv5 if self._is_v5 else mqtt.MQTTv311,
             reconnect_on_failure=False,
         )
+        self._client.largest_bytes = largest_incoming_bytes
         self._client.connect_timeout = CONNECT_TIMEOUT_S
         self._set_callbacks()
         if credentials.tls_context is not None:
@@ -102,18 +107,29 @@ class Connection:
         """
         config, properties = self._config, self._properties(Envelope(), PacketTypes.CONNECT)
         if properties is not None:
-            properties.MaximumPacketSize = LARGEST_INCOMING_BYTES
-        try:
-            self._client.connect_async(config.host, config.port, config.keepalive_s, properties=properties)
-            self._client.reconnect()
-        except (OSError, UnicodeError) as error:
-            raise ConnectError(failures.describe(error, CONNECT_TIMEOUT_S)) from error
+            properties.MaximumPacketSize = self._client.largest_bytes
+        with self._library():
+            try:
+                self._client.connect_async(
+                    config.host, config.port, config.keepalive_s, properties=properties
+                )
+                self._client.reconnect()
+            except (OSError, UnicodeError) as error:
+                raise ConnectError(failures.describe(error, CONNECT_TIMEOUT_S)) from error
 
     def publish(self, message: Message) -> Reply:
-        """Start to send ``message``; MQTT 3.1.1 carries no envelope and reports no refusals."""
+        """Start to send ``message``; MQTT 3.1.1 carries no envelope and reports no refusals.
+
+        A message larger than an MQTT 5 broker takes is refused here: it would end the connection.
+        """
         properties = self._properties(self._make_envelope(message), PacketTypes.PUBLISH)
-        sent = self._client.publish(message.topic, message.payload, QOS, message.retained, properties)
-        self._check(sent.rc)
+        with self._library():
+            size_bytes = packet_bytes(message, properties)
+            if size_bytes > self._largest_outgoing_bytes:
+                refusal = f"the broker takes at most {self._largest_outgoing_bytes} bytes"
+                return Reply(is_answered=True, refusal=refusal, is_too_large=True)
+            sent = self._client.publish(message.topic, message.payload, QOS, message.retained, properties)
+            self._check(sent.rc)
         return self._replies.setdefault(sent.mid, Reply())
 
     def subscribe(self, topics: Iterable[str], on_message: OnMessage, *, own: bool = False) -> Reply:
@@ -121,18 +137,12 @@ class Connection:
 
         With MQTT 5 the messages that this connection publishes itself come back only if ``own`` is set.
         """
-
-        def receive(_client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
-            on_message(Message(message.topic, bytes(message.payload), bool(message.retain)))
-
-        self._client.on_message = receive
-        if self._is_v5:
-            # Commands that were retained must be recognised and ignored.
-            options = SubscribeOptions(QOS, noLocal=not own, retainAsPublished=True)
+        self._on_message = on_message
+        # With MQTT 5, commands that were retained must be recognised and ignored.
+        options: Any = SubscribeOptions(QOS, noLocal=not own, retainAsPublished=True) if self._is_v5 else QOS
+        with self._library():
             code, mid = self._client.subscribe([(topic, options) for topic in topics])
-        else:
-            code, mid = self._client.subscribe([(topic, QOS) for topic in topics])
-        self._check(code)
+            self._check(code)
         return self._replies.setdefault(mid or 0, Reply())
 
     def run_once(self, wake_reader: socket.socket | None, timeout_s: float) -> None:
@@ -140,9 +150,38 @@ class Connection:
 
         The bytes waiting in ``wake_reader`` are read and dropped.
         """
+        with self._library():
+            self._run_once(wake_reader, timeout_s)
+        # Outside: an error in what receives the messages is not one of the connection.
+        received, self._received = self._received, []
+        for message in received:
+            self._on_message(message)
+
+    def disconnect(self) -> None:
+        """Send DISCONNECT, so that the broker does not publish the will."""
+        with self._library():
+            self._check(self._client.disconnect())
+
+    def close(self) -> None:
+        """Close the socket if it is still open."""
+        own = self._client.socket()
+        if own is not None:
+            own.close()
+
+    @contextmanager
+    def _library(self) -> Iterator[None]:
+        """Convert whatever the client library raises to PublishError."""
+        try:
+            yield
+        except PublishError:
+            raise
+        except Exception as error:
+            raise UnwantedPacketError(failures.unreadable(error)) from error
+
+    def _run_once(self, wake_reader: socket.socket | None, timeout_s: float) -> None:
         own = self._client.socket()
         if own is None:
-            raise self._lost("the connection was lost")
+            raise self._lost(failures.LOST)
         readers = [own] if wake_reader is None else [own, wake_reader]
         writers = [own] if self._client.want_write() else []
         # select() does not see bytes that TLS has already decrypted.
@@ -157,17 +196,10 @@ class Connection:
             self._check(self._client.loop_write())
         self._check(self._client.loop_misc())
 
-    def disconnect(self) -> None:
-        """Send DISCONNECT, so that the broker does not publish the will."""
-        self._check(self._client.disconnect())
-
-    def close(self) -> None:
-        """Close the socket if it is still open."""
-        own = self._client.socket()
-        if own is not None:
-            own.close()
-
     def _set_callbacks(self) -> None:
+        self._client.on_message = lambda _client, _data, message: self._received.append(
+            Message(message.topic, bytes(message.payload), bool(message.retain))
+        )
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = lambda _client, _data, mid, reason, _more: self._on_reply(mid, [reason])
@@ -180,12 +212,13 @@ class Connection:
         _data: object,
         _flags: object,
         reason: ReasonCode,
-        _more: Properties | None,
+        more: Properties | None,
     ) -> None:
         self._is_accepted = not reason.is_failure
         if reason.is_failure:
-            advice = failures.advice(f"{reason}")
-            self._refusal = f"the broker refuses the connection: {reason}{advice}"
+            self._refusal = failures.refused(f"{reason}")
+        # 0, which MQTT forbids, would forbid every message.
+        self._largest_outgoing_bytes = getattr(more, "MaximumPacketSize", 0) or float("inf")
 
     def _on_disconnect(
         self,
@@ -204,21 +237,10 @@ class Connection:
             self._refusal = tls.describe_alert(text) or ""
 
     def _on_reply(self, mid: int, reasons: list[ReasonCode]) -> None:
-        reply = self._replies.pop(mid, None) or Reply()
-        refusals = [f"{reason}" for reason in reasons if reason.is_failure]
-        reply.is_answered, reply.refusal = True, refusals[0] if refusals else ""
+        (self._replies.pop(mid, None) or Reply()).note(reasons)
 
     def _properties(self, envelope: Envelope, packet: int) -> Properties | None:
-        if not self._is_v5:
-            return None
-        properties = Properties(packet)  # type: ignore[no-untyped-call]
-        if envelope.content_type is not None:
-            properties.ContentType = envelope.content_type
-        if envelope.expiry_s is not None:
-            properties.MessageExpiryInterval = envelope.expiry_s
-        if envelope.properties:
-            properties.UserProperty = list(envelope.properties)
-        return properties
+        return make_properties(envelope, packet) if self._is_v5 else None
 
     def _check(self, code: MQTTErrorCode) -> None:
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
@@ -226,5 +248,8 @@ class Connection:
 
     def _lost(self, reason: str) -> PublishError:
         if not self._is_accepted:
-            reason = failures.DROPPED
+            is_closed = reason == failures.LOST
+            reason = failures.DROPPED if is_closed else failures.NOT_MQTT
+            if not self._refusal:
+                return HandshakeError(reason)
         return PublishError(self._refusal or reason)

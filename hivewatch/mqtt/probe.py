@@ -26,10 +26,15 @@ class Outcome(StrEnum):
     NO_ROUTE = "no route"
     REFUSED = "refused"
     NO_BROKER = "no broker"
+    OTHER_VERSION = "other version"
     BAD_CREDENTIALS = "bad credentials"
     NOT_AUTHORISED = "not authorised"
     UNREADABLE = "not given back"
     WORKS = "works"
+
+
+_ACCEPTED = {Outcome.NOT_AUTHORISED, Outcome.UNREADABLE, Outcome.WORKS}
+_SAME_FOR_ALL_VERSIONS = {Outcome.NO_ROUTE, Outcome.REFUSED, Outcome.BAD_CREDENTIALS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +54,30 @@ class _Failed(Exception):  # noqa: N818  an outcome, not an error
 def probe(config: MqttConfig, client_id: str, topic: str) -> ProbeResult:
     """Publish a message to ``topic``, not retained, and read it back; takes up to about 20 s.
 
-    Uses MQTT 5, which reports whether publishing is allowed, and the configured version if the broker does
-    not support 5. Raises ConfigError if the password or a certificate cannot be read.
+    Uses MQTT 5, which reports whether publishing is allowed. The outcome is OTHER_VERSION if the broker
+    supports only the version that is not configured. Raises ConfigError if the password or a certificate
+    cannot be read.
     """
-    result = _probe(config.model_copy(update={"version": 5}), client_id, topic)
-    if result.outcome is Outcome.NO_BROKER and config.version != 5:
-        result = _probe(config, client_id, topic)
-    return result
+    five = _probe(config.model_copy(update={"version": 5}), client_id, topic)
+    if five.outcome in _SAME_FOR_ALL_VERSIONS or (config.version == 5 and five.outcome in _ACCEPTED):
+        return five
+    # If 5 works, it is enough that 3.1.1 is accepted.
+    three_topic = None if five.outcome in _ACCEPTED else topic
+    three = _probe(config.model_copy(update={"version": "3.1.1"}), client_id, three_topic)
+    configured, other = (five, three) if config.version == 5 else (three, five)
+    if configured.outcome is Outcome.NO_BROKER and other.outcome in _ACCEPTED:
+        return ProbeResult(Outcome.OTHER_VERSION, configured.detail)
+    return five if five.outcome in _ACCEPTED else configured
 
 
-def _probe(config: MqttConfig, client_id: str, topic: str) -> ProbeResult:
+def _probe(config: MqttConfig, client_id: str, topic: str | None) -> ProbeResult:
+    """Connect and, if there is a ``topic``, exchange a message."""
     connection = Connection(config, client_id, read_credentials(config))
     run_once = partial(connection.run_once, None)
     try:
         _connect(connection, run_once)
-        _exchange(connection, run_once, topic)
+        if topic is not None:
+            _exchange(connection, run_once, topic)
         connection.disconnect()
     except _Failed as failed:
         return failed.result
@@ -76,7 +90,7 @@ def _probe(config: MqttConfig, client_id: str, topic: str) -> ProbeResult:
 
 def _connect(connection: Connection, run_once: RunOnce) -> None:
     try:
-        is_accepted = waiting.connect(connection, STEP_S, run_once)
+        waiting.connect(connection, STEP_S, run_once)
     except ConnectError as error:
         is_refused = isinstance(error.__cause__, ConnectionRefusedError)
         raise _Failed(Outcome.REFUSED if is_refused else Outcome.NO_ROUTE, str(error)) from error
@@ -84,8 +98,6 @@ def _connect(connection: Connection, run_once: RunOnce) -> None:
         reason = str(error)
         outcome = Outcome.BAD_CREDENTIALS if is_about_credentials(reason) else Outcome.NO_BROKER
         raise _Failed(outcome, reason) from error
-    if not is_accepted:
-        raise _Failed(Outcome.NO_BROKER, "the server does not answer as an MQTT broker")
 
 
 def _exchange(connection: Connection, run_once: RunOnce, topic: str) -> None:

@@ -10,12 +10,15 @@ import logging
 import random
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from hivewatch.config.sections import MqttConfig
 from hivewatch.domain.wire import Envelope, Message
-from hivewatch.errors import HivewatchError, PublishError
-from hivewatch.mqtt.connection import Connection, OnMessage, no_envelope
+from hivewatch.errors import HivewatchError, PublishError, UnwantedPacketError
+from hivewatch.mqtt import failures, waiting
+from hivewatch.mqtt.connection import Connection, HandshakeError, OnMessage, no_envelope
 from hivewatch.mqtt.credentials import read_credentials
+from hivewatch.mqtt.losses import GivenUpError, Losses
 from hivewatch.mqtt.mailbox import Mailbox
 from hivewatch.mqtt.monitor import Monitor
 from hivewatch.mqtt.publishing import Publishing
@@ -23,6 +26,13 @@ from hivewatch.mqtt.refusals import Refusals
 from hivewatch.mqtt.session import Outbox, Session
 
 FIRST_RECONNECT_S = 1.0
+VERSION_TIMEOUT_S = 1.0
+"""So long may a broker take to accept the other version of MQTT: a stop waits for it."""
+LASTING_PAUSES = 2
+"""A connection has lasted if it outlives so many of the longest pauses between two attempts.
+
+One pause would not do: two hives with one client id end each other's connections, each after its own pause.
+"""
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +64,9 @@ class Publisher(Publishing):
         self._availability = availability
         self._envelope = envelope
         self._mailbox = Mailbox()
-        self._monitor = Monitor(broker)
+        self._monitor = Monitor(broker, client_id, LASTING_PAUSES * config.reconnect_longest_s)
         self._refusals = Refusals(broker)
+        self._losses = Losses()
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
 
@@ -135,13 +146,43 @@ class Publisher(Publishing):
                 try:
                     self._run_session()
                 except PublishError as error:
-                    self._monitor.note_failure(str(error))
+                    if isinstance(error, UnwantedPacketError):
+                        self._note_unwanted(error)
+                    reason = self._other_version(error) or str(error)
+                    self._monitor.note_failure(reason, is_mended=isinstance(error, GivenUpError))
                     pause_s = self._back_off_s()
                     self._monitor.note_step(pause_s)
                     self._mailbox.wait_for_stop(pause_s)
         except Exception as error:
             log.exception("the publisher failed", extra={"CODE": "publisher_failed"})
             self._error = error
+
+    def _other_version(self, error: PublishError) -> str:
+        """Return that the broker speaks only the other version of MQTT, "" if that is not the reason."""
+        is_about_version = isinstance(error, HandshakeError) or failures.is_about_version(f"{error}")
+        if not is_about_version or self._mailbox.is_stop_requested:
+            return ""
+        version = "3.1.1" if self._config.version == 5 else 5
+        config = self._config.model_copy(update={"version": version})
+        connection = Connection(config, f"{self._client_id}-test", self._credentials)
+        try:
+            waiting.connect(connection, VERSION_TIMEOUT_S, partial(connection.run_once, None))
+            connection.disconnect()
+        except PublishError:
+            return ""
+        finally:
+            connection.close()
+        return failures.only_speaks(version)
+
+    def _note_unwanted(self, error: UnwantedPacketError) -> None:
+        self._losses.note_unwanted()
+        if self._mailbox.subscriptions and not self._losses.may_subscribe:
+            log.error(
+                "no commands are received for an hour: they may be what ended the connection twice (%s);"
+                " clear the retained messages on the hive's command topics",
+                error,
+                extra={"CODE": "commands_off"},
+            )
 
     def _run_session(self) -> None:
         """Publish over one connection until a stop; raises PublishError if the connection is lost."""
@@ -155,6 +196,7 @@ class Publisher(Publishing):
             acknowledge_timeout_s=self._config.acknowledge_timeout_s,
             monitor=self._monitor,
             refusals=self._refusals,
+            losses=self._losses,
         )
         try:
             session.run()

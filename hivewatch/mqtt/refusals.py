@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 
+from hivewatch.domain.wire import Message
+
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 60.0
@@ -31,6 +33,15 @@ class Refusals:
                 "MQTT broker %s: the hive may not %s %s (%s): check its ACL; recorded messages stay queued",
                 *(self._broker, action, topic, refusal),
             )
+
+    def note_too_large(self, message: Message, reason: str, consequence: str) -> None:
+        """Log that ``message`` is too large for the broker, and what follows from it."""
+        log.error(
+            "MQTT broker %s: the message of %d bytes on %s is too large (%s): %s;"
+            " raise the broker's limit, or lower store.jpeg_quality for smaller pictures",
+            *(self._broker, len(message.payload), message.topic, reason, consequence),
+            extra={"CODE": "too_large"},
+        )
 
     def hold(self, entry_id: int) -> None:
         """Remember that the broker refused this outbox entry just now."""

@@ -14,11 +14,13 @@ from typing import Protocol, TypeVar
 from paho.mqtt.client import topic_matches_sub
 
 from hivewatch.domain.wire import Message, OutboxEntry
-from hivewatch.errors import DiskFullError, PublishError
+from hivewatch.errors import DiskFullError, PublishError, UnwantedPacketError
 from hivewatch.mqtt import waiting
-from hivewatch.mqtt.connection import CONNECT_TIMEOUT_S, Connection, OnMessage, Reply
+from hivewatch.mqtt.connection import CONNECT_TIMEOUT_S, Connection, OnMessage
+from hivewatch.mqtt.losses import SMALLEST_SUSPECT_BYTES, GivenUpError, Losses
 from hivewatch.mqtt.mailbox import Mailbox
 from hivewatch.mqtt.monitor import Monitor
+from hivewatch.mqtt.packets import Reply
 from hivewatch.mqtt.refusals import Refusals
 
 POLL_S = 1.0
@@ -26,7 +28,14 @@ POLL_S = 1.0
 SLOWEST_LINK_BYTES_PER_S = 4000
 """The time limit for an acknowledgement grows with the size: a picture gets through a link this slow."""
 
+# What becomes of a state, a one-shot message, a picture and an event that are too large for the broker.
+_NOT_SENT, _DROPPED, _STORED, _WAITS = "it is not sent", "it is dropped", "it stays in the store", "it waits"
+
 T = TypeVar("T")
+
+
+class NoAnswerError(PublishError):
+    """The broker did not answer in time."""
 
 
 class Outbox(Protocol):
@@ -37,6 +46,9 @@ class Outbox(Protocol):
 
     def mark_sent(self, entry_id: int) -> None:
         """Remove an entry that the broker has acknowledged."""
+
+    def set_aside(self, entry_id: int) -> None:
+        """Remove an entry that the broker does not take, and count it as not sent."""
 
 
 class Session:
@@ -52,6 +64,7 @@ class Session:
         acknowledge_timeout_s: float,
         monitor: Monitor,
         refusals: Refusals,
+        losses: Losses,
     ) -> None:
         """``availability`` is the message to send when connected and the one before the disconnect."""
         self._connection = connection
@@ -63,14 +76,16 @@ class Session:
         self._acknowledge_timeout_s = acknowledge_timeout_s
         self._monitor = monitor
         self._refusals = refusals
+        self._losses = losses
+        self._is_answered = False
+        self._told: set[str] = set()
         self._subscriptions: Mapping[str, OnMessage] = {}
         self._published: dict[str, Message] = {}
 
     def run(self) -> None:
         """Connect and publish until a stop is requested; raises PublishError if the connection is lost."""
         self._monitor.note_step()
-        if not waiting.connect(self._connection, CONNECT_TIMEOUT_S, self._run_once):
-            raise PublishError("the server does not answer as an MQTT broker")
+        waiting.connect(self._connection, CONNECT_TIMEOUT_S, self._run_once)
         self._subscribe()
         if self._online is not None:
             self._send(self._online)
@@ -100,7 +115,12 @@ class Session:
             self._run_once(POLL_S)
 
     def _subscribe(self) -> None:
-        """Subscribe to the topics in the mailbox; if the broker refuses that, publishing continues."""
+        """Subscribe to the topics in the mailbox; if the broker refuses that, publishing continues.
+
+        After unwanted packets, publish without: this is called again until subscribing is worth a try.
+        """
+        if not self._losses.may_subscribe:
+            return
         topics = self._subscriptions = self._mailbox.subscriptions
         if topics:
             reply = self._connection.subscribe(topics, self._dispatch)
@@ -115,35 +135,93 @@ class Session:
     def _send_states(self) -> None:
         """Send each state that was not published over this connection yet."""
         for message in self._mailbox.states():
-            if self._published.get(message.topic) is not message:
-                self._send(message)
-                self._published[message.topic] = message
+            if self._published.get(message.topic) is message:
+                continue
+            if self._losses.is_hopeless(message):
+                self._note_too_large(message, "the connection was lost on one no larger", _NOT_SENT)
+            else:
+                self._send(message, _NOT_SENT)
+            self._published[message.topic] = message
 
     def _send_one_shots(self) -> None:
         while (message := self._mailbox.take_one_shot()) is not None:
             try:
-                self._send(message)
+                self._send(message, _DROPPED)
+            except GivenUpError:
+                raise
             except PublishError:
                 self._mailbox.put_back(message)
                 raise
 
     def _send_entry(self, entry: OutboxEntry) -> bool:
-        """Send an outbox entry and remove it; return False if the broker refuses it, now or a moment ago."""
+        """Send an outbox entry and remove it; return False if the broker refuses it, now or a moment ago.
+
+        A picture that is too large for the broker is removed unsent. An event stays: it is what matters.
+        """
         if self._refusals.holds(entry.id):
             return False
-        if not self._send(entry.message):
+        set_aside = partial(self._retry_while_disk_full, partial(self._outbox.set_aside, entry.id))
+        try:
+            reply = self._send(entry.message, _STORED if entry.is_picture else _WAITS)
+        except GivenUpError:
+            if entry.is_picture:
+                set_aside()
+            raise
+        if reply.is_too_large and entry.is_picture:
+            set_aside()
+        elif reply.refusal:
             self._refusals.hold(entry.id)
             return False
-        self._retry_while_disk_full(partial(self._outbox.mark_sent, entry.id))
+        else:
+            self._retry_while_disk_full(partial(self._outbox.mark_sent, entry.id))
         return True
 
-    def _send(self, message: Message) -> bool:
-        """Send ``message`` and wait for the acknowledgement; return False if the broker refuses it."""
-        reply = self._connection.publish(message)
+    def _send(self, message: Message, if_too_large: str = _NOT_SENT) -> Reply:
+        """Send ``message`` and return the broker's answer; ``if_too_large`` says what happens to it then.
+
+        Raises GivenUpError if the connection was lost and the message is not worth another one.
+        """
         timeout_s = self._acknowledge_timeout_s + len(message.payload) / SLOWEST_LINK_BYTES_PER_S
-        self._wait_for(reply, timeout_s, f"no acknowledgement within {timeout_s:.0f} s")
-        self._refusals.note("publish on", message.topic, reply.refusal)
-        return not reply.refusal
+        try:
+            reply = self._connection.publish(message)
+            self._wait_for(reply, timeout_s, f"no acknowledgement within {timeout_s:.0f} s")
+        except PublishError as error:
+            if self._is_perhaps_too_large(error):
+                self._note_lost(message, if_too_large, error)
+            raise
+        self._is_answered = True
+        if reply.is_too_large:
+            self._note_too_large(message, reply.refusal, if_too_large)
+        else:
+            self._losses.note_sent(message)
+            self._refusals.note("publish on", message.topic, reply.refusal)
+        return reply
+
+    def _is_perhaps_too_large(self, error: PublishError) -> bool:
+        """Return whether the size of a message can be why the connection was lost on it."""
+        if isinstance(error, UnwantedPacketError) or self._mailbox.is_stop_requested:
+            return False
+        # A broker that acknowledges nothing at all has another fault.
+        return self._is_answered or not isinstance(error, NoAnswerError)
+
+    def _note_lost(self, message: Message, if_too_large: str, error: PublishError) -> None:
+        """Raise GivenUpError if that was once too often; else say what was being sent, if that matters."""
+        try:
+            self._losses.note_lost(message)
+        except GivenUpError as given_up:
+            self._note_too_large(message, f"{given_up}", if_too_large)
+            raise
+        if type(error) is PublishError and len(message.payload) >= SMALLEST_SUSPECT_BYTES:
+            size = f"{len(message.payload)} bytes on {message.topic}"
+            raise PublishError(f"{error}, while the broker was sent {size}") from error
+
+    def _note_too_large(self, message: Message, reason: str, consequence: str) -> None:
+        # A state or an event is tried again, and one line for each connection is enough.
+        if consequence in {_NOT_SENT, _WAITS}:
+            if message.topic in self._told:
+                return
+            self._told.add(message.topic)
+        self._refusals.note_too_large(message, reason, consequence)
 
     def _retry_while_disk_full(self, action: Callable[[], T]) -> T:
         """Return the result of ``action``; on a full disk, try again until there is room."""
@@ -159,7 +237,7 @@ class Session:
 
     def _wait_for(self, reply: Reply, timeout_s: float, complaint: str) -> None:
         if not waiting.wait_for(lambda: reply.is_answered, timeout_s, self._run_once):
-            raise PublishError(complaint)
+            raise NoAnswerError(complaint)
 
     def _run_once(self, timeout_s: float) -> None:
         left_s = self._mailbox.left_s

@@ -5,19 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from hivewatch.mqtt.connection import Connection
+from hivewatch.mqtt import failures
+from hivewatch.mqtt.connection import Connection, HandshakeError
 
 RunOnce = Callable[[float], None]
 """Runs a connection until something happens or so many seconds have passed."""
 
 
-def connect(connection: Connection, timeout_s: float, run_once: RunOnce) -> bool:
-    """Connect and return whether the broker accepts that within ``timeout_s``.
+def connect(connection: Connection, timeout_s: float, run_once: RunOnce) -> None:
+    """Connect and wait until the broker accepts that.
 
-    Raises ConnectError if the broker cannot be reached, and PublishError if it refuses.
+    Raises ConnectError if the broker cannot be reached, PublishError if it refuses, and its subclass
+    HandshakeError if it does neither within ``timeout_s``.
     """
     connection.connect()
-    return wait_for(lambda: connection.is_accepted, timeout_s, run_once)
+    if not wait_for(lambda: connection.is_accepted, timeout_s, run_once):
+        raise HandshakeError(failures.SILENT)
 
 
 def wait_for(condition: Callable[[], bool], timeout_s: float, run_once: RunOnce) -> bool:

@@ -75,6 +75,12 @@ def drop_pictures_of(records: sqlite3.Connection, sighting_ids: Iterable[str]) -
         _drop(records, rows.fetchall())
 
 
+def drop_entry(records: sqlite3.Connection, entry_id: int) -> None:
+    """Drop one entry, if it still exists."""
+    rows = records.execute("SELECT id, sighting_id, lane FROM outbox WHERE id = ?", (entry_id,))
+    _drop(records, rows.fetchall())
+
+
 def unreported(records: sqlite3.Connection) -> Backlog | None:
     """Return what was dropped and is not in a backlog message yet, None if nothing."""
     row = records.execute("SELECT * FROM backlog WHERE entry_id IS NULL").fetchone()

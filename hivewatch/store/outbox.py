@@ -7,6 +7,8 @@ import sqlite3
 import time
 
 from hivewatch.domain.wire import Message, OutboxEntry
+from hivewatch.store import backlog
+from hivewatch.store.database import transaction
 from hivewatch.store.pictures import Album
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,11 @@ class Outbox:
         """Remove an entry; if it has been replaced in the meantime, do nothing."""
         self._database.execute("DELETE FROM outbox WHERE id = ?", (entry_id,))
 
+    def set_aside(self, entry_id: int) -> None:
+        """Remove an entry unsent and count it for the next backlog message, unless it has been replaced."""
+        with transaction(self._database) as records:
+            backlog.drop_entry(records, entry_id)
+
     def _load(
         self,
         id_: int,
@@ -60,7 +67,8 @@ class Outbox:
             payload = self._read_picture(id_, picture, sha256)
         if payload is None:
             return None
-        return OutboxEntry(id_, Message(topic, payload, bool(retained), sighting_id))
+        message = Message(topic, payload, bool(retained), sighting_id)
+        return OutboxEntry(id_, message, is_picture=picture is not None)
 
     def _read_picture(self, entry_id: int, picture: str, sha256: str | None) -> bytes | None:
         """Return the picture; None if it is lost, or cannot be read now and is held back for a while."""

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from hivewatch import __version__
 from hivewatch.config.sections import OutboxConfig, StoreConfig
 from hivewatch.domain.sightings import Presence, Sighting
 from hivewatch.domain.status import Backlog, StoreStatus
@@ -50,14 +51,16 @@ from hivewatch.store.time_correction import correct_times
 
 # How often the oldest pictures are removed for one action. If it does not fit then, it never will.
 _MAX_RETRIES = 3
+MADE_BY = "made-by"
+"""Key of the state that says which hivewatch made the store; there is none if it was made before 0.5."""
 
 
 class Store:
     """The store in ``directory``, which is made if it is missing; one process at a time may use it.
 
-    One thread may call ``pending`` and ``mark_sent`` while another calls everything else. If disk or database
-    fail, every method raises StoreError with the reason and a remedy; if the disk is full, its subclass
-    DiskFullError.
+    One thread may call ``pending``, ``mark_sent`` and ``set_aside`` while another calls everything else. If
+    disk or database fail, every method raises StoreError with the reason and a remedy; if the disk is full,
+    its subclass DiskFullError.
 
     ``exceeds_bounds``: whether the latest ``keep_in_bounds`` has left something to remove.
     """
@@ -72,6 +75,7 @@ class Store:
         with disk_errors("open the store", directory), ExitStack() as opened:
             make_folder(directory)
             opened.enter_context(locked(directory / LOCK))
+            is_new = not any(directory.glob(f"{DATABASE}*"))  # also none that was damaged and moved
             self._records, self._damaged = open_or_salvage(directory)
             opened.callback(self._records.close)
             self._inode = (directory / DATABASE).stat().st_ino
@@ -83,6 +87,8 @@ class Store:
             self._retention = Retention(self._records, self._album, directory)
             opened.callback(self._retention.log_removed)
             self._with_room("open the store", partial(state.prepare, self._records, directory))
+            if is_new:
+                self.remember(MADE_BY, __version__)
             self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:
@@ -139,6 +145,11 @@ class Store:
         """Remove an entry from the outbox; if it has been replaced in the meantime, do nothing."""
         with disk_errors("update the outbox", self.directory):
             self._outbox.mark_sent(entry_id)
+
+    def set_aside(self, entry_id: int) -> None:
+        """Remove an entry unsent and count it for the next backlog message, unless it has been replaced."""
+        with disk_errors("update the outbox", self.directory):
+            self._outbox.set_aside(entry_id)
 
     def outbox_depth(self) -> int:
         """Return the number of messages in the outbox."""

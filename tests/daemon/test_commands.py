@@ -29,7 +29,7 @@ from hivewatch.errors import CommandError
 @pytest.mark.parametrize(
     ("leaf", "payload", "command"),
     [
-        ("command/pause", b"", Pause()),
+        ("command/pause", b"{}", Pause()),
         ("command/pause", b'{"duration_s": 60, "id": "a"}', Pause(id="a", duration_s=60.0)),
         ("command/resume", b" {} ", Resume()),
         ("command/snapshot", b'{"id": "1"}', TakeSnapshot(id="1")),
@@ -50,6 +50,9 @@ def test_every_command_of_the_contract_is_parsed(leaf: str, payload: bytes, comm
 @pytest.mark.parametrize(
     ("leaf", "payload", "reason"),
     [
+        ("command/pause", b"", "empty, as if a retained message was cleared: send {} to pause until resumed"),
+        ("command/pause", b" \n", "send {} to pause"),
+        ("detection/set", b"", "send ON or OFF"),
         ("command/pause", b"{", "not JSON"),
         ("command/pause", b"\xff\xfe", "not JSON"),
         ("command/pause", b"[" * 4000, "not JSON: recursion"),

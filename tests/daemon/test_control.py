@@ -49,7 +49,7 @@ class Hive(Rig):
             ControlService(self.configuration, self.loop, self.recorder, self.clock, inbox, live=False)
         )
 
-    def command(self, leaf: str, payload: bytes = b"", *, retained: bool = False) -> dict[str, Any] | None:
+    def command(self, leaf: str, payload: bytes = b"{}", *, retained: bool = False) -> dict[str, Any] | None:
         """Let a command arrive with a frame, and return its answer."""
         before = len(self.answers())
         self.machine.pass_time(1)
@@ -269,6 +269,26 @@ def test_a_retained_command_is_ignored(hive: Hive, caplog: pytest.LogCaptureFixt
     assert hive.command("command/pause", retained=True) is None
     assert not hive.loop.paused
     assert "clear it on the broker" in caplog.text
+
+
+@pytest.mark.parametrize("leaf", LEAVES)
+def test_no_empty_message_pauses_the_watch_or_changes_the_threshold(hive: Hive, leaf: str) -> None:
+    """It clears a retained message at the broker, and MQTT 3.1.1 delivers it as any other."""
+    before = hive.in_force()
+    hive.command(leaf, b"")
+    assert not hive.loop.paused
+    assert hive.in_force() == before
+
+
+def test_refused_commands_are_summed_up_in_the_log(hive: Hive, caplog: pytest.LogCaptureFixture) -> None:
+    """The first of a minute at once, the others in one line."""
+    started_s = hive.machine.monotonic_s
+    for _ in range(100):
+        hive.command("command/pause", b'{"bogus": 1}')
+        hive.command("command/pause", retained=True)
+    refused = [entry for entry in caplog.messages if "refused" in entry or "ignored" in entry]
+    assert 2 <= len(refused) <= (hive.machine.monotonic_s - started_s) / 60 + 1
+    assert "more commands were refused or ignored within 60 s, the latest" in caplog.text
 
 
 def test_its_own_answers_are_not_commands(hive: Hive) -> None:

@@ -10,14 +10,16 @@ import paho.mqtt.publish as publish
 import pytest
 from support.brokers import Broker, Subscriber, wait_until
 from support.daemons import Daemon
-from support.rig import Rig
+from support.machines import Machine
+from support.rig import NOON_IN_PARIS, Rig
 
 from hivewatch.config.sections import Config
 from hivewatch.daemon.discovery import DiscoveryService
+from hivewatch.daemon.recorder import daemon_publisher
 from hivewatch.domain.wire import Message
 from hivewatch.errors import DiskFullError
 from hivewatch.mqtt.publisher import Publisher
-from hivewatch.store import Store
+from hivewatch.store import MADE_BY, Store
 
 NEVER = {"threshold": 1.0, "release": 1.0}
 TOPIC = "device/hivewatch_hive1/config"
@@ -159,6 +161,54 @@ def test_every_announced_topic_is_remembered_once_across_restarts(tmp_path: Path
         "ha/device/hivewatch_hive1/config",
         "homeassistant/device/hivewatch_hive1/config",
     ]
+
+
+def announced_by(directory: Path, base_topic: str) -> set[str]:
+    """Return the topics that a hive with the store in ``directory`` announces itself on."""
+    config = Config.model_validate({"homeassistant": ON, "mqtt": {"base_topic": base_topic}})
+    rig = Rig(directory, config)
+    rig.add(DiscoveryService(config, rig.recorder))
+    rig.store.close()
+    return {message.topic for message in rig.publisher.states if message.payload}
+
+
+def test_two_hives_of_one_id_under_two_base_topics_are_two_devices(tmp_path: Path) -> None:
+    north, south = (announced_by(tmp_path / site, f"bees/{site}") for site in ("north", "south"))
+    assert north != south
+
+
+def test_an_installation_that_exists_keeps_its_ids(tmp_path: Path) -> None:
+    """A store without the mark of its maker was made before the base topic became part of the ids."""
+    with Store(tmp_path / "old") as store:
+        store.remember(MADE_BY, None)
+    for _ in range(2):
+        assert announced_by(tmp_path / "old", "bees/north") == {f"homeassistant/{TOPIC}"}
+
+
+def test_a_new_installation_keeps_its_ids_over_restarts(tmp_path: Path) -> None:
+    first, second = (announced_by(tmp_path / "new", "bees/north") for _ in range(2))
+    assert first == second != {f"homeassistant/{TOPIC}"}
+
+
+def test_under_the_default_base_topic_the_ids_are_the_old_ones(tmp_path: Path) -> None:
+    assert announced_by(tmp_path / "new", "hivewatch") == {f"homeassistant/{TOPIC}"}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, "hivewatch-hive1"),
+        ({"base_topic": "bees/north"}, "hivewatch-hive1-322cd311"),
+        ({"base_topic": "bees/north", "client_id": "mine"}, "mine"),
+    ],
+)
+def test_the_client_id_is_as_distinct_as_the_device(
+    tmp_path: Path, options: dict[str, str], expected: str
+) -> None:
+    config = Config.model_validate({"mqtt": options})
+    with Store(tmp_path / "store") as store:
+        publisher = daemon_publisher(config, store, Machine(NOON_IN_PARIS).clock, None)
+        assert publisher._client_id == expected
 
 
 def test_a_commanded_threshold_announces_nothing_again_and_a_changed_section_does(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from support.spoken_hive import SpokenHive
 from hivewatch.domain.sightings import Phase
 from hivewatch.domain.wire import Message
 from hivewatch.messages.homeassistant import discovery_topic
+from hivewatch.messages.topics import hive_key
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
@@ -258,7 +259,7 @@ def test_switch_and_number_command_the_hive(home: HomeAssistant, broker: Broker)
 def test_an_empty_document_removes_the_device(home: HomeAssistant, broker: Broker) -> None:
     with SpokenHive(broker.port, "gone") as hive:
         home.wait_for("binary_sensor.hivewatch_gone_hornet", "off")
-        hive.say(Message(discovery_topic(hive.config), b"", retained=True))
+        hive.say(Message(discovery_topic(hive.config, hive_key(hive.config)), b"", retained=True))
         wait_until(lambda: not home.states("gone"), "the entities are gone", SLOW_S)
         devices = home.command(type="config/device_registry/list")
     assert not [device for device in devices if device["name"] == "Hive gone"]

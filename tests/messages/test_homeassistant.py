@@ -11,6 +11,7 @@ from support.paths import PROJECT
 
 from hivewatch.config.sections import Config
 from hivewatch.messages.homeassistant import birth_topic, discovery, discovery_topic, messages
+from hivewatch.messages.topics import hive_key
 
 
 def configured(**sections: dict[str, Any]) -> Config:
@@ -22,12 +23,13 @@ def configured(**sections: dict[str, Any]) -> Config:
 
 
 def document(config: Config, *, has_temperature: bool = True) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(discovery(config, has_temperature=has_temperature).payload)
+    message = discovery(config, hive_key(config), has_temperature=has_temperature)
+    content: dict[str, Any] = json.loads(message.payload)
     return content
 
 
 def test_one_retained_document_describes_the_whole_device() -> None:
-    message = discovery(configured(), has_temperature=True)
+    message = discovery(configured(), "hive1", has_temperature=True)
     assert message.retained
     assert message.topic == "homeassistant/device/hivewatch_hive1/config"
     content = document(configured())
@@ -82,28 +84,37 @@ def test_topics_follow_prefix_base_and_hive() -> None:
     config = configured(
         hive={"id": "b"}, mqtt={"base_topic": "club/a"}, homeassistant={"enabled": True, "prefix": "ha/x"}
     )
-    assert discovery_topic(config) == "ha/x/device/hivewatch_b/config"
+    assert discovery_topic(config, hive_key(config)) == "ha/x/device/hivewatch_b-4dce3575/config"
+    assert discovery_topic(config, hive_key(config, by_id_alone=True)) == "ha/x/device/hivewatch_b/config"
     assert birth_topic(config) == "ha/x/status"
     assert document(config)["components"]["hornet"]["state_topic"] == "club/a/b/hornet/state"
+
+
+def test_hives_of_one_id_under_two_base_topics_share_no_id() -> None:
+    north, south = (document(configured(mqtt={"base_topic": f"bees/{site}"})) for site in ("north", "south"))
+    assert north["device"]["identifiers"] != south["device"]["identifiers"]
+    for key in ("unique_id", "default_entity_id"):
+        ids = [{entity[key] for entity in one["components"].values()} for one in (north, south)]
+        assert not ids[0] & ids[1]
 
 
 def test_when_on_the_device_is_announced_and_outdated_announcements_are_removed() -> None:
     config = configured()
     current, outdated = messages(
-        config, ["old/device/x/config", discovery_topic(config)], has_temperature=True
+        config, "hive1", ["old/device/x/config", discovery_topic(config, "hive1")], has_temperature=True
     )
-    assert current == discovery(config, has_temperature=True)
+    assert current == discovery(config, "hive1", has_temperature=True)
     assert (outdated.topic, outdated.payload, outdated.retained) == ("old/device/x/config", b"", True)
 
 
 def test_when_off_all_announcements_are_removed() -> None:
     config = configured(homeassistant={"enabled": False})
-    (outdated,) = messages(config, [discovery_topic(config)], has_temperature=True)
+    (outdated,) = messages(config, "hive1", [discovery_topic(config, "hive1")], has_temperature=True)
     assert (outdated.payload, outdated.retained) == (b"", True)
 
 
 def test_nothing_is_sent_if_discovery_was_never_on() -> None:
-    assert messages(Config(), [], has_temperature=True) == []
+    assert messages(Config(), "hive1", [], has_temperature=True) == []
 
 
 @pytest.mark.parametrize("file", ["hornet-visit.yaml", "card.yaml"])

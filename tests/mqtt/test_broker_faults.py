@@ -24,6 +24,10 @@ TRIALS: dict[str, Callable[[Path], Outcome]] = {
     "restarting": partial(broker_trials.restarting, restarts=3, every_s=0.7),
     "refusing the password": partial(broker_trials.refusing, visits=3),
     "slow link": partial(broker_trials.slow, visits=8, bytes_per_s=100_000),
+    "sending garbage": partial(broker_trials.sending_garbage, visits=20),
+    "pictures too large, 3.1.1": partial(broker_trials.too_large, visits=6, version="3.1.1"),
+    "pictures too large, 5": partial(broker_trials.too_large, visits=6, version=5),
+    "two hives with one id": partial(broker_trials.one_client_id, visits=20),
     "never acknowledging": partial(broker_trials.never_acknowledging, visits=3),
 }
 

@@ -7,14 +7,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from support.brokers import Broker, Subscriber, free_port, wait_until
+from support.hostile_broker import CONNECT, HostileBroker
 
-from hivewatch.config.sections import MqttConfig
+from hivewatch.config.sections import Config, MqttConfig
+from hivewatch.doctor.broker import check_broker
 from hivewatch.mqtt import probe as probe_module
 from hivewatch.mqtt.probe import Outcome, probe
+from hivewatch.mqtt.publisher import Publisher
+from hivewatch.store import Store
 
 TOPIC = "hivewatch/h1/doctor"
 
@@ -122,5 +127,42 @@ def _listens(port: int) -> bool:
 
 
 @pytest.mark.slow
-def test_a_broker_that_supports_only_mqtt_3_works(old_broker: int) -> None:
+def test_a_broker_that_supports_only_mqtt_3_works_if_that_is_configured(
+    old_broker: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     assert outcome(old_broker) is Outcome.WORKS
+    config = MqttConfig(host="127.0.0.1", port=old_broker, version=5)
+    assert probe(config, "hivewatch-h1-doctor", TOPIC).outcome is Outcome.OTHER_VERSION
+    with Store(tmp_path / "store") as store:
+        publisher = Publisher(config, store, "hivewatch-h1")
+        publisher.start()
+        wait_until(lambda: "the broker speaks MQTT 3.1.1 only" in caplog.text, "the log says so")
+        publisher.stop(5)
+
+
+@pytest.mark.parametrize(("configured", "spoken"), [("3.1.1", 5), (5, "3.1.1")])
+@pytest.mark.parametrize("answer", [b"\x20\x02\0\1", None])
+def test_a_broker_of_the_other_version_is_told_as_that(
+    configured: Any, spoken: object, answer: bytes | None, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """Whether it answers that it does not support the version, or hangs up."""
+
+    def refuse_the_other(kind: int, content: bytes) -> list[bytes] | None:
+        if kind != CONNECT or content[6] == {5: 5, "3.1.1": 4}[spoken]:
+            return None
+        if answer is None:
+            raise EOFError
+        return [answer]
+
+    config = MqttConfig(host="127.0.0.1", version=configured)
+    with HostileBroker(refuse_the_other, spoken) as broker:
+        config = config.model_copy(update={"port": broker.port})
+        assert probe(config, "hivewatch-h1-doctor", TOPIC).outcome is Outcome.OTHER_VERSION
+        finding = check_broker(Config(mqtt=config))
+        with Store(tmp_path / "store") as store:
+            publisher = Publisher(config, store, "hivewatch-h1")
+            publisher.start()
+            wait_until(lambda: f"the broker speaks MQTT {spoken} only" in caplog.text, "the log says so")
+            publisher.stop(5)
+    assert f"does not speak MQTT {configured}" in finding.found
+    assert finding.advice.startswith(f"set mqtt.version to {spoken}")

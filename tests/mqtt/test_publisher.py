@@ -418,6 +418,8 @@ def test_full_disk_pauses_sending_and_repeats_nothing(
                 raise DiskFullError("no room")
             store.mark_sent(entry_id)
 
+        def set_aside(self, _entry_id: int) -> None: ...
+
     publisher = Publisher(MqttConfig(host="127.0.0.1", port=broker.port), FullForAWhile(), "hivewatch-test")
     with Subscriber(broker.port) as subscriber:
         publisher.start()
@@ -453,6 +455,8 @@ class _Stuck:
         return []
 
     def mark_sent(self, _entry_id: int) -> None: ...
+
+    def set_aside(self, _entry_id: int) -> None: ...
 
 
 def test_a_thread_that_hangs_in_one_step_is_stuck_until_it_advances(

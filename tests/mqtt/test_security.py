@@ -18,6 +18,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from support.brokers import PATIENCE_S, Broker, Subscriber, free_port, wait_until
 from support.certificates import Authority, Files
+from support.hostile_broker import DISCONNECT, PUBLISH, HostileBroker, packet
 
 from hivewatch.config.sections import MqttConfig, TlsConfig
 from hivewatch.domain.wire import Message
@@ -457,13 +458,17 @@ def test_a_retained_picture_disappears_from_the_broker_when_it_expires(broker: B
 
 
 def test_the_log_says_why_the_broker_closed_the_connection(
-    start_broker: Any, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture
+    make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With MQTT 5: here because a picture exceeds the broker's limit."""
-    publisher = make_publisher(start_broker(["max_packet_size 20000"]).port, version=5)
-    publisher.start()
-    publisher.publish_once(Message("hw/h1/snapshot", bytes(30_000), retained=False))
-    wait_until(lambda: "the broker closed the connection: Packet too large" in caplog.text, "logged")
+    """With MQTT 5: here because another client has the same id, which the log names."""
+
+    def taken_over(kind: int, _content: bytes) -> list[bytes] | None:
+        return [packet(DISCONNECT, b"\x8e\0")] if kind == PUBLISH else None
+
+    with HostileBroker(taken_over, version=5) as broker:
+        make_publisher(broker.port, version=5).start()
+        wait_until(lambda: "the broker closed the connection: Session taken over" in caplog.text, "logged")
+    assert "if another hive uses the client id 'hivewatch-test' too" in caplog.text
 
 
 @pytest.mark.parametrize("number", [errno.ENETUNREACH, errno.EHOSTUNREACH])

@@ -19,6 +19,7 @@ import psutil
 import pytest
 import yaml
 from support.brokers import Broker, free_port, wait_until
+from support.hostile_broker import SUBACK, SUBSCRIBE, HostileBroker, packet, publish
 from support.paths import PROJECT
 
 from hivewatch.camera.simulator.camera import SimulatorCamera
@@ -177,6 +178,21 @@ def test_a_missing_broker_is_reported_before_anything_starts(tmp_path: Path) -> 
         output, _ = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 1
     assert output.startswith(f"demo: no broker answers on 127.0.0.1:{port}: ")
+
+
+def test_a_packet_that_is_not_mqtt_ends_the_demo_with_a_sentence(tmp_path: Path) -> None:
+    def subscribed(kind: int, content: bytes) -> list[bytes] | None:
+        evil = publish(b"hivewatch/demo/\xff", b"{}", "3.1.1")
+        return [packet(SUBACK, content[:2] + b"\1"), evil] if kind == SUBSCRIBE & 0xF0 else None
+
+    with (
+        HostileBroker(subscribed) as broker,
+        demo(tmp_path, "--broker", f"127.0.0.1:{broker.port}") as process,
+    ):
+        output, _ = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 1
+    assert "what is not MQTT" in output
+    assert "Traceback" not in output
 
 
 def test_a_picture_without_an_event_is_a_failure(tmp_path: Path, broker: Broker) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +19,14 @@ from hivewatch.mqtt import publisher as publisher_module
 from hivewatch.mqtt.publisher import Publisher
 from hivewatch.store import Store
 from support.brokers import Broker, Proxy, Subscriber, wait_until
+from support.hostile_broker import PUBACK, PUBLISH, HostileBroker, packet, publish
 from support.trials import Outcome, compare, event_key, rss_bytes, timed
 from support.visits import make_visit
 
 DELIVERY_S = 120.0
 ARRIVAL_S = 5.0
+TOPICS = HiveTopics("h1", "Hive 1", "hw")
+AVAILABILITY = availability_message(TOPICS, online=True), availability_message(TOPICS, online=False)
 
 
 @dataclass(slots=True)
@@ -101,9 +105,7 @@ def scene(directory: Path, *, password: str | None = None, **mqtt: object) -> It
         stack.callback(proxy.close)
         store = stack.enter_context(Store(directory / "store"))
         config = MqttConfig(host="127.0.0.1", port=proxy.port, reconnect_longest_s=1, **mqtt)  # type: ignore[arg-type]
-        topics = HiveTopics("h1", "Hive 1", "hw")
-        availability = availability_message(topics, online=True), availability_message(topics, online=False)
-        publisher = Publisher(config, store, "hivewatch-trial", availability)
+        publisher = Publisher(config, store, "hivewatch-trial", AVAILABILITY)
         made = Scene(directory, broker, proxy, store, publisher)
         stack.callback(made.unsubscribe)
         publisher.start()
@@ -235,6 +237,112 @@ def full_disk_of_the_broker(directory: Path, visits: int, full: Path) -> Outcome
         trial.start_broker()
         trial.record(visits)
         return _finish(trial, outcome)
+
+
+def sending_garbage(directory: Path, visits: int) -> Outcome:
+    """Half of the connections end with a packet that is not MQTT, too large, or broken off."""
+    dice = random.Random(8)
+    bad = (
+        publish(b"hw/\xff", b"", "3.1.1"),
+        packet(PUBLISH, length=268_435_455) + bytes(65_536),
+        publish(b"hw/h1/command/pause", b"{}", "3.1.1", kind=PUBLISH | 0x04),
+        packet(PUBACK, b"\0"),
+        b"\x30\xff\xff\xff\xff\x7f",
+    )
+    seen: list[bytes] = []
+
+    def hostile(kind: int, content: bytes) -> list[bytes] | None:
+        if kind != PUBLISH:
+            return None
+        (topic_bytes,) = struct.unpack("!H", content[:2])
+        if content[2 : 2 + topic_bytes].endswith(b"/event"):
+            seen.append(content[4 + topic_bytes :])
+        return [dice.choice(bad)] if dice.random() < 0.1 else None
+
+    with (
+        timed(Outcome("broker sends garbage and 256 MB packets")) as outcome,
+        HostileBroker(hostile) as broker,
+        _recording(directory, broker.port) as trial,
+    ):
+        before_bytes = rss_bytes()
+        trial.record(visits)
+        _deliver(trial, outcome, lambda: list(seen))
+        grown_mb = max(0, rss_bytes() - before_bytes) / 1e6
+        outcome.note = f"{broker.connections} connections, memory grew by {grown_mb:.0f} MB"
+        if grown_mb > 100:
+            outcome.problems.append("what the broker sent fills the memory")
+    return outcome
+
+
+def too_large(directory: Path, visits: int, version: str | int) -> Outcome:
+    """The broker takes no message above 20 kB; every other picture is larger."""
+    directory.mkdir()
+    broker = Broker(directory, options=["max_packet_size 20000"]).start()
+    try:
+        with (
+            timed(Outcome(f"pictures larger than the broker takes, MQTT {version}")) as outcome,
+            _recording(directory, broker.port, version=version) as trial,
+            Subscriber(broker.port) as subscriber,
+        ):
+            for number in range(visits):
+                trial.picture_bytes = (5000, 50_000)[number % 2]
+                trial.record(1)
+            _deliver(trial, outcome, lambda: subscriber.on("event"))
+            pictures = len(subscriber.on("snapshot"))
+            outcome.note = f"{trial.publisher.connections} connections, {pictures} of {visits} pictures sent"
+            if not pictures:
+                outcome.problems.append("no picture arrived")
+        return outcome
+    finally:
+        broker.kill()
+
+
+def one_client_id(directory: Path, visits: int) -> Outcome:
+    """A second hive connects with the same client id: the connections become rare, not the events."""
+    directory.mkdir()
+    broker = Broker(directory).start()
+    try:
+        with (
+            timed(Outcome("two hives with one client id")) as outcome,
+            Subscriber(broker.port) as subscriber,
+            _recording(directory / "a", broker.port, reconnect_longest_s=4) as first,
+            _recording(directory / "b", broker.port, reconnect_longest_s=4) as second,
+        ):
+            started_s = time.monotonic()
+            for _ in range(visits):
+                first.record(1)
+                time.sleep(0.2)  # so that the visits last longer than many connections
+            _deliver(first, outcome, lambda: subscriber.on("event"))
+            took_s = time.monotonic() - started_s
+            count = first.publisher.connections + second.publisher.connections
+            outcome.note = f"{count} connections in {took_s:.0f} s"
+        return outcome
+    finally:
+        broker.kill()
+
+
+@contextmanager
+def _recording(directory: Path, port: int, **mqtt: object) -> Iterator[Scene]:
+    """Yield a scene with a started publisher and neither broker nor link of its own."""
+    directory.mkdir(exist_ok=True)
+    options = {"reconnect_longest_s": 1, "acknowledge_timeout_s": 5.0} | mqtt
+    with ExitStack() as stack:
+        store = stack.enter_context(Store(directory / "store"))
+        config = MqttConfig(host="127.0.0.1", port=port, **options)  # type: ignore[arg-type]
+        publisher = Publisher(config, store, "hivewatch-trial", AVAILABILITY)
+        publisher.subscribe("hw/h1/command/+", lambda _message: None)
+        publisher.start()
+        stack.callback(publisher.stop, 5.0)
+        yield Scene(directory, Broker(directory), Proxy(port), store, publisher)
+
+
+def _deliver(trial: Scene, outcome: Outcome, events_seen: Callable[[], list[bytes]]) -> None:
+    """Wait until everything is acknowledged, and compare with what was seen."""
+    assert trial.publisher.drain(DELIVERY_S), f"{trial.store.outbox_depth()} messages are still queued"
+    wait_until(lambda: set(trial.events) <= set(events_seen()), "every event has arrived")
+    trial.publisher.check()
+    compare(outcome, [event_key(e) for e in trial.events], [event_key(e) for e in events_seen()])
+    outcome.runs += len(trial.events)
 
 
 def hurry() -> None:

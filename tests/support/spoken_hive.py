@@ -18,7 +18,7 @@ from hivewatch.messages.alert import compose
 from hivewatch.messages.documents import header, to_json
 from hivewatch.messages.homeassistant import discovery
 from hivewatch.messages.states import availability_message
-from hivewatch.messages.topics import HiveTopics
+from hivewatch.messages.topics import HiveTopics, hive_key
 from support.brokers import wait_until
 from support.fakes import MODEL, make_frame, make_pixels, make_sighting
 
@@ -45,7 +45,7 @@ class SpokenHive:
         self._client.connect("127.0.0.1", self._port)
         self._client.loop_start()
         wait_until(self._client.is_connected, "the hive is connected")
-        self.say(self._online, discovery(self.config, has_temperature=True))
+        self.say(self._online, discovery(self.config, hive_key(self.config), has_temperature=True))
         self.retain("hornet/state", "OFF")
         self.retain("detection/state", "ON")
         self.retain("threshold/state", "0.8")
