@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,21 @@ def test_check_says_that_a_file_is_valid(tmp_path: Path, capsys: pytest.CaptureF
     file.write_text("hive: {id: north}\ncamera: {kind: video}\n")
     assert main(["check", "--config", str(file)]) == 0
     assert "valid" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("allowed", "code"), [("false", 5), ("true", 0)])
+def test_check_refuses_a_model_that_others_can_change_unless_that_is_allowed(
+    allowed: str, code: int, tmp_path: Path, tiny_model_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "model.pt"
+    shutil.copy(tiny_model_path, model)
+    model.chmod(0o666)
+    file = tmp_path / "hive.yaml"
+    file.write_text(
+        f"camera: {{kind: video}}\nclassifier: {{model: {model}, allow_writable_model: {allowed}}}\n"
+    )
+    assert main(["check", "--config", str(file)]) == code
+    assert ("a model file is code" in capsys.readouterr().err) == (code != 0)
 
 
 def test_check_lists_every_mistake_and_ends_with_code_3(
