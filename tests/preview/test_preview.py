@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from support.brokers import wait_until
 from support.fakes import make_frame, make_pixels
+from support.trust_trials import slow_clients
 
 from hivewatch.cli.main import main
 from hivewatch.config.sections import Config
@@ -159,6 +160,12 @@ def test_clients_that_never_finish_their_request_keep_nobody_out(latest: LatestF
         assert is_open(slow[-1]), "nobody is closed without need"
         for connection in slow:
             connection.close()
+
+
+@pytest.mark.slow
+def test_the_owner_is_served_while_others_send_byte_by_byte() -> None:
+    outcome = slow_clients(requests=20)
+    assert outcome.survived, outcome
 
 
 def test_a_client_with_many_connections_displaces_its_own(latest: LatestFrames) -> None:
