@@ -118,10 +118,11 @@ def _write(graph: FrameGraph, path: Path, document: dict[str, Any]) -> float:
 
 def is_model_file(path: Path) -> bool:
     """Return whether ``path`` is a hivewatch model file, as opposed to a state dict of torch."""
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith(f"/extra/{DESCRIPTION_FILE}") for name in archive.namelist())
+    except Exception:  # noqa: BLE001  zipfile raises many kinds of errors on foreign bytes
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith(f"/extra/{DESCRIPTION_FILE}") for name in archive.namelist())
 
 
 def load_model_file(net: HornetNet, path: Path) -> None:

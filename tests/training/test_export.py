@@ -20,9 +20,10 @@ from hivewatch.cli.main import main
 from hivewatch.config.sections import Config
 from hivewatch.doctor.finding import Verdict
 from hivewatch.doctor.model import check_model
-from hivewatch.errors import ModelError
+from hivewatch.errors import DataError, ModelError
 from hivewatch.training.export import Description, export_model, is_model_file, load_model_file
 from hivewatch.training.model.network import POOLINGS, HornetNet, normalise
+from hivewatch.training.run import load_network
 from hivewatch.training.whole_files import whole_files
 from hivewatch.vision.classifier import load_classifier
 from hivewatch.vision.model_file import load_graph, read_model_info
@@ -341,3 +342,13 @@ def test_a_state_dict_is_not_a_model_file(tiny_model_path: Path, tmp_path: Path)
 def test_an_int8_model_cannot_be_trained_further() -> None:
     with pytest.raises(ModelError, match="int8 model cannot be trained further"):
         load_model_file(HornetNet(), released_model("int8"))
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\x80\x02cos\nsystem\n.", b"PK\x05\x06" + b"\xff" * 18])
+def test_foreign_bytes_are_no_checkpoint_and_no_model_file(content: bytes, tmp_path: Path) -> None:
+    """The third is a pickle that would run a program, the last the end of a zip that holds nothing."""
+    path = tmp_path / "foreign.ckpt"
+    path.write_bytes(content)
+    assert not is_model_file(path)
+    with pytest.raises(DataError, match="cannot be read as a training checkpoint"):
+        load_network(path)
