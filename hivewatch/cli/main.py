@@ -12,6 +12,7 @@ from typing import TextIO, cast
 from hivewatch.cli.output import CheckedOutput, OutputError, flush_errors, open_standard_streams, say
 from hivewatch.cli.parser import make_parser
 from hivewatch.errors import HivewatchError
+from hivewatch.system.memory import bound_caches
 from hivewatch.system.systemd import journal_handler
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; errors go to the journal or to stderr."""
     # Otherwise torch's threads busy-wait for each other, and slow down everything else on the machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    bound_caches()
     open_standard_streams()
     output = CheckedOutput(sys.stdout)
     with redirect_stdout(cast(TextIO, output)):
