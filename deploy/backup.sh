@@ -29,9 +29,9 @@ backup() {
     local file=$1
     [[ "$file" != "$data_folder"/* ]] || die "$file is inside $data_folder, which is backed up; choose another folder"
     warn_of_other_stores
+    umask 0077
     staging=$(mktemp --directory "$file.XXXXXX")
     trap 'rm -rf "$staging"' EXIT
-    umask 0077
     # Databases first: each picture is written before the row that names it.
     copy_databases
     tar --create --file "$staging/backup.tar" --directory / --exclude='hivewatch.db*' --exclude='hivewatch.lock' \
@@ -40,7 +40,7 @@ backup() {
     (cd "$staging/root" && find . -type f -printf '%P\n') |
         tar --append --file "$staging/backup.tar" --directory "$staging/root" --files-from -
     sync "$staging/backup.tar"
-    mv "$staging/backup.tar" "$file"
+    mv --no-target-directory "$staging/backup.tar" "$file"
     say "$file: $(du --human-readable "$file" | cut -f1), $(tar --list --file "$file" | grep -c '\.jpg$' || true) pictures"
 }
 

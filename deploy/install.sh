@@ -158,24 +158,30 @@ build() {
     fingerprint >"$new/source.sha256"
 }
 
+# fill: install what deploy/requirements pins, by version and hash, and then hivewatch with nothing but that.
 fill() {
-    local pip=("$new/bin/python" -m pip install --quiet --constraint "$new/tmp/limits.txt")
+    local pip=("$new/bin/python" -m pip install --quiet)
     python=$new/bin/python
     local -x TMPDIR=$new/tmp # Debian 13 keeps /tmp in memory, which may be too small for pip
-    numpy_limit >"$new/tmp/limits.txt"
-    if wants_cpu_wheels; then
-        "${pip[@]}" --index-url "$torch_cpu_index" 'torch>=2.7' || return
-    fi
+    "${pip[@]}" --require-hashes --only-binary :all: --requirement "$project/deploy/requirements/$(numpy).txt" &&
+        { [ "$(uname -m)" = aarch64 ] || install_torch; } || return
     # Build from a copy, or root-owned files would be left in the checkout.
     mkdir "$new/tmp/source" &&
         cp --recursive "$project"/{hivewatch,config,setup.cfg,pyproject.toml,README.md,LICENSE} "$new/tmp/source" &&
-        "${pip[@]}" "$new/tmp/source[setup]" &&
+        "${pip[@]}" --no-index --no-build-isolation "$new/tmp/source[setup]" &&
         "$python" -I -m hivewatch --version >&2
 }
 
-# numpy_limit: print the constraint that keeps NumPy at apt's major version, for which apt's picamera2 is compiled.
-numpy_limit() {
-    $base_python -I -c 'import numpy; print("numpy==" + numpy.__version__.split(".")[0] + ".*")' 2>/dev/null || true
+# install_torch: on x86-64 PyTorch is not pinned: its builds without CUDA have an index of their own.
+install_torch() {
+    local index=()
+    if wants_cpu_wheels; then index=(--index-url "$torch_cpu_index"); fi
+    "$python" -m pip install --quiet "${index[@]}" 'torch>=2.7'
+}
+
+# numpy: print which requirements keep NumPy at apt's major version, for which apt's picamera2 is compiled.
+numpy() {
+    $base_python -I -c 'import numpy; print("numpy" + numpy.__version__.split(".")[0])' 2>/dev/null || echo numpy2
 }
 
 make_account() {

@@ -25,7 +25,7 @@ require_root_and_systemd() {
 
 # one_at_a_time: wait for another install.sh or backup.sh to end.
 one_at_a_time() {
-    exec {lock}>/run/lock/hivewatch-deploy
+    exec {lock}>/run/hivewatch-deploy.lock # not in /run/lock, where any user could put a link of that name
     flock --nonblock "$lock" || { say "Waiting for another install.sh or backup.sh to finish ..." && flock "$lock"; }
 }
 

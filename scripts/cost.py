@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from hivewatch.cli.counts import count
 from hivewatch.training.export import FrameGraph
 from hivewatch.training.model.folding import fold
 from hivewatch.training.model.network import HornetNet
@@ -185,7 +186,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--runs", type=int, default=15, help="passes per network (default: %(default)s)")
+    parser.add_argument("--runs", type=count, default=15, help="passes per network (default: %(default)s)")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated")
     torch.manual_seed(0)

@@ -31,6 +31,7 @@ from support import (  # noqa: E402
     kill_trials,
     salvage_trials,
     soak_trials,
+    trust_trials,
 )
 from support.brokers import Broker  # noqa: E402
 from support.models import make_untrained_model  # noqa: E402
@@ -108,6 +109,8 @@ def _trials(model: Path, *, quick: bool) -> dict[str, Trial]:
         "fuzz pictures": partial(fuzz_trials.fuzz_pictures, count=times(8000, 300)),
         "fuzz clips": partial(fuzz_trials.fuzz_clips, count=times(1000, 30)),
         "fuzz replay": partial(fuzz_trials.fuzz_replay, model=model, count=times(1000, 60)),
+        "preview slow clients": lambda _directory: trust_trials.slow_clients(times(200, 20)),
+        "hostile models": partial(trust_trials.hostile_models, model=model),
         "fuzz configurations": partial(fuzz_trials.fuzz_configurations, count=times(1000, 50)),
     }
 

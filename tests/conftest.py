@@ -20,7 +20,11 @@ settings.load_profile("patient")
 
 
 def pytest_configure() -> None:
-    """Keep torch to one thread, here and in the processes that tests start, if other tests run beside."""
+    """Keep torch to one thread, here and in the processes that tests start, if other tests run beside.
+
+    A model file that the group may write is refused, so the tests must not write such files.
+    """
+    os.umask(0o022)
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
 

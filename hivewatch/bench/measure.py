@@ -44,11 +44,13 @@ _TIMEOUT_S = 10.0
 _STARTUP_CODE = """
 import json, sys, time
 from pathlib import Path
-start_s, model, precision, threads, width_px, height_px = json.loads(sys.argv[1])
+start_s, model, precision, threads, writable, width_px, height_px = json.loads(sys.argv[1])
 import torch
 torch_s = time.time()
 from hivewatch.vision.classifier import load_classifier
-classifier = load_classifier(Path(model) if model else None, threads, precision=precision)
+classifier = load_classifier(
+    Path(model) if model else None, threads, precision=precision, allow_writable=writable
+)
 loaded_s = time.time()
 classifier.warm_up(width_px, height_px)
 print(json.dumps({"import_torch_s": torch_s - start_s, "load_model_s": loaded_s - torch_s,
@@ -210,7 +212,7 @@ def _bench_config(config: Config, directory: Path, port: int | None) -> Config:
 def _measure_startup(config: Config) -> dict[str, float]:
     camera, classifier = config.camera, config.classifier
     model = str(classifier.model or "")
-    chosen = model, classifier.precision, classifier.threads
+    chosen = model, classifier.precision, classifier.threads, classifier.allow_writable_model
     arguments = [time.time(), *chosen, camera.width_px, camera.height_px]
     command = [sys.executable, "-c", _STARTUP_CODE, json.dumps(arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -32,10 +32,11 @@ def check(arguments: argparse.Namespace) -> int:
     except ConfigError as error:
         print(error)
         return error.exit_code
-    if config.classifier.model is not None:
+    chosen = config.classifier
+    if chosen.model is not None:
         from hivewatch.vision.classifier import load_classifier
 
-        load_classifier(config.classifier.model, config.classifier.threads)
+        load_classifier(chosen.model, chosen.threads, allow_writable=chosen.allow_writable_model)
     print(f"{path}: valid")
     return 0
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
-import select
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
+from typing import TextIO, cast
 
+from hivewatch.cli.output import CheckedOutput, OutputError, flush_errors, open_standard_streams, say
 from hivewatch.cli.parser import make_parser
 from hivewatch.errors import HivewatchError
+from hivewatch.system.memory import bound_caches
 from hivewatch.system.systemd import journal_handler
 
 log = logging.getLogger(__name__)
@@ -20,32 +22,58 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; errors go to the journal or to stderr."""
     # Otherwise torch's threads busy-wait for each other, and slow down everything else on the machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    try:
-        return _run(make_parser().parse_args(argv))
-    finally:
-        _flush_stdout()
+    bound_caches()
+    open_standard_streams()
+    output = CheckedOutput(sys.stdout)
+    with redirect_stdout(cast(TextIO, output)):
+        try:
+            code = _run(argv, output)
+        except SystemExit as end:
+            # argparse has printed a help text, or what is wrong with the command line.
+            raise SystemExit(_flush() or end.code) from None
+        failed = _flush()
+        flush_errors()
+        return code or failed
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _run(argv: Sequence[str] | None, output: CheckedOutput) -> int:
     logs_to_journal = _set_up_log()
     try:
+        arguments = make_parser().parse_args(argv)
+        output.goes_on = getattr(arguments, "code_is_an_answer", False)
         code: int = arguments.command(arguments)
     except HivewatchError as error:
         if logs_to_journal:
             log.critical("%s", error, extra={"CODE": f"exit_{error.exit_code}"})
         else:
-            print(f"hivewatch: {error}", file=sys.stderr)
+            say(f"hivewatch: {error}")
         return error.exit_code
+    except OutputError as error:
+        return _end_of_output(error)
     except KeyboardInterrupt:
         return 130
-    except Exception as error:
-        if isinstance(error, BrokenPipeError) and _stdout_is_closed():
-            return 0  # the reader, such as `head`, needs no more
+    except Exception:
         if not logs_to_journal:
             raise
         log.critical("internal error", exc_info=True, extra={"CODE": "exit_1"})
         return 1
     return code
+
+
+def _flush() -> int:
+    try:
+        sys.stdout.flush()
+    except OutputError as error:
+        return _end_of_output(error)
+    return 0
+
+
+def _end_of_output(error: OutputError) -> int:
+    """Return the exit code: a reader that needs no more, such as `head`, is no fault."""
+    if error.reader_has_gone:
+        return 0
+    say(f"hivewatch: {error}; free some space, or write to another place")
+    return 1
 
 
 def _set_up_log() -> bool:
@@ -58,22 +86,3 @@ def _set_up_log() -> bool:
         logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     logging.getLogger("hivewatch").setLevel(logging.INFO)
     return journal is not None
-
-
-def _stdout_is_closed() -> bool:
-    """Return whether the reader of stdout has closed it; a broken pipe elsewhere is an error."""
-    if sys.stdout is None:
-        return False
-    poll = select.poll()
-    poll.register(sys.stdout.fileno(), 0)  # POLLERR is always reported
-    return any(event & select.POLLERR for _, event in poll.poll(0))
-
-
-def _flush_stdout() -> None:
-    """Flush stdout; if its reader has closed it, discard the rest, or Python would complain at exit."""
-    if sys.stdout is None:
-        return
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

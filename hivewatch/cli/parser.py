@@ -10,6 +10,7 @@ from typing import Any
 from hivewatch import __version__
 from hivewatch.cli import commands
 from hivewatch.cli.completion import INSTRUCTIONS, add_completion
+from hivewatch.cli.counts import count
 from hivewatch.cli.init import add_init
 from hivewatch.cli.replay import replay_files
 from hivewatch.cli.training import add_commands
@@ -54,12 +55,12 @@ def make_parser() -> argparse.ArgumentParser:
 
     check = subparsers.add_parser("check", help="list every mistake in a configuration file")
     _add_config(check, FOUND)
-    check.set_defaults(command=commands.check)
+    check.set_defaults(command=commands.check, code_is_an_answer=True)
 
     doctor = subparsers.add_parser("doctor", help="test camera, model, broker, disk, clock and power")
     _add_config(doctor, FOUND)
     _add_json(doctor)
-    doctor.set_defaults(command=commands.doctor)
+    doctor.set_defaults(command=commands.doctor, code_is_an_answer=True)
 
     _add_preview(
         subparsers.add_parser("preview", help="show the live picture on a web page, to aim and focus")
@@ -69,7 +70,7 @@ def make_parser() -> argparse.ArgumentParser:
     bench = subparsers.add_parser("bench", help="time every stage on this machine, with the simulator")
     _add_config(bench)
     bench.add_argument(
-        "--frames", type=int, default=100, metavar="N", help="frames to measure (default: %(default)s)"
+        "--frames", type=count, default=100, metavar="N", help="frames to measure (default: %(default)s)"
     )
     _add_json(bench)
     bench.set_defaults(command=commands.bench)

@@ -160,7 +160,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     draw = _figures(history, arguments.figures) if arguments.figures else None
     chosen = config.classifier
     file = arguments.model or chosen.model
-    classifier = load_classifier(file, chosen.threads, precision=chosen.precision)
+    classifier = load_classifier(
+        file, chosen.threads, precision=chosen.precision, allow_writable=chosen.allow_writable_model
+    )
     model = classifier.model
     document: dict[str, Any] = {
         "model": {"name": model.name, "version": model.version, "sha256": model.sha256}

@@ -38,7 +38,7 @@ def report_visits(arguments: argparse.Namespace) -> int:
 
 def _time(text: str) -> datetime:
     """Return the time that a date, a local time or a span before now means."""
-    span = re.fullmatch(r"(\d{1,5})([dh])", text.strip())
+    span = re.fullmatch(r"([1-9]\d{0,4})([dh])", text.strip())
     try:
         if span:
             return datetime.now().astimezone() - int(span[1]) * _UNITS[span[2]]

@@ -43,7 +43,7 @@ def _broker_config(arguments: argparse.Namespace) -> MqttConfig:
 
     options = {
         "host": arguments.host,
-        "port": arguments.port or (8883 if arguments.tls else 1883),
+        "port": arguments.port if arguments.port is not None else 8883 if arguments.tls else 1883,
         "username": arguments.username,
         "password_file": arguments.password_file,
         "base_topic": arguments.base_topic,

@@ -64,6 +64,9 @@ class ClassifierConfig(Section):
     model: OptionalFile = Field(
         default=None, description="TorchScript model file; if left out, the released model is used."
     )
+    allow_writable_model: bool = Field(
+        default=False, description="Run the model file even if other users of this machine can change it."
+    )
     precision: Literal["float", "int8"] = Field(
         default="float", description="Which released model to use: float or int8."
     )

@@ -40,7 +40,10 @@ log = logging.getLogger(__name__)
 def make_classifier(config: Config, stopwatch: Stopwatch) -> Classifier:
     """Load the configured model and warm it up; raises ModelError."""
     chosen = config.classifier
-    classifier = load_classifier(chosen.model, chosen.threads, stopwatch, chosen.precision)
+    classifier = load_classifier(
+        *(chosen.model, chosen.threads, stopwatch, chosen.precision),
+        allow_writable=chosen.allow_writable_model,
+    )
     classifier.warm_up(config.camera.width_px, config.camera.height_px)
     return classifier
 

@@ -11,6 +11,7 @@ from hivewatch.messages.alert import backlog_message
 from hivewatch.messages.topics import HiveTopics
 from hivewatch.store.disk import tolerate_full_disk
 from hivewatch.system.clock import Clock
+from hivewatch.system.memory import give_back_memory
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +20,7 @@ CHECK_EVERY_S = 86_400.0
 
 
 class MaintenanceService(Service):
-    """Maintains the store on the data path."""
+    """Maintains the store and the memory on the data path."""
 
     def __init__(self, config: Config, recorder: Recorder, clock: Clock) -> None:
         """Do nothing yet: the database was checked when it was opened."""
@@ -39,6 +40,7 @@ class MaintenanceService(Service):
             self._store.check_integrity()
         with tolerate_full_disk("the store was not tidied"):
             self._keep_in_bounds()
+        give_back_memory()
 
     def _keep_in_bounds(self) -> None:
         now = self._clock.now_for_ages()

@@ -14,14 +14,17 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
+from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 from hivewatch.errors import ConfigError
 from hivewatch.preview.latest import LatestFrames
+from hivewatch.preview.waiting import Waiting
 
 log = logging.getLogger(__name__)
 
-# Each open page has one or two requests at a time, and each request takes a thread; more are rejected.
+# Each open page has one or two requests at a time, and each takes a thread. Of allowed requests, more are
+# rejected.
 _MAX_REQUESTS = 12
 # How long a request for the state waits for a new frame, and how long a client may stay silent.
 _STATE_TIMEOUT_S, _CLIENT_TIMEOUT_S = 5.0, 10.0
@@ -64,6 +67,7 @@ def serve(latest: LatestFrames, address: tuple[str, int], token: str | None) -> 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128  # with 5, a few connections at once delay all others by seconds
 
     def __init__(self, latest: LatestFrames, address: tuple[str, int], token: str | None) -> None:
         host, _ = address
@@ -74,7 +78,8 @@ class _Server(ThreadingHTTPServer):
         self.page = files("hivewatch.preview").joinpath("page.html").read_bytes()
         name = socket.gethostname().lower()
         self._names = {"localhost", name, f"{name}.local", host.lower()}
-        self._slots = threading.BoundedSemaphore(_MAX_REQUESTS)
+        self.waiting = Waiting()
+        self.slots = threading.BoundedSemaphore(_MAX_REQUESTS)
 
     @property
     def url(self) -> str:
@@ -102,21 +107,18 @@ class _Server(ThreadingHTTPServer):
         return self.token is None or hmac.compare_digest(token.encode(), self.token.encode())
 
     def process_request(
-        self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
+        self, request: socket.socket | tuple[bytes, socket.socket], client_address: Any
     ) -> None:
-        """Handle a request in a thread of its own, or reject it if there are too many."""
-        if self._slots.acquire(blocking=False):
-            super().process_request(request, client_address)
-            return
-        log.debug("rejected %s: %d requests are already running", client_address, _MAX_REQUESTS)
-        self.shutdown_request(request)
+        """Handle a connection in a thread of its own."""
+        self.waiting.add(cast(socket.socket, request), str(client_address[0]))
+        super().process_request(request, client_address)
 
-    def process_request_thread(self, request: object, client_address: object) -> None:
-        """Answer the request, then release its slot."""
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer the request, then forget the connection."""
         try:
-            super().process_request_thread(request, client_address)  # type: ignore[arg-type]
+            super().process_request_thread(request, client_address)
         finally:
-            self._slots.release()
+            self.waiting.remove(request)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Log at debug level only: browsers often drop a connection."""
@@ -130,18 +132,32 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer a request for the page, its state or a picture."""
-        url = urlsplit(self.path)
-        query = {name: values[-1] for name, values in parse_qs(url.query).items()}
+        try:
+            url = urlsplit(self.path)
+            query = {name: values[-1] for name, values in parse_qs(url.query).items()}
+        except ValueError:
+            self._answer(HTTPStatus.BAD_REQUEST, "text/plain", b"not an address\n")
+            return
         if not self.server.is_ours(self.headers.get("Host", "")):
             self._answer(HTTPStatus.FORBIDDEN, "text/plain", b"the Host header does not name this machine\n")
         elif not self.server.admits(query.get("token", "")):
             self._answer(HTTPStatus.FORBIDDEN, "text/plain", b"the token is missing or wrong\n")
-        elif url.path == "/":
+        elif self.server.slots.acquire(blocking=False):
+            self.server.waiting.remove(self.connection)
+            try:
+                self._answer_allowed(url.path, query)
+            finally:
+                self.server.slots.release()
+        else:
+            self._answer(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", b"too many requests at a time\n")
+
+    def _answer_allowed(self, path: str, query: dict[str, str]) -> None:
+        if path == "/":
             self._answer(HTTPStatus.OK, "text/html; charset=utf-8", self.server.page)
-        elif url.path == "/state":
+        elif path == "/state":
             state = self.server.latest.state(_number(query.get("after", "-1")), _STATE_TIMEOUT_S)
             self._answer(HTTPStatus.OK, "application/json", json.dumps(state).encode())
-        elif url.path == "/picture" and (jpeg := self.server.latest.jpeg(_number(query.get("number", "")))):
+        elif path == "/picture" and (jpeg := self.server.latest.jpeg(_number(query.get("number", "")))):
             self._answer(HTTPStatus.OK, "image/jpeg", jpeg)
         else:
             self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"not found\n")

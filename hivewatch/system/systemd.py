@@ -6,8 +6,11 @@ import logging
 import os
 import sys
 import time
+from functools import cache
 
 from hivewatch.errors import HivewatchError
+
+log = logging.getLogger(__name__)
 
 
 def ready(status: str) -> None:
@@ -57,7 +60,11 @@ def _stderr_is_the_journal() -> bool:
 
 
 def _notify(state: str) -> None:
-    if "NOTIFY_SOCKET" not in os.environ:
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address is None:
+        return
+    if not address:
+        _warn("", "it is empty")
         return
     try:
         from systemd import daemon
@@ -67,4 +74,17 @@ def _notify(state: str) -> None:
             "started by systemd, but the Python module systemd is missing: apt install python3-systemd"
             " (the virtual environment needs --system-site-packages)"
         ) from error
-    daemon.notify(state)
+    try:
+        daemon.notify(state)
+    except OSError as error:
+        _warn(address, str(error))
+
+
+@cache
+def _warn(address: str, reason: str) -> None:
+    """Warn once for each reason. Watching goes on; systemd itself ends a service that it does not hear."""
+    log.warning(
+        "systemd cannot be notified at $NOTIFY_SOCKET=%s: %s; if hivewatch was not started by systemd, unset"
+        " that variable",
+        *(address, reason),
+    )

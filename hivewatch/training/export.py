@@ -30,6 +30,7 @@ from hivewatch.vision.model_file import (
     read_model_info,
 )
 from hivewatch.vision.second_look import SecondLook
+from hivewatch.vision.trust import ModelFile, read_model_file
 
 PARITY_TOLERANCE = 1e-4
 PARITY_SIZES = ((160, 224), (64, 96), (33, 47))
@@ -105,31 +106,34 @@ def _write(graph: FrameGraph, path: Path, document: dict[str, Any]) -> float:
     with whole_files(path) as (partial,):
         try:
             _save(graph, partial, json.dumps(document, indent=2))
-            difference = _parity(graph.float(), partial)
+            file = read_model_file(partial, allow_writable=True)  # it was written just now
+            difference = _parity(graph.float(), file)
         except RuntimeError as error:
             raise ModelError(f"{path}: cannot export the model ({error})") from error
         if not difference <= PARITY_TOLERANCE:  # also false for NaN
             raise ModelError(f"{path}: the exported graph differs from the network by {difference:.2g}")
-        check_graph(load_graph(partial), read_model_info(partial), path)
+        check_graph(load_graph(file), read_model_info(file), file)
     return difference
 
 
 def is_model_file(path: Path) -> bool:
     """Return whether ``path`` is a hivewatch model file, as opposed to a state dict of torch."""
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith(f"/extra/{DESCRIPTION_FILE}") for name in archive.namelist())
+    except Exception:  # noqa: BLE001  zipfile raises many kinds of errors on foreign bytes
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith(f"/extra/{DESCRIPTION_FILE}") for name in archive.namelist())
 
 
 def load_model_file(net: HornetNet, path: Path) -> None:
     """Load the weights of a float model file into ``net``, to train the model further.
 
-    Raises ModelError if the file is not a hivewatch model, or an int8 one.
+    Raises ModelError if the file is not a hivewatch model, or an int8 one, or if others can change it.
     """
-    if read_model_info(path).precision != "float":
+    file = read_model_file(path)
+    if read_model_info(file).precision != "float":
         raise ModelError(f"{path}: an int8 model cannot be trained further; start from the float model")
-    graph: Any = load_graph(path)
+    graph: Any = load_graph(file)
     load_folded(
         net,
         {
@@ -180,9 +184,9 @@ def _script(graph: FrameGraph) -> Any:
     return torch.jit.script(graph)
 
 
-def _parity(graph: FrameGraph, path: Path) -> float:
-    """Return the largest difference between ``graph`` and the file at ``path`` on random frames."""
-    exported = load_graph(path)
+def _parity(graph: FrameGraph, file: ModelFile) -> float:
+    """Return the largest difference between ``graph`` and the one in ``file`` on random frames."""
+    exported = load_graph(file)
     generator = torch.Generator().manual_seed(0)
     differences = []
     for rows, columns in PARITY_SIZES:

@@ -44,7 +44,7 @@ class Recipe(Section):
 
     manual: ClassVar[str] = "config/train.yaml"
 
-    seed: int = Field(7, ge=0)
+    seed: int = Field(7, ge=0, lt=2**32)
     pooling: Literal["gap", "topk", "lse", "max"] = "topk"
     top_cells: int = Field(2, ge=1)
     layer4_stride: int = Field(2, ge=1, le=2)

@@ -86,7 +86,7 @@ def release(
         for file in model_int8:
             export_int8(net, file, description, _int8_calibration_frames(catalogue, description))
         some = hive[:: max(1, len(hive) // FIGURE_FRAMES)]
-        results, _ = predict_all(some, load_classifier(model, threads=0))
+        results, _ = predict_all(some, load_classifier(model, threads=0, allow_writable=True))
         draw_figures(history, results, checkpoint.parent, DecisionConfig().threshold)
     return description
 
@@ -100,7 +100,9 @@ def _export_in_steps(
     the network again.
     """
     export_model(net, path, description)
-    second_look = fit_second_look(load_classifier(path, threads=0, unfinished=True), shots)
+    second_look = fit_second_look(
+        load_classifier(path, threads=0, unfinished=True, allow_writable=True), shots
+    )
     description = replace(description, second_look=second_look)
     export_model(net, path, description)
     description = replace(description, box_level=best_box_level(path, data), finished=True)
@@ -156,7 +158,7 @@ def best_box_level(model: Path, data: Path) -> float:
         log.info("no hornet is boxed in the split 'train': the box level stays at %g", DEFAULT_BOX_LEVEL)
         return DEFAULT_BOX_LEVEL
     some = boxed[:: max(1, len(boxed) // BOX_LEVEL_FRAMES)]
-    results, _ = predict_all(some, load_classifier(model, threads=0, unfinished=True))
+    results, _ = predict_all(some, load_classifier(model, threads=0, unfinished=True, allow_writable=True))
     truth = [result.picture.hornet_boxes for result in results]
 
     def accuracy(level: float) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hivewatch.errors import ModelError
 from hivewatch.training.model.network import IMAGENET, download_imagenet
-from hivewatch.vision.model_file import RELEASED_MODEL
+from hivewatch.vision.trust import RELEASED_MODEL
 
 
 def start_weights(weights: Path | str | None, report: Callable[[str], None]) -> Path | str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ import numpy as np
 import torch
 
 from hivewatch.domain.frames import WHOLE, Box, Frame, Map, Pixels, Prediction, View
-from hivewatch.errors import ModelError
 from hivewatch.vision.localize import locate
 from hivewatch.vision.model_file import (
     Graph,
@@ -24,9 +22,10 @@ from hivewatch.vision.model_file import (
     check_graph,
     load_graph,
     read_model_info,
-    released_model,
+    run_graph,
     use_quantised_engine,
 )
+from hivewatch.vision.trust import read_model_file, read_released_model
 
 # TorchScript traces types in the first run and compiles in the second.
 _WARM_UP_RUNS = 3
@@ -59,7 +58,7 @@ class Classifier:
     def predict(self, view: View) -> Prediction:
         """Return score, map and location for ``view``, of any size and shape.
 
-        Raises ModelError if the graph fails or its output is not finite.
+        Raises ModelError if the graph fails, or returns no finite score and map.
         """
         first, second = self.inspect(view)
         best = max(second, key=lambda output: output.score, default=first)
@@ -109,18 +108,8 @@ class Classifier:
 
     def forward(self, pixels: Pixels) -> tuple[float, Map]:
         """Run the graph on pixels from ``resize``; return score and map. Raises as ``predict`` does."""
-        named = f"model {self.model.name} {self.model.version}"
-        try:
-            with torch.inference_mode():
-                score_tensor, cam_tensor = self._graph(torch.from_numpy(pixels))
-        except RuntimeError as error:
-            raise ModelError(f"{named} failed on a {pixels.shape} input: {error}") from error
-        score, cam = float(score_tensor), cam_tensor.numpy()
-        if not (math.isfinite(score) and np.isfinite(cam).all()):
-            raise ModelError(
-                f"{named} returned a result that is not finite; check the model file and the memory"
-            )
-        return score, cam
+        model = self.model
+        return run_graph(self._graph, pixels, model.cam_stride_px, f"model {model.name} {model.version}")
 
 
 def fit_to_input(pixels: Pixels, long_side_px: int, multiple_px: int) -> Pixels:
@@ -156,20 +145,25 @@ def load_classifier(
     precision: Literal["float", "int8"] = "float",
     *,
     unfinished: bool = False,
+    allow_writable: bool = False,
 ) -> Classifier:
     """Load and check a model file, or the released model of ``precision`` if ``path`` is None.
 
     ``threads``: processor threads, 0 for torch's default. ``unfinished``: accept a step of an export, too.
-    Raises ModelError unless the file is a complete hivewatch model in the format version of this release.
+    ``allow_writable``: run a file even if others can change it, see ``read_model_file``. Raises ModelError
+    unless the file is a complete hivewatch model in the format version of this release.
     """
     if threads > 0:
         torch.set_num_threads(threads)
-    path = path or released_model(precision)
-    model = read_model_info(path)
+    if path is None:
+        file = read_released_model(precision)
+    else:
+        file = read_model_file(path, allow_writable=allow_writable)
+    model = read_model_info(file)
     if not unfinished:
-        check_finished(model, path)
+        check_finished(file, model)
     if model.precision == "int8":
         use_quantised_engine()
-    graph = load_graph(path)
-    check_graph(graph, model, path)
+    graph = load_graph(file)
+    check_graph(graph, model, file)
     return Classifier(graph, model, stopwatch)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import cv2
 import pytest
-from support.fakes import make_pixels
 from support.paths import PROJECT
 
 from hivewatch import __version__
@@ -60,6 +59,22 @@ def test_completion_without_its_library_says_what_to_install(
     )
 
 
+@pytest.mark.parametrize("number", ["0", "-1", "many", "1.5", "9" * 5000])
+def test_a_count_that_counts_nothing_is_a_usage_error(
+    number: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", f"--frames={number}"])
+    assert ended.value.code == 2
+    assert f"--frames: expected a whole number from 1 on, not '{number}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "65536"])
+def test_a_port_that_does_not_exist_is_refused(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["watch", "localhost", f"--port={number}"]) == 3
+    assert "--port: Input should be" in capsys.readouterr().err
+
+
 def test_a_usage_error_is_exit_code_2() -> None:
     with pytest.raises(SystemExit) as ended:
         main(["wacth"])
@@ -71,6 +86,21 @@ def test_check_says_that_a_file_is_valid(tmp_path: Path, capsys: pytest.CaptureF
     file.write_text("hive: {id: north}\ncamera: {kind: video}\n")
     assert main(["check", "--config", str(file)]) == 0
     assert "valid" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("allowed", "code"), [("false", 5), ("true", 0)])
+def test_check_refuses_a_model_that_others_can_change_unless_that_is_allowed(
+    allowed: str, code: int, tmp_path: Path, tiny_model_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "model.pt"
+    shutil.copy(tiny_model_path, model)
+    model.chmod(0o666)
+    file = tmp_path / "hive.yaml"
+    file.write_text(
+        f"camera: {{kind: video}}\nclassifier: {{model: {model}, allow_writable_model: {allowed}}}\n"
+    )
+    assert main(["check", "--config", str(file)]) == code
+    assert ("a model file is code" in capsys.readouterr().err) == (code != 0)
 
 
 def test_check_lists_every_mistake_and_ends_with_code_3(
@@ -154,42 +184,6 @@ def test_an_error_is_one_sentence_on_stderr_with_its_exit_code(capsys: pytest.Ca
     caught = capsys.readouterr()
     assert caught.err.startswith("hivewatch: /nowhere does not exist")
     assert caught.out == ""
-
-
-def run_in_pipe(arguments: str, reader: str, unbuffered: str = "") -> subprocess.CompletedProcess[str]:
-    """Pipe hivewatch into ``reader``; return hivewatch's exit code and stderr, and the reader's output."""
-    command = f"{sys.executable} -m hivewatch {arguments} | {reader}; exit ${{PIPESTATUS[0]}}"
-    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
-    return subprocess.run(
-        ["bash", "-c", command], env=environment, capture_output=True, text=True, check=False
-    )
-
-
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_help_into_a_closed_pipe_is_no_error(unbuffered: str) -> None:
-    done = run_in_pipe("--help", "true", unbuffered)
-    assert done.returncode == 0
-    assert done.stderr == ""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("options", "reader", "unbuffered"),
-    [("--json", "head -n 1", ""), ("--json", "head -n 1", "1"), ("", "true", "")],
-)
-def test_output_into_a_pipe_that_closes_early_is_no_error(
-    options: str, reader: str, unbuffered: str, tmp_path: Path, tiny_model_path: Path
-) -> None:
-    """Whether the pipe breaks in the middle of the output or when the buffer is flushed at the end."""
-    for number in range(20):
-        cv2.imwrite(str(tmp_path / f"{number}.png"), make_pixels(seed=number))
-    config = tmp_path / "hive.yaml"
-    config.write_text(f"classifier: {{model: {tiny_model_path}, threads: 1}}\nstore: {{directory: store}}\n")
-    done = run_in_pipe(f"replay {options} --config {config} {tmp_path}", reader, unbuffered)
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    assert "BrokenPipeError" not in done.stderr
-    assert len(done.stdout.splitlines()) == (1 if options else 0)
 
 
 def test_a_pipe_that_breaks_elsewhere_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from support.rig import Rig
 from support.visits import HIVE, record_visits
 
 from hivewatch.config.sections import Config, MqttConfig, OutboxConfig, StoreConfig
+from hivewatch.daemon import maintenance
 from hivewatch.daemon.maintenance import CHECK_EVERY_S, EVERY_S, MaintenanceService
 from hivewatch.errors import DiskFullError, StoreError
 from hivewatch.store.retention import PORTION
@@ -62,6 +63,15 @@ def test_the_next_portion_is_removed_at_the_next_tick(tmp_path: Path) -> None:
     rig.tick()
     assert rig.store.sightings(1000) == []
     rig.store.close()
+
+
+def test_free_memory_is_given_back_once_a_minute(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    given_back: list[float] = []
+    monkeypatch.setattr(maintenance, "give_back_memory", lambda: given_back.append(0.0))
+    for _ in range(4):
+        rig.tick()
+        rig.machine.pass_time(EVERY_S / 2)
+    assert len(given_back) == 2
 
 
 def test_the_database_is_checked_once_a_day(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

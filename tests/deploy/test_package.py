@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -40,6 +41,16 @@ def test_the_wheel_contains_the_manual(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         assert archive.read("hivewatch/config/hivewatch.yaml") == MANUAL
+
+
+def test_the_wheel_contains_the_released_models_and_their_hashes(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        hashes = archive.read("hivewatch/vision/models/SHA256SUMS").decode()
+        for line in hashes.splitlines():
+            digest, name = line.split()
+            assert hashlib.sha256(archive.read(f"hivewatch/vision/models/{name}")).hexdigest() == digest
+    assert len(hashes.splitlines()) == 2
 
 
 def test_the_sdist_contains_the_manual_at_both_places(built: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from support.paths import PROJECT, SUPPORT
 from hivewatch.domain.frames import WHOLE, Pixels
 from hivewatch.training.data.cutouts import Shot
 from hivewatch.training.data.simulated import simulated_shots
-from hivewatch.vision.model_file import RELEASED_MODEL
+from hivewatch.vision.trust import RELEASED_MODEL
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(7200)]
 

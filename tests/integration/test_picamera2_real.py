@@ -21,7 +21,7 @@ from support.debian_tree import DebianTree, runtime_requirements
 from support.installed import WAIT_S, torch_for_trixie
 from support.paths import PROJECT, SUPPORT
 
-from hivewatch.vision.model_file import RELEASED_MODEL
+from hivewatch.vision.trust import RELEASED_MODEL
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 

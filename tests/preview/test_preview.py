@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import pytest
+from support.brokers import wait_until
 from support.fakes import make_frame, make_pixels
+from support.trust_trials import slow_clients
 
 from hivewatch.cli.main import main
 from hivewatch.config.sections import Config
@@ -21,6 +24,7 @@ from hivewatch.domain.status import CameraFault, CameraState, CameraStatus
 from hivewatch.errors import CameraError, ConfigError
 from hivewatch.preview import app as preview
 from hivewatch.preview import server as server_module
+from hivewatch.preview import waiting
 from hivewatch.preview.latest import LatestFrames, PreviewFrame
 from hivewatch.preview.previewer import Previewer
 from hivewatch.preview.server import serve
@@ -122,22 +126,80 @@ def test_a_foreign_host_name_is_refused(url: str, host: str, status: int) -> Non
 def test_too_many_simultaneous_requests_are_rejected(
     latest: LatestFrames, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """They wait for a frame that does not come, and a further one is not served until one of them ends."""
     monkeypatch.setattr(server_module, "_MAX_REQUESTS", 2)
+    monkeypatch.setattr(server_module, "_STATE_TIMEOUT_S", 30.0)
     with serve(latest, LOCAL, None) as url:
-        port = int(url.rsplit(":", 1)[1].rstrip("/"))
-        idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(2)]
-        with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
-            ask(url, "/")
-        for connection in idle:
+        for _ in range(2):
+            threading.Thread(target=ask, args=(url, "/state?after=7"), daemon=True).start()
+        wait_until(lambda: ask(url, "/").status == 503, "both slots are taken")
+        latest.add(PreviewFrame(8, b"jpeg 8", {"number": 8}))
+        wait_until(lambda: ask(url, "/").status == 200, "the slots are free again")
+
+
+def half_a_request(url: str, address: str = "127.0.0.1") -> socket.socket:
+    """Connect from ``address`` and send the beginning of a request."""
+    host, port = url.removeprefix("http://").partition("/")[0].split(":")
+    connection = socket.create_connection((host, int(port)), source_address=(address, 0))
+    connection.sendall(b"GET / HT")
+    return connection
+
+
+def is_open(connection: socket.socket) -> bool:
+    """Return whether the server has neither answered nor closed the connection."""
+    return not select.select([connection], [], [], 0)[0]
+
+
+def test_clients_that_never_finish_their_request_keep_nobody_out(latest: LatestFrames) -> None:
+    with serve(latest, LOCAL, "right-token") as url:
+        slow = [half_a_request(url) for _ in range(50)]
+        for _ in range(20):
+            assert ask(url, "/?token=right-token").status == 200
+        wait_until(lambda: sum(map(is_open, slow)) <= waiting._MOST, "the oldest are closed")
+        assert not is_open(slow[0])
+        assert is_open(slow[-1]), "nobody is closed without need"
+        for connection in slow:
             connection.close()
-        for _ in range(100):
-            try:
-                assert ask(url, "/").status == 200
-                break
-            except (http.client.RemoteDisconnected, ConnectionResetError):
-                threading.Event().wait(0.1)
-        else:
-            pytest.fail("the slot of a closed connection is not reused")
+
+
+@pytest.mark.slow
+def test_the_owner_is_served_while_others_send_byte_by_byte() -> None:
+    outcome = slow_clients(requests=20)
+    assert outcome.survived, outcome
+
+
+def test_a_client_with_many_connections_displaces_its_own(latest: LatestFrames) -> None:
+    with serve(latest, LOCAL, "right-token") as url:
+        owner = half_a_request(url, "127.0.0.2")
+        others = [half_a_request(url, "127.0.0.3") for _ in range(50)]
+        wait_until(lambda: sum(map(is_open, others)) < waiting._MOST, "some of them are closed")
+        owner.sendall(b"TP/1.0\r\nHost: localhost\r\n\r\n")
+        assert owner.recv(100).startswith(b"HTTP/1.0 403")
+        for connection in (owner, *others):
+            connection.close()
+
+
+def test_a_request_that_is_allowed_is_not_displaced(
+    latest: LatestFrames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "_STATE_TIMEOUT_S", 30.0)
+    answers: list[int] = []
+    with serve(latest, LOCAL, "right-token") as url:
+        request = "/state?after=7&token=right-token"
+        owner = threading.Thread(target=lambda: answers.append(ask(url, request).status), daemon=True)
+        owner.start()
+        wait_until(latest.has_viewers, "the request is being answered")
+        slow = [half_a_request(url) for _ in range(50)]
+        wait_until(lambda: sum(map(is_open, slow)) <= waiting._MOST, "the oldest are closed")
+        latest.add(PreviewFrame(8, b"jpeg 8", {"number": 8}))
+        owner.join(20)
+        assert answers == [200]
+        for connection in slow:
+            connection.close()
+
+
+def test_a_request_for_no_address_at_all_is_answered(url: str) -> None:
+    assert ask(url, "ftp://[").status == 400
 
 
 def test_an_address_in_use_is_reported_in_a_sentence(latest: LatestFrames) -> None:

@@ -52,6 +52,23 @@ def test_outside_systemd_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> Non
     systemd.ready("watching")
 
 
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [("", "it is empty"), ("nonsense", "Invalid argument"), ("/nowhere", "No such file")],
+)
+def test_a_socket_that_cannot_be_notified_is_one_warning_and_watching_goes_on(
+    address: str, reason: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("systemd.daemon", reason="systemd-python is not installed")
+    systemd._warn.cache_clear()
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    systemd.ready("watching")
+    systemd.feed_watchdog("watching")
+    (warning,) = caplog.messages
+    assert warning.startswith(f"systemd cannot be notified at $NOTIFY_SOCKET={address}: ")
+    assert reason in warning
+
+
 def test_without_a_journal_on_stderr_there_is_no_handler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
     assert systemd.journal_handler() is None

@@ -20,13 +20,15 @@ from hivewatch.cli.main import main
 from hivewatch.config.sections import Config
 from hivewatch.doctor.finding import Verdict
 from hivewatch.doctor.model import check_model
-from hivewatch.errors import ModelError
+from hivewatch.errors import DataError, ModelError
 from hivewatch.training.export import Description, export_model, is_model_file, load_model_file
 from hivewatch.training.model.network import POOLINGS, HornetNet, normalise
+from hivewatch.training.run import load_network
 from hivewatch.training.whole_files import whole_files
 from hivewatch.vision.classifier import load_classifier
-from hivewatch.vision.model_file import load_graph, read_model_info, released_model
+from hivewatch.vision.model_file import load_graph, read_model_info
 from hivewatch.vision.second_look import SecondLook
+from hivewatch.vision.trust import ModelFile, read_model_file, released_model
 
 DESCRIPTION = Description(
     name="test",
@@ -59,7 +61,7 @@ def test_the_file_computes_what_the_network_computes(
     frame = torch.randint(0, 256, (96, 128, 3), dtype=torch.uint8)
     with torch.inference_mode():
         logits, cam = net(normalise(frame.permute(2, 0, 1)[None]))
-        found_score, found_cam = load_graph(path)(frame)
+        found_score, found_cam = load_graph(read_model_file(path))(frame)
     # The weights in the file are rounded to float16.
     torch.testing.assert_close(found_score, net.calibrate(logits)[0], atol=5e-3, rtol=0)
     torch.testing.assert_close(found_cam, cam[0, 0], atol=2e-2, rtol=2e-2)
@@ -69,7 +71,7 @@ def test_weights_are_float16_in_the_file_and_float32_once_loaded(tiny_model_path
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         stored = torch.jit.load(tiny_model_path)
-    loaded = load_graph(tiny_model_path)
+    loaded = load_graph(read_model_file(tiny_model_path))
     for module, dtype in ((stored, torch.float16), (loaded, torch.float32)):
         values = [*module.parameters(), *module.buffers()]
         assert len(values) > 40
@@ -96,7 +98,7 @@ def test_the_file_names_no_path_of_the_building_machine(tiny_model_path: Path) -
 def test_the_file_carries_the_description(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     export_model(make_net("lse", 1), path, DESCRIPTION)
-    info = read_model_info(path)
+    info = read_model_info(read_model_file(path))
     assert (info.name, info.version, info.box_level) == ("test", "1.2", 0.35)
     assert (info.labels, info.pooling, info.cam_stride_px) == (("absence", "presence"), "lse", 16)
     assert (info.input_long_side_px, info.input_multiple_px) == (640, 32)
@@ -109,7 +111,7 @@ def test_the_file_carries_the_second_look(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     look = SecondLook(places=2, zoom=1.6, window_px=256, from_score=0.1, first=0.5, second=0.25, offset=-1.0)
     export_model(make_net(), path, replace(DESCRIPTION, second_look=look))
-    assert read_model_info(path).second_look == look
+    assert read_model_info(read_model_file(path)).second_look == look
 
 
 def test_exporting_does_not_change_the_network(tmp_path: Path) -> None:
@@ -135,8 +137,8 @@ def test_a_network_that_returns_nan_is_not_exported_and_the_old_file_stays(tmp_p
 def test_a_graph_that_differs_from_the_network_is_not_exported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load_another(path: Path) -> object:
-        graph = load_graph(path)
+    def load_another(file: ModelFile) -> object:
+        graph = load_graph(file)
         return lambda frame: (graph(frame)[0], graph(frame)[1] + 0.01)
 
     monkeypatch.setattr("hivewatch.training.export.load_graph", load_another)
@@ -340,3 +342,13 @@ def test_a_state_dict_is_not_a_model_file(tiny_model_path: Path, tmp_path: Path)
 def test_an_int8_model_cannot_be_trained_further() -> None:
     with pytest.raises(ModelError, match="int8 model cannot be trained further"):
         load_model_file(HornetNet(), released_model("int8"))
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\x80\x02cos\nsystem\n.", b"PK\x05\x06" + b"\xff" * 18])
+def test_foreign_bytes_are_no_checkpoint_and_no_model_file(content: bytes, tmp_path: Path) -> None:
+    """The third is a pickle that would run a program, the last the end of a zip that holds nothing."""
+    path = tmp_path / "foreign.ckpt"
+    path.write_bytes(content)
+    assert not is_model_file(path)
+    with pytest.raises(DataError, match="cannot be read as a training checkpoint"):
+        load_network(path)

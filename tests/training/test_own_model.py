@@ -16,6 +16,7 @@ from support.training_pictures import RECIPE, write_clip, write_data
 
 from hivewatch.training.recipe import Recipe
 from hivewatch.vision.model_file import read_model_info
+from hivewatch.vision.trust import read_model_file
 
 pytestmark = pytest.mark.slow
 
@@ -104,7 +105,7 @@ def test_the_commands_of_the_readme_make_a_model_from_drawn_pictures(tmp_path: P
 
 def check_results(clone: Path, evaluation: str) -> None:
     """Check the model file, and that the evaluation drew the figures of the run."""
-    model = read_model_info(clone / "my.pt")
+    model = read_model_info(read_model_file(clone / "my.pt"))
     assert (model.name, model.finished) == ("mine", True)
     assert (clone / "runs" / "mine" / "curves.png").is_file()
     figures = {path.name for path in (clone / "figures").glob("*.png")}

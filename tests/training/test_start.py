@@ -10,7 +10,7 @@ from hivewatch.errors import ModelError
 from hivewatch.training import start
 from hivewatch.training.model.network import HornetNet
 from hivewatch.training.start import start_weights
-from hivewatch.vision.model_file import RELEASED_MODEL
+from hivewatch.vision.trust import RELEASED_MODEL
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from hivewatch.training.run import BEST, HISTORY, load_network
 from hivewatch.training.train import train
 from hivewatch.training.validate import frame_maps, peak
 from hivewatch.vision.classifier import load_classifier
-from hivewatch.vision.model_file import RELEASED_MODEL
+from hivewatch.vision.trust import RELEASED_MODEL
 
 pytestmark = pytest.mark.slow
 

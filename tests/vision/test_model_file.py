@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tracemalloc
 import warnings
 import zipfile
 from pathlib import Path
@@ -13,10 +14,10 @@ import pytest
 import torch
 
 from hivewatch.errors import ModelError
-from hivewatch.vision import model_file
 from hivewatch.vision.classifier import load_classifier
 from hivewatch.vision.model_file import DESCRIPTION_FILE, read_model_info
 from hivewatch.vision.second_look import SecondLook
+from hivewatch.vision.trust import read_model_file
 
 
 class OneTensor(torch.nn.Module):
@@ -33,6 +34,37 @@ class NotAProbability(torch.nn.Module):
     def forward(self, frame: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         cam = torch.zeros(frame.shape[0] // 32, frame.shape[1] // 32)
         return frame.float().mean() + 2, cam
+
+
+class NotFinite(torch.nn.Module):
+    def forward(self, frame: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        cam = torch.zeros(frame.shape[0] // 32, frame.shape[1] // 32)
+        return frame.float().mean() / 255, cam / 0
+
+
+class Raising(torch.nn.Module):
+    """Raises torch.jit.Error, which is no RuntimeError."""
+
+    def forward(self, frame: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        cam = torch.zeros(frame.shape[0] // 32, frame.shape[1] // 32)
+        if frame.shape[0] != 1000:
+            raise ValueError("a reason")
+        return frame.float().mean() / 255, cam
+
+
+class RaisingLater(torch.nn.Module):
+    def forward(self, frame: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if frame.shape[0] > 64:
+            raise ValueError("only later")
+        return frame.float().mean() / 255, torch.zeros(frame.shape[0] // 32, frame.shape[1] // 32)
+
+
+class OtherLater(torch.nn.Module):
+    """Returns the right parts for the frame of the check, and a map of another size for others."""
+
+    def forward(self, frame: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        rows = frame.shape[0] // 32
+        return frame.float().mean() / 255, torch.zeros(rows if rows <= 2 else 5000, frame.shape[1] // 32)
 
 
 class TwoFrames(torch.nn.Module):
@@ -124,6 +156,10 @@ def test_a_torchscript_file_without_a_description_is_rejected(tmp_path: Path) ->
         ({"labels": ["presence", "absence"]}, r"description is invalid[\s\S]*labels"),
         ({"box_level": 0}, r"description is invalid[\s\S]*box_level"),
         ({"input_long_side_px": "wide"}, r"description is invalid[\s\S]*input_long_side_px"),
+        ({"input_multiple_px": 1_000_000}, r"description is invalid[\s\S]*input_multiple_px"),
+        ({"cam_stride_px": 1_000_000}, r"description is invalid[\s\S]*cam_stride_px"),
+        ({"name": "long" * 100}, r"description is invalid[\s\S]*name"),
+        ({"recipe": {"note": "x" * 64_000}}, r"description has 6\d{4} bytes, at most 64000 are read"),
     ],
 )
 def test_an_invalid_description_is_rejected(
@@ -149,7 +185,7 @@ def test_the_second_look_is_read_from_the_key_closer(tiny_model_path: Path, tmp_
     closer |= {"first": 0.5, "second": 0.25, "offset": -1.0}
     path = tmp_path / "model.pt"
     save_script(OneTensor(), path, description(tiny_model_path) | {"closer": closer})
-    assert read_model_info(path).second_look == SecondLook(**closer)  # type: ignore[arg-type]
+    assert read_model_info(read_model_file(path)).second_look == SecondLook(**closer)  # type: ignore[arg-type]
 
 
 def test_a_description_that_is_not_an_object_is_rejected(tmp_path: Path) -> None:
@@ -163,8 +199,10 @@ def test_a_description_that_is_not_an_object_is_rejected(tmp_path: Path) -> None
     [
         (OneTensor(), "does not return a score"),
         (SmallMap(), "does not return a score"),
-        (NotAProbability(), "does not return a score"),
-        (TwoFrames(), "does not take an RGB frame"),
+        (NotAProbability(), "the model's score is 2, not from 0 to 1"),
+        (TwoFrames(), "fails on an RGB frame"),
+        (NotFinite(), "result is not finite"),
+        (Raising(), r"model\.pt: the model fails on an RGB frame of \(64, 96, 3\): .*a reason$"),
     ],
 )
 def test_a_graph_with_another_signature_is_rejected(
@@ -175,20 +213,60 @@ def test_a_graph_with_another_signature_is_rejected(
         load_classifier(tmp_path / "model.pt", 0)
 
 
-def test_without_a_path_only_the_released_model_is_loaded(
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [(RaisingLater(), "fails on an RGB frame of .*only later"), (OtherLater(), "does not return a score")],
+)
+def test_a_graph_that_misbehaves_only_later_is_a_model_error_as_well(
+    tiny_model_path: Path, tmp_path: Path, module: torch.nn.Module, message: str
+) -> None:
+    save_script(module, tmp_path / "model.pt", description(tiny_model_path))
+    classifier = load_classifier(tmp_path / "model.pt", 0)
+    with pytest.raises(ModelError, match=message):
+        classifier.warm_up(320, 240)
+
+
+def test_code_that_raises_while_it_is_loaded_is_a_model_error(
     tiny_model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert model_file.RELEASED_MODEL.name == "hivewatch-resnet18.pt"
-    monkeypatch.setattr(model_file, "RELEASED_MODEL", tiny_model_path)
-    assert load_classifier(None, 0).model.name == "untrained"
+    def broken(*_arguments: object, **_options: object) -> None:
+        raise torch.jit.Error(f"a traceback\n__setstate__ raised{'!' * 10_000}")
 
-    monkeypatch.setattr(model_file, "RELEASED_MODEL", tmp_path / "gone.pt")
-    with pytest.raises(ModelError, match="gone"):
-        load_classifier(None, 0)
+    monkeypatch.setattr(torch.jit, "load", broken)
+    with pytest.raises(ModelError, match=r"torch cannot load the model: __setstate__ raised!{200,300}$"):
+        load_classifier(tiny_model_path, 0)
 
 
-def test_the_sha256_is_that_of_the_file(tiny_model_path: Path) -> None:
-    import subprocess
+def test_a_description_that_unpacks_to_hundreds_of_megabytes_is_rejected_unread(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.pt"
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open(f"bomb/extra/{DESCRIPTION_FILE}", "w") as entry,
+    ):
+        for _ in range(200):
+            entry.write(b" " * 1_000_000)
+    assert path.stat().st_size < 1_000_000
+    assert peak_mb_of_reading(path, "description has 200000000 bytes") < 100
 
-    digest = subprocess.run(["sha256sum", tiny_model_path], capture_output=True, text=True, check=True).stdout
-    assert read_model_info(tiny_model_path).sha256 == digest.split()[0]
+
+def test_constants_that_unpack_to_gigabytes_are_rejected_unread(
+    tiny_model_path: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "bomb.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"bomb/extra/{DESCRIPTION_FILE}", json.dumps(description(tiny_model_path)))
+        with archive.open("bomb/data/0", "w") as entry:
+            for _ in range(300):
+                entry.write(b"\0" * 1_000_000)
+    assert peak_mb_of_reading(path, "unpacked, a model has at most 256 MB") < 100
+
+
+def peak_mb_of_reading(path: Path, message: str) -> float:
+    """Return the most memory that Python allocated until the file was rejected."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelError, match=message):
+            load_classifier(path, 0)
+        return tracemalloc.get_traced_memory()[1] / 1e6
+    finally:
+        tracemalloc.stop()

@@ -15,6 +15,7 @@ from hivewatch.domain.frames import WHOLE, Box, Map, View
 from hivewatch.vision.classifier import Classifier
 from hivewatch.vision.model_file import ModelInfo, read_model_info
 from hivewatch.vision.second_look import SecondLook, logit
+from hivewatch.vision.trust import read_model_file
 
 SECOND_LOOK = SecondLook(places=2, zoom=2.0, window_px=64, from_score=0.1, first=0.5, second=1.0, offset=0.0)
 
@@ -95,7 +96,7 @@ class FakeGraph:
 
 @pytest.fixture
 def info(tiny_model_path: Path) -> ModelInfo:
-    model = read_model_info(tiny_model_path)
+    model = read_model_info(read_model_file(tiny_model_path))
     return replace(model, input_long_side_px=640, cam_stride_px=32, second_look=SECOND_LOOK)
 
 

@@ -26,6 +26,7 @@ from hivewatch.training.train import train
 from hivewatch.vision.classifier import load_classifier
 from hivewatch.vision.localize import locate
 from hivewatch.vision.model_file import read_model_info
+from hivewatch.vision.trust import read_model_file
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +48,7 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_model_file_carries_recipe_and_box_level(run: Path) -> None:
-    model = read_model_info(run / "model.pt")
+    model = read_model_info(read_model_file(run / "model.pt"))
     assert model.recipe["epochs"] == 3
     assert 0.1 <= model.box_level <= 0.8
 

@@ -18,6 +18,7 @@ from hivewatch.training.export import Description, export_int8, export_model
 from hivewatch.training.model.network import HornetNet, normalise
 from hivewatch.vision.classifier import Classifier, fit_to_input, load_classifier
 from hivewatch.vision.model_file import read_model_info, use_quantised_engine
+from hivewatch.vision.trust import read_model_file
 
 pytestmark = pytest.mark.slow
 
@@ -84,7 +85,7 @@ def test_the_maps_agree(both: tuple[Classifier, Classifier], frames: list[Pixels
 
 
 def test_the_file_is_marked_int8_and_half_as_large(files: tuple[Path, Path]) -> None:
-    floats, integers = (read_model_info(path) for path in files)
+    floats, integers = (read_model_info(read_model_file(path)) for path in files)
     assert (floats.precision, integers.precision) == ("float", "int8")
     assert files[1].stat().st_size < 0.6 * files[0].stat().st_size
 
