@@ -33,6 +33,7 @@ from hivewatch.config.camera import (
     SimulatorConfig,
     VideoConfig,
 )
+from hivewatch.config.coverage import too_little
 from hivewatch.config.mqtt import MqttConfig, TlsConfig
 from hivewatch.config.vision import ClassifierConfig, DecisionConfig, GateConfig, MotionConfig
 
@@ -233,3 +234,6 @@ class Config(Section):
         if self.homeassistant.enabled and not self.mqtt.enabled:
             names = ("homeassistant.enabled", "mqtt.enabled")
             yield Contradiction(names, "homeassistant.enabled needs mqtt.enabled")
+        gate, camera = self.gate, self.camera
+        if words := too_little(gate.watch, gate.ignore, camera.width_px, camera.height_px):
+            yield Contradiction(("gate.watch", "gate.ignore"), words)
