@@ -29,7 +29,9 @@ FIELDS_ONLY = "fields only"
 class Section(BaseModel):
     """Base of all sections: unknown keys are errors, and values never change after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
 
     manual: ClassVar[str] = ""
     """The commented file that documents these options, if they are a whole file."""

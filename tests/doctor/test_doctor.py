@@ -89,11 +89,11 @@ def test_the_picture_named_by_the_camera_check_is_the_camera_s(hive: Path) -> No
 def test_failures_are_counted_in_the_exit_code_and_come_with_advice(
     hive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    camera = {"kind": "video", "video": {"source": "missing.mp4"}}
+    camera = {"kind": "video", "video": {"source": "/dev/video63"}}
     changed(hive, camera=camera, mqtt={"host": "127.0.0.1", "port": free_port()})
     assert main(["doctor", "--config", str(hive)]) == 102
     output = capsys.readouterr().out
-    assert "fail camera       missing.mp4" in output
+    assert "fail camera       /dev/video63" in output
     assert "fail broker       127.0.0.1" in output
     assert "-> start the broker" in output
 
