@@ -10,7 +10,9 @@ import sys
 from collections.abc import Sequence
 
 from hivewatch.cli.parser import make_parser
+from hivewatch.domain.redaction import redact
 from hivewatch.errors import HivewatchError
+from hivewatch.system.logs import set_up_log
 from hivewatch.system.systemd import journal_handler
 
 log = logging.getLogger(__name__)
@@ -27,37 +29,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    logs_to_journal = _set_up_log()
+    journal = journal_handler()
+    set_up_log(journal)
     try:
         code: int = arguments.command(arguments)
     except HivewatchError as error:
-        if logs_to_journal:
+        if journal:
             log.critical("%s", error, extra={"CODE": f"exit_{error.exit_code}"})
         else:
-            print(f"hivewatch: {error}", file=sys.stderr)
+            print(f"hivewatch: {redact(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _stdout_is_closed():
             return 0  # the reader, such as `head`, needs no more
-        if not logs_to_journal:
+        if not journal:
             raise
         log.critical("internal error", exc_info=True, extra={"CODE": "exit_1"})
         return 1
     return code
-
-
-def _set_up_log() -> bool:
-    """Log to the journal if stderr is connected to it, else to stderr; return whether it is the journal."""
-    journal = journal_handler()
-    if journal is not None:
-        # The journal records time and level itself.
-        logging.basicConfig(format="%(message)s", level=logging.WARNING, handlers=[journal])
-    else:
-        logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
-    logging.getLogger("hivewatch").setLevel(logging.INFO)
-    return journal is not None
 
 
 def _stdout_is_closed() -> bool:

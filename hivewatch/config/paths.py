@@ -32,7 +32,7 @@ def anchored(value: str, folder: Path) -> str:
         pass
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it contains characters that no file name has"
-        raise ValueError(f"cannot be a path: {reason}") from error
-    except RuntimeError as error:
-        raise ValueError("cannot be a path: there is no user of the name after ~") from error
+        raise ValueError(f"cannot be a path: {reason}") from None
+    except RuntimeError:
+        raise ValueError("cannot be a path: there is no user of the name after ~") from None
     return str(path)

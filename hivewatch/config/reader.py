@@ -214,33 +214,32 @@ def _is_path(option: Option, value: object) -> bool:
 
 def _missing_files(source: Source, model: type[Section]) -> Iterator[tuple[int, str]]:
     """Yield the problem of each file or folder that must exist; the path may be a password."""
-    kind = source.get(("camera", "kind"))
+    camera = source.get(("camera", "kind"))
     for option in options(model):
         value = source.get(option.key)
         if not isinstance(value, str):
             continue
         if Mark.FILE in option.marks:
             words = _NO_PASSWORD if "password" in option.name else _NO_FILE
-        elif option.key == _SOURCE and kind == "video" and _is_path(option, value):
+        elif option.key == _SOURCE and camera == "video" and _is_path(option, value):
             words = _NO_VIDEO
-        elif option.key == _FOLDER and kind == "folder":
+        elif option.key == _FOLDER and camera == "folder":
             words = _NO_FOLDER
         else:
             continue
-        yield from _missing(source, option.key, Path(value), words)
+        kind = stat.S_ISDIR if option.key == _FOLDER else stat.S_ISREG
+        if wrong := _why_missing(Path(value), kind, words):
+            yield source.problem(option.key, wrong)
 
 
-def _missing(source: Source, key: Key, path: Path, words: str) -> Iterator[tuple[int, str]]:
+def _why_missing(path: Path, kind: Callable[[int], bool], words: str) -> str | None:
+    """Return ``words`` if ``path`` is not of that ``kind``, a sentence if that cannot be seen, else None."""
     try:
-        found = path.stat()
+        return None if kind(path.stat().st_mode) else words
     except PermissionError:
-        yield source.problem(key, _may_not_read())
+        return _may_not_read()
     except OSError:
-        yield source.problem(key, words)
-    else:
-        is_right = stat.S_ISDIR if key == _FOLDER else stat.S_ISREG
-        if not is_right(found.st_mode):
-            yield source.problem(key, words)
+        return words
 
 
 def _may_not_read(file: object = "FILE") -> str:

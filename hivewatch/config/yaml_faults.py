@@ -70,20 +70,20 @@ def _chunk(lines: list[str], start: int, names: set[str]) -> Chunk:
     seen = set()
     for _ in range(_MOST_FAULTS):
         try:
-            node = compose("\n".join(lines))
-        except PARSER_ERRORS as error:
-            fault = explain(error, lines, names)
-            index = min(max(fault.line - 1, start), len(lines) - 1)
-            # Lines with the same wrong indentation are one mistake.
-            same = fault.sentence, _indent(lines[index])
-            if same not in seen:
-                faults.append(fault)
-            seen.add(same)
-            if index == start or not lines[index].strip():
-                break
-            _blank(lines, index)
-        else:
-            return Chunk(name, node, faults, not faults)
+            return Chunk(name, compose("\n".join(lines)), faults, not faults)
+        except PARSER_ERRORS as caught:
+            error = caught
+        # Explained after the except block, like everything that handles an error which quotes the file.
+        fault = explain(error, lines, names)
+        index = min(max(fault.line - 1, start), len(lines) - 1)
+        # Lines with the same wrong indentation are one mistake.
+        same = fault.sentence, _indent(lines[index])
+        if same not in seen:
+            faults.append(fault)
+        seen.add(same)
+        if index == start or not lines[index].strip():
+            break
+        _blank(lines, index)
     return Chunk(name, None, faults, False)
 
 

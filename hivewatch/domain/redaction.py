@@ -14,10 +14,9 @@ HIDDEN = "..."
 # A password may be typed in front of :// as well, so only these words are shown there.
 _SCHEMES = {"rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "http", "https", "udp", "tcp", "mqtt", "mqtts"}
 _HOST = re.compile(r"(?P<host>[\w.-]+|\[[0-9A-Fa-f:.]+(%[\w.-]+)?\])?(:(?P<port>[0-9]{1,5}))?")
-_SPOKEN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S*|\S*:\S*@\S*")
-_PUNCTUATION = ".,:;!?)]}>\"'`"
-# Examples in hivewatch's own advice.
-_EXAMPLE = "user:password@"
+_PUNCTUATION = ".,:;!?()[]{}<>\"'`="
+# In hivewatch's own advice.
+_EXAMPLES = ("user:password@", "192.168.1.20/path")
 
 
 def host_of(address: str) -> re.Match[str] | None:
@@ -36,18 +35,20 @@ def has_late_at(address: str) -> bool:
 
 def public_name(source: str) -> str:
     """Return what may be shown of a source: a device or file as it is, an address without its secrets."""
-    scheme, mark, _rest = source.partition("://")
+    scheme, mark, rest = source.partition("://")
     if not mark:
         return HIDDEN if "@" in source else source
     if scheme.lower() not in _SCHEMES:
         return HIDDEN
+    if not rest:
+        return source
     found = None if has_late_at(source) else host_of(source)
     return f"{scheme}://{found[0] if found else HIDDEN}"
 
 
 def redact(text: str) -> str:
     """Return a text of a library, a traceback or a log line with ``public_name`` in place of each address."""
-    return _SPOKEN.sub(_public, text)
+    return re.sub(r"\S+", _public, text)
 
 
 def summary(error: BaseException) -> str:
@@ -60,8 +61,14 @@ def _authority(address: str) -> str:
 
 
 def _public(found: re.Match[str]) -> str:
+    """Return a word as it may be shown: quotes and punctuation may be around it."""
     word = found[0]
-    if _EXAMPLE in word:
+    if any(example in word for example in _EXAMPLES):
         return word
     address = word.rstrip(_PUNCTUATION)
-    return public_name(address) + word[len(address) :]
+    before, mark, _rest = address.partition("://")
+    if mark:
+        start = len(before) - len(before.lstrip(_PUNCTUATION))
+        return word[:start] + public_name(address[start:]) + word[len(address) :]
+    is_login = ":" in address.partition("@")[0] and "@" in address
+    return (HIDDEN if is_login else address) + word[len(address) :]

@@ -25,8 +25,9 @@ def problems(file: Path) -> list[str]:
 
 @pytest.mark.parametrize(
     "value",
-    ['""', '" "', '"\\t"', '"$HOME"', "$HOME/bees", "'${HOME}/bees'", "$(pwd)", '" data"', '"data "', '"a\\nb"',
-     "file:///srv/bees", "rtsp://10.0.0.9/", "rtsp:/10.0.0.9", "keeper:word@10.0.0.9", "~nobody-here/x", "~"],
+    ['""', '" "', '"\\t"', '"$HOME"', "$HOME/bees", "'${HOME}/bees'", "$(pwd)", '" data"', '"data "',
+     '"a\\nb"', "file:///srv/bees", "rtsp://10.0.0.9/", "rtsp:/10.0.0.9", "keeper:word@10.0.0.9",
+     "~nobody-here/x", "~"],
 )  # fmt: skip
 @pytest.mark.parametrize("option", ["store: {directory: %s}", "camera: {kind: folder, folder: {path: %s}}"])
 def test_what_is_no_folder_is_refused_and_not_created(
