@@ -29,12 +29,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    journal = journal_handler()
-    set_up_log(journal)
+    logs_to_journal = _set_up_log()
     try:
         code: int = arguments.command(arguments)
     except HivewatchError as error:
-        if journal:
+        if logs_to_journal:
             log.critical("%s", error, extra={"CODE": f"exit_{error.exit_code}"})
         else:
             print(f"hivewatch: {redact(str(error))}", file=sys.stderr)
@@ -44,11 +43,18 @@ def _run(arguments: argparse.Namespace) -> int:
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _stdout_is_closed():
             return 0  # the reader, such as `head`, needs no more
-        if not journal:
+        if not logs_to_journal:
             raise
         log.critical("internal error", exc_info=True, extra={"CODE": "exit_1"})
         return 1
     return code
+
+
+def _set_up_log() -> bool:
+    """Log to the journal if stderr is connected to it, else to stderr; return whether it is the journal."""
+    journal = journal_handler()
+    set_up_log(journal)
+    return journal is not None
 
 
 def _stdout_is_closed() -> bool:

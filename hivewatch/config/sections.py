@@ -232,8 +232,15 @@ class Config(Section):
     def contradictions(self) -> Iterator[Contradiction]:
         """Yield every contradiction between options of different sections."""
         if self.homeassistant.enabled and not self.mqtt.enabled:
-            names = ("homeassistant.enabled", "mqtt.enabled")
-            yield Contradiction(names, "homeassistant.enabled needs mqtt.enabled")
-        gate, camera = self.gate, self.camera
+            yield Contradiction(
+                ("homeassistant.enabled", "mqtt.enabled"), "homeassistant.enabled needs mqtt.enabled"
+            )
+        gate, camera, decision = self.gate, self.camera, self.decision
+        if decision.votes > 1 + decision.window_s * camera.rate_hz:
+            names = ("decision.votes", "decision.window_s", "camera.rate_hz")
+            sentence = (
+                "votes can never be reached: window_s is too short for so many frames at camera.rate_hz"
+            )
+            yield Contradiction(names, sentence)
         if words := too_little(gate.watch, gate.ignore, camera.width_px, camera.height_px):
             yield Contradiction(("gate.watch", "gate.ignore"), words)

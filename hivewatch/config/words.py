@@ -118,7 +118,7 @@ def _not_a_section(key: Sequence[str | int], given: object, model: type[Section]
     if isinstance(given, str) and re.match(r"[A-Za-z_]\w*:[^/\s]", given):
         return NO_BLANK
     known = option_names(model, key)
-    if isinstance(given, str) and "://" in given and key[0] == "camera":
+    if isinstance(given, str) and "://" in given and key[:1] == ("camera",):
         return "is a section; an address goes into camera.video.source, with camera.kind: video"
     if isinstance(given, str) and "://" in given and key == ("mqtt",):
         return "is a section; the broker's name goes into mqtt.host, without mqtt:// and without the password"

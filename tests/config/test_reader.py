@@ -69,6 +69,8 @@ def test_each_of_ten_mistakes_is_reported_with_its_line() -> None:
     [
         ("decision: {release: 0.9}", "release must not be above threshold"),
         ("decision: {votes: 6}", "votes must not be more than out_of"),
+        ("camera: {rate_hz: 0.1}", "votes can never be reached: window_s is too short"),
+        ("decision: {window_s: 0.1}", "votes can never be reached: window_s is too short"),
         ("mqtt: {password_file: /dev/null}", "needs a username"),
         ("camera: {kind: folder}", "folder.path must name one"),
         ("camera: {checks: {dark_level: 250}}", "dark_level must be below white_level"),
