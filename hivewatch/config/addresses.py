@@ -57,6 +57,13 @@ def checked_host(host: str) -> str:
     return host
 
 
+def checked_public(text: str) -> str:
+    """Return a text that every message carries; raises ValueError if it may contain a password."""
+    if "://" in text or re.search(r":\S*@", text):
+        raise ValueError("every message carries it, so it must be no address and contain no password")
+    return text
+
+
 def _hides_a_host(address: str) -> bool:
     """Return whether user and password contain a / that ends them too early: rtsp://user:12/34@host/path.
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
+from hivewatch.config.addresses import checked_public
 from hivewatch.config.base import (
     PATH,
     RESTART,
@@ -73,7 +74,7 @@ class HiveConfig(Section):
         pattern=r"^[A-Za-z0-9_-]{1,64}$",
         description="Short name of the hive in topics: letters, digits, _ and -.",
     )
-    name: str = Field(
+    name: Annotated[str, AfterValidator(checked_public)] = Field(
         default="Hive 1", min_length=1, max_length=100, description="Name for people, part of every alert."
     )
     time_zone: str = Field(
@@ -170,7 +171,7 @@ class HomeAssistantConfig(Section):
         default=False, description="Announce the hive to Home Assistant as a device with its entities."
     )
     prefix: TopicPrefix = Field(default="homeassistant", description="Home Assistant's discovery prefix.")
-    version_topic: str = Field(
+    version_topic: Annotated[str, AfterValidator(checked_public)] = Field(
         default="",
         pattern=r"^[^#+\x00-\x1f]*$",
         max_length=200,

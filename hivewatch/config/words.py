@@ -40,7 +40,7 @@ def sentence(error: ErrorDetails, option: Option | None, model: type[Section], r
     if option is None:
         return _not_a_section(error["loc"], given, model)
     hint = HINTS.get(option.name)
-    if hint is not None and (found := hint(given, raw)):
+    if hint is not None and kind != "value_error" and (found := hint(given, raw)):
         return found
     if option.key[0] == "gate" and isinstance(given, list | float | int | str) and kind in _SHAPES:
         return "a polygon needs at least 3 points [x, y]" if kind == "too_short" else "a point is [x, y]"
