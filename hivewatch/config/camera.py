@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,6 +17,11 @@ NO_CAMERA = (
     " a network stream or a video file, `folder` for pictures, or `simulator` for a drawn hive,"
     " to try things out"
 )
+
+
+def looks_like_file(source: str) -> bool:
+    """Return whether a missing ``camera.video.source`` is surely the name of a file and hides no password."""
+    return re.fullmatch(r"[^?@=&:;#]+\.[A-Za-z][A-Za-z0-9]{1,4}", source) is not None
 
 
 def names_file(source: str) -> bool:

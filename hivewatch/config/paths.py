@@ -20,7 +20,9 @@ def anchored(value: str, folder: Path) -> str:
     if value != value.strip():
         raise ValueError("begins or ends with a blank: remove it")
     if _ADDRESS.search(value):
-        raise ValueError("is a path, not an address")
+        raise ValueError(
+            "is no path; an address goes into camera.video.source, and begins with rtsp:// or http://"
+        )
     if _VARIABLE.search(value):
         raise ValueError("variables such as $HOME are not expanded: write the whole path, or ~ for your home")
     if not value.isprintable():

@@ -22,7 +22,7 @@ from hivewatch.config.base import (
     options,
     section_in,
 )
-from hivewatch.config.camera import NO_CAMERA, names_file
+from hivewatch.config.camera import NO_CAMERA, looks_like_file, names_file
 from hivewatch.config.files import read_small
 from hivewatch.config.sections import Config
 from hivewatch.config.source import Key, Source
@@ -222,6 +222,8 @@ def _missing_files(source: Source, model: type[Section]) -> Iterator[tuple[int, 
         if Mark.FILE in option.marks:
             words = _NO_PASSWORD if "password" in option.name else _NO_FILE
         elif option.key == _SOURCE and camera == "video" and _is_path(option, value):
+            if looks_like_file(value):
+                continue  # it may appear later, and the camera says so
             words = _NO_VIDEO
         elif option.key == _FOLDER and camera == "folder":
             words = _NO_FOLDER

@@ -11,6 +11,7 @@ import pytest
 
 from hivewatch.cli.main import main
 from hivewatch.config import reader, source, yaml_faults
+from hivewatch.config.base import options
 from hivewatch.config.reader import load
 from hivewatch.config.sections import Config
 from hivewatch.daemon.configuration import Configuration
@@ -199,3 +200,24 @@ def test_a_camera_that_fails_in_an_odd_way_does_not_repeat_it(monkeypatch: pytes
         next(Supervisor(reader.parse(text, Config).camera).frames(threading.Event()))
     assert "rtsp://10.0.0.9" in str(caught.value)
     assert WORD not in str(caught.value)
+
+
+VALUES = [
+    WORD, f"'{WORD} {WORD}'", f"'{URL}'", f"'keeper:{WORD}@10.0.0.9'", f"'/{WORD}#'", f"'#{WORD}'",
+    f"[{WORD}]", f"[['{URL}']]", f"{{{WORD}: 1}}", f"{{a: '{URL}'}}", f"!!int {WORD}", f"'12{WORD}'",
+    f"'{WORD * 100}'", f"'${WORD}'", f"'~{WORD}'", f"' {WORD}'", f'"{WORD}\\0"', f"&{WORD} 1",
+    f"'{WORD}/{WORD}'", f"1{WORD}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("option", [option.name for option in options(Config)])
+def test_no_option_repeats_it(option: str) -> None:
+    """Whatever the option, and however it is written there."""
+    for value in VALUES:
+        text = value
+        for name in reversed(option.split(".")):
+            text = f"{{{name}: {text}}}"
+        try:
+            reader.parse(text, Config)
+        except ConfigError as error:
+            assert WORD not in str(error)

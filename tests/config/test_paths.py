@@ -77,10 +77,15 @@ def test_a_device_and_an_address_are_no_paths(source: str, tmp_path: Path) -> No
     assert config.camera.video.source == source
 
 
-@pytest.mark.parametrize("source", ["clip.mp4", "10.0.0.9/stream", "rtsp//10.0.0.9", "video0", "/"])
+@pytest.mark.parametrize("source", ["10.0.0.9/stream", "10.0.0.9/s?x=a.mp4", "rtsp//10.0.0.9", "video0", "/"])
 def test_a_source_that_is_neither_device_nor_address_nor_file_is_refused(source: str, tmp_path: Path) -> None:
-    (problem,) = problems(write(tmp_path, f"camera: {{kind: video, video: {{source: {source}}}}}\n"))
+    (problem,) = problems(write(tmp_path, f"camera: {{kind: video, video: {{source: '{source}'}}}}\n"))
     assert "camera.video.source: no such video file; a device is /dev/video0, an address begins" in problem
+
+
+def test_a_video_file_may_appear_later(tmp_path: Path) -> None:
+    config = load(write(tmp_path, "camera: {kind: video, video: {source: clip.mp4}}\n"))
+    assert config.camera.video.source == str(tmp_path / "clip.mp4")
 
 
 def test_the_source_of_another_kind_of_camera_need_not_exist(tmp_path: Path) -> None:
