@@ -45,6 +45,11 @@ class Source:
         self._nodes = 0
         self._loader = yaml.SafeLoader("")
         self._resolve: Callable[..., str] = self._loader.resolve
+        # To PyYAML these end a line as well, but in no editor do they.
+        text = re.sub("\r\n?", "\n", text)
+        if found := re.search("[\x85\u2028\u2029]", text):
+            line = text.count("\n", 0, found.start()) + 1
+            raise ConfigError([f"{name}:{line}: contains an invisible line separator: write the line again"])
         try:
             self.data = self._read(text)
         except RecursionError as error:

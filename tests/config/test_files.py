@@ -78,6 +78,8 @@ ODD_TEXTS = {
     "words": "\n".join(f"a{n}" for n in range(6000)) + "\n: :",
     "second colons": "a: b: c\n" * 6000,
     "unknown aliases": "\n".join(f"a{n}: *a{n}" for n in range(4000)),
+    "line separators": "hive: {id: x}\u2028\x85 a\nb",
+    "a line separator in a name": "hive: {name: 'a\u2028b'}",
     "half a character": 'hive: {name: "\\ud800"}',
     "half a character in a name": '"\\ud800": 1',
     "digits": f"decision: {{votes: {'9' * 5000}}}",
