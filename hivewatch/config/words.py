@@ -136,7 +136,9 @@ def _number(error: ErrorDetails, _raw: str | None) -> Words:
     found = re.fullmatch(rf"\s*([-+]?\d{{1,9}}(?:[.,]\d{{1,9}})?)\s*(?:(%)|({_UNITS}))?\s*", str(given), re.I)
     if not isinstance(given, str) or not found:
         return claim, ""
-    number = found[1].replace(",", ".")
+    if re.fullmatch(r"[-+]?[0-9]{1,3},[0-9]{3}", found[1]):
+        return claim, ": write it without the comma, or with a point if it is no thousand"
+    number = re.sub(r"^([-+]?)0+(?=[0-9])", r"\1", found[1].replace(",", "."))
     if found[2]:
         return claim, f": write {float(number) / 100:g}"
     why = "without the unit" if found[3] else "with a point" if "," in given else "without quotes"

@@ -97,6 +97,8 @@ def problems(text: str) -> list[str]:
         ("mqtt: {port: 0}", "mqtt.port: must be at least 1, not 0"),
         ("camera: {rate_hz: 0}", "camera.rate_hz: must be above 0, not 0"),
         ("camera: {rate_hz: '5 Hz'}", "should be a number: write 5, without the unit"),
+        ("mqtt: {port: '060'}", "should be a whole number: write 60, without quotes"),
+        ("store: {largest_mb: '2,000'}", "should be a number: write it without the comma, or with a point"),
         ("decision: {threshold: '0,8'}", "should be a number: write 0.8, with a point"),
         ("decision: {threshold: 80}", "must be at most 1, not 80; for 80 % write 0.8"),
         ("decision: {threshold: 80 %}", "should be a number: write 0.8"),
