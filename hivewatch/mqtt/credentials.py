@@ -44,9 +44,12 @@ def read_password(config: MqttConfig) -> str | None:
 
 def _read(path: Path, what: str) -> str:
     try:
-        return read_small(path).decode("utf-8").removesuffix("\n")
+        password = read_small(path).decode("utf-8").removesuffix("\n").removesuffix("\r")
     except OSError as error:
         raise ConfigError([f"{what} cannot be read: {error.strerror}"]) from error
     except UnicodeDecodeError:
         # Not chained: the error contains the password.
         raise ConfigError([f"{what} cannot be read as text: save the password as UTF-8"]) from None
+    if "\n" in password:
+        raise ConfigError([f"{what} has more than one line: it must contain the password and nothing else"])
+    return password
