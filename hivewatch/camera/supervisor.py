@@ -14,6 +14,7 @@ from hivewatch.camera.base import Camera, OnIdle, open_camera
 from hivewatch.camera.checks import CameraChecks
 from hivewatch.config.sections import CameraChecksConfig, CameraConfig
 from hivewatch.domain.frames import Frame
+from hivewatch.domain.redaction import summary
 from hivewatch.domain.status import CameraFault, CameraState, CameraStatus
 from hivewatch.errors import CameraError, HivewatchError
 
@@ -102,7 +103,7 @@ class Supervisor:
             raise
         except Exception as error:
             self._report_silence()
-            raise CameraError(f"{self.camera.name} failed unexpectedly: {error!r}") from error
+            raise CameraError(f"{self.camera.name} failed unexpectedly: {summary(error)}") from error
         if frame is None:
             return None
         usable = self.checks.check(frame, self.camera.counts.dropped)

@@ -8,6 +8,7 @@ import logging
 import sys
 
 from hivewatch.config.location import find_config
+from hivewatch.domain.redaction import redact
 from hivewatch.errors import ConfigError
 
 
@@ -30,7 +31,7 @@ def check(arguments: argparse.Namespace) -> int:
         path = find_config(arguments.config)
         config = load(path)
     except ConfigError as error:
-        print(error)
+        print(redact(str(error)))
         return error.exit_code
     chosen = config.classifier
     if chosen.model is not None:
@@ -99,5 +100,5 @@ def help_on(arguments: argparse.Namespace) -> int:
         return 0
     close = close_names(topic)
     advice = f"did you mean {', '.join(close)}?" if close else "`hivewatch help manual` prints every option"
-    print(f"hivewatch help: {topic} is neither a command nor an option; {advice}", file=sys.stderr)
+    print(f"hivewatch help: {redact(topic)} is neither a command nor an option; {advice}", file=sys.stderr)
     return 2

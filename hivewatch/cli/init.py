@@ -35,7 +35,8 @@ def add_init(init: argparse.ArgumentParser) -> None:
     init.add_argument(
         "--camera",
         metavar="CAMERA",
-        help="a device, an address (rtsp://...), a folder of pictures, picamera2 or simulator",
+        help="a device, an address (rtsp://...), a folder of pictures, picamera2 or simulator; other users of"
+        " this machine see it, so answer the question if it has a password",
     )
     init.add_argument("--broker", metavar="HOST[:PORT]", help="the MQTT broker, or none")
     init.add_argument("--username", metavar="NAME", help="user name at the broker")

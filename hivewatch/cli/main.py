@@ -11,7 +11,9 @@ from typing import TextIO, cast
 
 from hivewatch.cli.output import CheckedOutput, OutputError, flush_errors, open_standard_streams, say
 from hivewatch.cli.parser import make_parser
+from hivewatch.domain.redaction import redact
 from hivewatch.errors import HivewatchError
+from hivewatch.system.logs import set_up_log
 from hivewatch.system.memory import bound_caches
 from hivewatch.system.systemd import journal_handler
 
@@ -46,7 +48,7 @@ def _run(argv: Sequence[str] | None, output: CheckedOutput) -> int:
         if logs_to_journal:
             log.critical("%s", error, extra={"CODE": f"exit_{error.exit_code}"})
         else:
-            say(f"hivewatch: {error}")
+            say(f"hivewatch: {redact(str(error))}")
         return error.exit_code
     except OutputError as error:
         return _end_of_output(error)
@@ -79,10 +81,5 @@ def _end_of_output(error: OutputError) -> int:
 def _set_up_log() -> bool:
     """Log to the journal if stderr is connected to it, else to stderr; return whether it is the journal."""
     journal = journal_handler()
-    if journal is not None:
-        # The journal records time and level itself.
-        logging.basicConfig(format="%(message)s", level=logging.WARNING, handlers=[journal])
-    else:
-        logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
-    logging.getLogger("hivewatch").setLevel(logging.INFO)
+    set_up_log(journal)
     return journal is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hivewatch import __version__
 from hivewatch.cli import commands
@@ -17,6 +17,7 @@ from hivewatch.cli.training import add_commands
 from hivewatch.cli.visits import add_report
 from hivewatch.cli.watch import watch_fleet
 from hivewatch.config.location import INSTALLED, LOCAL
+from hivewatch.domain.redaction import redact
 
 FOUND = f"./{LOCAL}, else {INSTALLED}"
 EXIT_CODES = """\
@@ -36,9 +37,15 @@ exit codes:
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Exit with code 2; a repeated argument may be an address with a password."""
+        super().error(redact(message))
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser; the parsed arguments hold the function to call as ``command``."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="hivewatch",
         description="Watch a hive entrance for the Asian hornet and alert over MQTT.",
         epilog=EXIT_CODES,

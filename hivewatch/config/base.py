@@ -11,8 +11,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, ClassVar, NamedTuple, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 from pydantic.fields import FieldInfo
+
+from hivewatch.config.addresses import checked_public
 
 
 class Contradiction(NamedTuple):
@@ -29,7 +31,9 @@ FIELDS_ONLY = "fields only"
 class Section(BaseModel):
     """Base of all sections: unknown keys are errors, and values never change after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
 
     manual: ClassVar[str] = ""
     """The commented file that documents these options, if they are a whole file."""
@@ -66,7 +70,11 @@ TimeLimit = Annotated[float, Field(gt=0, le=86_400)]
 Days = Annotated[float, Field(gt=0, le=36_500)]
 Megabytes = Annotated[float, Field(gt=0, le=1e8)]
 Polygon = Annotated[tuple[tuple[Share, Share], ...], Field(min_length=3)]
-TopicPrefix = Annotated[str, Field(pattern=r"^[^#+/\x00-\x1f]+(/[^#+/\x00-\x1f]+)*$", max_length=200)]
+TopicPrefix = Annotated[
+    str,
+    Field(pattern=r"^[^#+/\x00-\x1f]+(/[^#+/\x00-\x1f]+)*$", max_length=200),
+    AfterValidator(checked_public),
+]
 OptionalFile = Annotated[Path | None, FILE]
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from hivewatch.config.addresses import checked_address
 from hivewatch.config.base import PATH, SECRET, Contradiction, Seconds, Section, Share, TimeLimit
 
 NO_CAMERA = (
@@ -15,6 +17,16 @@ NO_CAMERA = (
     " a network stream or a video file, `folder` for pictures, or `simulator` for a drawn hive,"
     " to try things out"
 )
+
+
+def looks_like_file(source: str) -> bool:
+    """Return whether a missing ``camera.video.source`` is surely the name of a file and hides no password."""
+    return re.fullmatch(r"[^?@=&:;#]+\.[A-Za-z][A-Za-z0-9]{1,4}", source) is not None
+
+
+def names_file(source: str) -> bool:
+    """Return whether ``camera.video.source`` is a video file: neither a device nor an address."""
+    return not (source.isdecimal() or source.startswith("/dev/") or "://" in source)
 
 
 class Picamera2Config(Section):
@@ -29,9 +41,10 @@ class Picamera2Config(Section):
 class VideoConfig(Section):
     """A USB camera, a network stream or a file."""
 
-    source: Annotated[str, SECRET] = Field(
+    source: Annotated[str, SECRET, AfterValidator(checked_address)] = Field(
         default="/dev/video0",
         min_length=1,
+        repr=False,
         description="A device (/dev/video0), a stream (rtsp://user:password@host/path) or a video file.",
     )
     reconnect_first_s: TimeLimit = Field(

@@ -1,10 +1,12 @@
-"""Advice for single options that people get wrong in ways of their own: what to write instead."""
+"""Advice for single options that people get wrong in ways of their own: what to write instead.
+
+No sentence repeats a text of the file: a password may be typed anywhere.
+"""
 
 from __future__ import annotations
 
 import difflib
 import re
-import unicodedata
 from collections.abc import Callable
 
 Hint = Callable[[object, str | None], str | None]
@@ -16,16 +18,6 @@ _KINDS = {
     "folder": "pictures images directory dir",
     "simulator": "simulation sim demo test fake",
 }
-
-
-def is_harmless(text: str) -> bool:
-    """Return whether ``text`` is a short word or number that can be no address with a password."""
-    return re.fullmatch(r"[\w .,%+-]{1,30}", text) is not None
-
-
-def shown(text: str) -> str:
-    """Return the tail of a sentence that repeats ``text``, nothing unless it is harmless."""
-    return f', not "{text}"' if is_harmless(text) else ""
 
 
 def _kind(given: object, _raw: str | None) -> str | None:
@@ -42,7 +34,7 @@ def _kind(given: object, _raw: str | None) -> str | None:
         "folder": "; write kind: folder, and the folder as folder.path",
         None: "",
     }.get(meant, f"; write kind: {meant}")
-    return f"{choices}{shown(given)}{advice}"
+    return f"{choices}{advice}"
 
 
 def _source(given: object, _raw: str | None) -> str | None:
@@ -62,11 +54,8 @@ def _summary_at(given: object, raw: str | None) -> str | None:
 def _hive_id(given: object, _raw: str | None) -> str | None:
     if not isinstance(given, str):
         return None
-    plain = unicodedata.normalize("NFKD", given).encode("ascii", "ignore").decode()
-    proposal = re.sub("[^A-Za-z0-9_]+", "-", plain).strip("-")[:64]
-    advice = f": write {proposal}" if proposal else ""
     return (
-        f"may contain only letters without accents, digits, _ and -, at most 64{advice};"
+        "may contain only letters without accents, digits, _ and -, at most 64, such as pear-tree-1;"
         " the name for people is hive.name"
     )
 
@@ -80,9 +69,7 @@ def _client_id(given: object, _raw: str | None) -> str | None:
 def _topic(given: object, _raw: str | None) -> str | None:
     if not isinstance(given, str) or len(given) > 200:
         return None
-    plain = re.sub("//+", "/", re.sub(r"[#+\x00-\x1f]", "", given)).strip("/")
-    advice = f": write {plain}" if re.fullmatch("[A-Za-z0-9_/-]{1,60}", plain) else ""
-    return f"is a topic: no + and no #, no / at its start or end, no two in a row{advice}"
+    return "is a topic: no + and no #, no / at its start or end, no two in a row, such as home/bees"
 
 
 HINTS: dict[str, Hint] = {

@@ -7,23 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from hivewatch.config.addresses import checked_host
 from hivewatch.config.base import SECRET, Contradiction, OptionalFile, Section, TimeLimit, TopicPrefix
 
-
-def _host_alone(host: str) -> str:
-    if any(part in host for part in ("/", "@")):
-        raise ValueError(
-            "write only the broker's name or address, without mqtt:// and without a user or password:"
-            " those have options of their own (port, username, password_file; tls for mqtts://)"
-        )
-    if host.count(":") == 1:
-        raise ValueError("write only the broker's name or address; the port has an option of its own: port")
-    if any(character.isspace() for character in host):
-        raise ValueError("a broker's name contains no blank")
-    return host
-
-
-Host = Annotated[str, Field(min_length=1), AfterValidator(_host_alone)]
+Host = Annotated[str, Field(min_length=1), AfterValidator(checked_host)]
 
 
 class TlsConfig(Section):
@@ -74,7 +61,7 @@ class MqttConfig(Section):
         description="MQTT client id; empty means hivewatch-<hive.id>, plus a hash of an own base_topic.",
     )
     username: Annotated[str, SECRET] = Field(
-        default="", description="User name at the broker; empty connects without one."
+        default="", repr=False, description="User name at the broker; empty connects without one."
     )
     password_file: OptionalFile = Field(
         default=None, description="File that contains the password on one line."

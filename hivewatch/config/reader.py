@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -21,15 +22,27 @@ from hivewatch.config.base import (
     options,
     section_in,
 )
-from hivewatch.config.camera import NO_CAMERA
+from hivewatch.config.camera import NO_CAMERA, looks_like_file, names_file
+from hivewatch.config.files import read_small
 from hivewatch.config.sections import Config
 from hivewatch.config.source import Key, Source
-from hivewatch.config.words import BRACKETS, close_option, has_polygons, may_hold_secret, misread, sentence
+from hivewatch.config.words import BRACKETS, close_option, has_polygons, misread, sentence
 from hivewatch.errors import ConfigError
 
 Rules = Callable[[AnySection], Iterator[Contradiction]]
 
 _POLYGONS: tuple[Key, ...] = (("gate", "watch"), ("gate", "ignore"))
+_SOURCE: Key = ("camera", "video", "source")
+_FOLDER: Key = ("camera", "folder", "path")
+
+_MOST_PROBLEMS = 100
+_NO_FILE = "no such file; a relative path starts at the folder of the settings"
+_NO_FOLDER = "no such folder; a relative path starts at the folder of the settings"
+_NO_PASSWORD = "no such file; write the path of a file that contains the password"  # noqa: S105
+_NO_VIDEO = (
+    "no such video file; a device is /dev/video0, an address begins with rtsp:// or http://,"
+    " and a relative path starts at the folder of the settings"
+)
 
 # Accounts of people have ids from here on (Debian's adduser).
 _FIRST_PERSON = 1000
@@ -46,7 +59,7 @@ def load(path: Path, *, needs_camera: bool = True) -> Config:
 def read(path: Path, model: type[AnySection], rules: Rules[AnySection] | None = None) -> AnySection:
     """Read and check a file of the options of ``model``; raises ConfigError with every problem in it."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_small(path).decode("utf-8")
     except FileNotFoundError as error:
         raise ConfigError([f"{path}: no such file; start with a copy of {model.manual}"]) from error
     except PermissionError as error:
@@ -75,7 +88,7 @@ def parse(
     """
     source = Source(name, text, model)
     for option in options(model):
-        if option.marks & {Mark.PATH, Mark.FILE}:
+        if _is_path(option, source.get(option.key)):
             source.anchor(option.key, folder or Path())
     problems = list(_missing_files(source, model))
     section = _valid_part(source, model, problems)
@@ -88,20 +101,31 @@ def parse(
 
 def _valid_part(source: Source, model: type[AnySection], problems: list[tuple[int, str]]) -> AnySection:
     """Return the section without the options at fault; append their ``problems`` and mark them as bad."""
+    # Explained after the except block: the text of the error has values, which a traceback would show.
+    errors: list[ErrorDetails] = []
     try:
         section = _validate(source, model)
     except ValidationError as error:
-        problems += _mistakes(source, model, error.errors())
+        errors = error.errors(include_url=False)
+    if len(errors) + len(source.problems) > _MOST_PROBLEMS:
+        raise ConfigError([f"{source.name}: has more than {_MOST_PROBLEMS} mistakes: is it the right file?"])
+    if errors:
+        problems += _mistakes(source, model, errors)
         section = _validate(source, model)
-    for option in options(model):
-        if words := misread(source.raw.get(option.key), source.get(option.key)):
-            problems.append(source.problem(option.key, words))
+    problems += _misread_numbers(source)
     return section
+
+
+def _misread_numbers(source: Source) -> Iterator[tuple[int, str]]:
+    for key, raw in source.raw.items():
+        is_bad = any(key[:depth] in source.bad for depth in range(1, len(key) + 1))
+        if not is_bad and (words := misread(raw, source.get(key))):
+            yield source.problem(key, words)
 
 
 def _validate(source: Source, model: type[AnySection]) -> AnySection:
     # Pydantic's strict JSON rules are those a YAML file should obey: 5 is a number, "5" is not.
-    text = json.dumps(source.data, default=str)
+    text = json.dumps(source.data)
     return model.model_validate_json(text, strict=True, context=FIELDS_ONLY)
 
 
@@ -182,31 +206,45 @@ def _names_a_camera(config: Config) -> Iterator[Contradiction]:
         yield Contradiction(("camera.kind",), NO_CAMERA)
 
 
+def _is_path(option: Option, value: object) -> bool:
+    if option.key == _SOURCE:
+        return isinstance(value, str) and names_file(value)
+    return bool(option.marks & {Mark.PATH, Mark.FILE})
+
+
 def _missing_files(source: Source, model: type[Section]) -> Iterator[tuple[int, str]]:
+    """Yield the problem of each file or folder that must exist; the path may be a password."""
+    camera = source.get(("camera", "kind"))
     for option in options(model):
         value = source.get(option.key)
-        if Mark.FILE in option.marks and isinstance(value, str):
-            yield from _missing(source, option, Path(value))
-    folder: Key = ("camera", "folder", "path")
-    value = source.get(folder)
-    if isinstance(value, str) and source.get(("camera", "kind")) == "folder" and not os.path.isdir(value):  # noqa: PTH112  pathlib raises for a folder that may not be searched
-        yield source.problem(folder, f"no such folder: {value}")
+        if not isinstance(value, str):
+            continue
+        if Mark.FILE in option.marks:
+            words = _NO_PASSWORD if "password" in option.name else _NO_FILE
+        elif option.key == _SOURCE and camera == "video" and _is_path(option, value):
+            if looks_like_file(value):
+                continue  # it may appear later, and the camera says so
+            words = _NO_VIDEO
+        elif option.key == _FOLDER and camera == "folder":
+            words = _NO_FOLDER
+        else:
+            continue
+        kind = stat.S_ISDIR if option.key == _FOLDER else stat.S_ISREG
+        if wrong := _why_missing(Path(value), kind, words):
+            yield source.problem(option.key, wrong)
 
 
-def _missing(source: Source, option: Option, path: Path) -> Iterator[tuple[int, str]]:
+def _why_missing(path: Path, kind: Callable[[int], bool], words: str) -> str | None:
+    """Return ``words`` if ``path`` is not of that ``kind``, a sentence if that cannot be seen, else None."""
     try:
-        if path.is_file():
-            return
+        return None if kind(path.stat().st_mode) else words
     except PermissionError:
-        yield source.problem(option.key, f"{path} {_may_not_read(path)}")
-        return
-    if may_hold_secret(option):
-        yield source.problem(option.key, "no such file; write the path of a file that contains the password")
-    else:
-        yield source.problem(option.key, f"no such file: {path}")
+        return _may_not_read()
+    except OSError:
+        return words
 
 
-def _may_not_read(path: Path) -> str:
+def _may_not_read(file: object = "FILE") -> str:
     """Return the sentence for a file that the current user may not read."""
     uid = os.geteuid()
     try:
@@ -217,5 +255,5 @@ def _may_not_read(path: Path) -> str:
         return f"may not be read by the user {name}: use sudo, such as `sudo hivewatch check`"
     return (
         f"may not be read by the account {name}:"
-        f" run `sudo chgrp {name} {path}` and `sudo chmod g+r {path}`, and check the folders above it"
+        f" run `sudo chgrp {name} {file}` and `sudo chmod g+r {file}`, and check the folders above it"
     )

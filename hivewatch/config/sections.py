@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
+from hivewatch.config.addresses import checked_public
 from hivewatch.config.base import (
     PATH,
     RESTART,
@@ -33,6 +34,7 @@ from hivewatch.config.camera import (
     SimulatorConfig,
     VideoConfig,
 )
+from hivewatch.config.coverage import too_little
 from hivewatch.config.mqtt import MqttConfig, TlsConfig
 from hivewatch.config.vision import ClassifierConfig, DecisionConfig, GateConfig, MotionConfig
 
@@ -72,7 +74,7 @@ class HiveConfig(Section):
         pattern=r"^[A-Za-z0-9_-]{1,64}$",
         description="Short name of the hive in topics: letters, digits, _ and -.",
     )
-    name: str = Field(
+    name: Annotated[str, AfterValidator(checked_public)] = Field(
         default="Hive 1", min_length=1, max_length=100, description="Name for people, part of every alert."
     )
     time_zone: str = Field(
@@ -169,7 +171,7 @@ class HomeAssistantConfig(Section):
         default=False, description="Announce the hive to Home Assistant as a device with its entities."
     )
     prefix: TopicPrefix = Field(default="homeassistant", description="Home Assistant's discovery prefix.")
-    version_topic: str = Field(
+    version_topic: Annotated[str, AfterValidator(checked_public)] = Field(
         default="",
         pattern=r"^[^#+\x00-\x1f]*$",
         max_length=200,
@@ -231,5 +233,15 @@ class Config(Section):
     def contradictions(self) -> Iterator[Contradiction]:
         """Yield every contradiction between options of different sections."""
         if self.homeassistant.enabled and not self.mqtt.enabled:
-            names = ("homeassistant.enabled", "mqtt.enabled")
-            yield Contradiction(names, "homeassistant.enabled needs mqtt.enabled")
+            yield Contradiction(
+                ("homeassistant.enabled", "mqtt.enabled"), "homeassistant.enabled needs mqtt.enabled"
+            )
+        gate, camera, decision = self.gate, self.camera, self.decision
+        if decision.votes > 1 + decision.window_s * camera.rate_hz:
+            names = ("decision.votes", "decision.window_s", "camera.rate_hz")
+            sentence = (
+                "votes can never be reached: window_s is too short for so many frames at camera.rate_hz"
+            )
+            yield Contradiction(names, sentence)
+        if words := too_little(gate.watch, gate.ignore, camera.width_px, camera.height_px):
+            yield Contradiction(("gate.watch", "gate.ignore"), words)

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from hivewatch.config.base import Section, option_names, options
+from hivewatch.config.paths import anchored
 from hivewatch.config.yaml_faults import NO_BLANK, PARSER_ERRORS, Fault, chunks, compose, explain
+from hivewatch.domain.redaction import HIDDEN
 from hivewatch.errors import ConfigError
 
 Key = tuple[str | int, ...]
 
 # A configuration has a few hundred values; a few lines of nested YAML aliases can expand to millions.
 _MOST_NODES = 10_000
+_DEEPEST = 12
 
-_NULL, _TIME = "tag:yaml.org,2002:null", "tag:yaml.org,2002:timestamp"
-_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_NULL, _TIME, _TEXT = (f"tag:yaml.org,2002:{name}" for name in ("null", "timestamp", "str"))
+_COLLECTIONS = ("tag:yaml.org,2002:seq", "tag:yaml.org,2002:map")
+_NO_TAG = "cannot be read: put it in quotes if it is text, and write no tag (!)"
 _UNREADABLE = object()
 
 
@@ -39,6 +44,12 @@ class Source:
         self._lines: dict[Key, int] = {}
         self._nodes = 0
         self._loader = yaml.SafeLoader("")
+        self._resolve: Callable[..., str] = self._loader.resolve
+        # To PyYAML these end a line as well, but in no editor do they.
+        text = re.sub("\r\n?", "\n", text)
+        if found := re.search("[\x85\u2028\u2029]", text):
+            line = text.count("\n", 0, found.start()) + 1
+            raise ConfigError([f"{name}:{line}: contains an invisible line separator: write the line again"])
         try:
             self.data = self._read(text)
         except RecursionError as error:
@@ -50,7 +61,7 @@ class Source:
         while nearest not in self._lines and nearest:
             nearest = nearest[:-1]
         line = self._lines.get(nearest, 1)
-        dotted = "".join(self._shown(part) for part in key).lstrip(".")
+        dotted = "".join(map(self._shown, key)).removeprefix(".")
         return line, f"{self.name}:{line}: {dotted + ': ' if dotted else ''}{sentence}"
 
     def has(self, key: Key) -> bool:
@@ -61,7 +72,10 @@ class Source:
         """Return the raw value of ``key``, None if it is not given."""
         value: Any = self.data
         for part in key:
-            value = value.get(part) if isinstance(value, dict) else None
+            if isinstance(value, list) and isinstance(part, int):
+                value = value[part]
+            else:
+                value = value.get(part) if isinstance(value, dict) else None
         return value
 
     def remove(self, key: Key) -> None:
@@ -71,32 +85,32 @@ class Source:
             parent.pop(key[-1], None)
 
     def anchor(self, key: Key, folder: Path) -> None:
-        """Make a relative path at ``key`` absolute, starting at ``folder``."""
+        """Make the path at ``key`` absolute; a relative one starts at ``folder``."""
         value = self.get(key)
-        if not (isinstance(value, str) and value):
+        if not isinstance(value, str):
             return
         try:
-            path = folder / Path(value).expanduser()
-            with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-                path.stat()
-            self.get(key[:-1])[key[-1]] = str(path)
-        except (OSError, ValueError, RuntimeError) as error:
-            reason = getattr(error, "strerror", None) or error
-            self.problems.append(self.problem(key, f"cannot be a path: {reason}"))
+            self.get(key[:-1])[key[-1]] = anchored(value, folder)
+        except ValueError as error:
+            self.problems.append(self.problem(key, str(error)))
             self.bad.add(key)
             self.remove(key)
 
     def _shown(self, part: str | int) -> str:
-        """Return a part of a dotted name, hidden if it is no word: it may be a value in the wrong place."""
+        """Return a part of a dotted name; hidden if no option is nearly called so: it may be a value."""
         if isinstance(part, int):
             return f"[{part}]"
-        return f".{part}" if re.fullmatch("[A-Za-z_][A-Za-z0-9_-]{0,40}", part) else "..."
+        return f".{part}" if difflib.get_close_matches(part, self._words, n=1) else f".{HIDDEN}"
 
     def _read(self, text: str) -> dict[str, Any]:
+        # Recovered after the except block: a traceback would show the error, which quotes the line.
+        fault: Exception | None = None
         try:
             node = compose(text)
         except PARSER_ERRORS as error:
-            node = self._recover(text, error)
+            fault = error
+        if fault is not None:
+            node = self._recover(text, fault)
         if node is None:
             return {}
         data = self._build(node, ())
@@ -135,26 +149,48 @@ class Source:
         self._nodes += 1
         if self._nodes > _MOST_NODES:
             raise ConfigError([f"{self.name}:{_line(node)}: too many values, or an alias inside itself"])
+        if len(key) > _DEEPEST:
+            raise ConfigError([f"{self.name}:{_line(node)}: is nested too deeply"])
+        if isinstance(node, yaml.ScalarNode):
+            return self._build_value(node, key)
+        if node.tag not in _COLLECTIONS:
+            return self._unreadable(key, _NO_TAG)
         if isinstance(node, yaml.SequenceNode):
             items = [self._build(item, (*key, n)) for n, item in enumerate(node.value)]
             return _UNREADABLE if _UNREADABLE in items else items
-        if isinstance(node, yaml.MappingNode):
-            return self._build_section(node, key)
-        return self._build_value(node, key)
+        return self._build_section(node, key)
 
-    def _build_value(self, node: yaml.Node, key: Key) -> Any:
+    def _build_value(self, node: yaml.ScalarNode, key: Key) -> Any:
+        if not self._is_as_written(node):
+            return self._unreadable(
+                key, "cannot be read: put it in quotes if it is text, and write no tag (!)"
+            )
         if node.tag == _TIME:
             return node.value
-        if getattr(node, "style", None) is None:  # not in quotes
+        if node.style is None:  # not in quotes
             self.raw[key] = node.value
         try:
-            return self._loader.construct_object(node, deep=True)
+            value = self._loader.construct_object(node, deep=True)
         except PARSER_ERRORS:
-            self.problems.append(self.problem(key, "cannot be read: put it in quotes if it is text"))
-            self.bad.add(key)
-            return _UNREADABLE
+            value = _UNREADABLE
+        if value is _UNREADABLE:
+            return self._unreadable(key, "cannot be read: put it in quotes if it is text")
+        if isinstance(value, str) and not value.isascii() and re.search("[\ud800-\udfff]", value):
+            return self._unreadable(key, "contains half a character: write it again")
+        return value
 
-    def _build_section(self, node: yaml.MappingNode, key: Key) -> dict[str, Any]:
+    def _is_as_written(self, node: yaml.ScalarNode) -> bool:
+        """Return whether a value means what its text says: a tag such as !!int or !!binary changes that."""
+        is_plain = node.style is None
+        own = self._resolve(yaml.ScalarNode, node.value, (is_plain, not is_plain))
+        return node.tag in {own, _TEXT}
+
+    def _unreadable(self, key: Key, sentence: str) -> object:
+        self.problems.append(self.problem(key, sentence))
+        self.bad.add(key)
+        return _UNREADABLE
+
+    def _build_section(self, node: yaml.Node, key: Key) -> dict[str, Any]:
         data: dict[str, Any] = {}
         known = option_names(self._model, key)
         below: Key = ()  # an empty section, whose options may follow without indentation
@@ -164,7 +200,7 @@ class Source:
                 sentence = "the name of an option is a word, without brackets"
                 self.problems.append(self._fault(Fault(_line(name_node), sentence)))
                 continue
-            name = str(name_node.value)
+            name = name_node.value.encode("utf-8", "replace").decode()  # half a character would be no JSON
             child: Key = (*key, name)
             if below and name not in known and name in option_names(self._model, below):
                 strays.setdefault(below, []).append(name)

@@ -1,6 +1,6 @@
 """The sentence for each mistake in an option: what is wrong, and what to write.
 
-A value is repeated only if it is a number or a short word, and never if the option may hold a secret.
+No text of the file is repeated, since a password may be typed anywhere. Numbers are, where a number belongs.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from hivewatch.config.base import Mark, Option, Section, option_names, options
-from hivewatch.config.hints import HINTS, shown
+from hivewatch.config.hints import HINTS
 from hivewatch.config.yaml_faults import NO_BLANK
 
 Words = tuple[str, str]
 """What is wrong, and what to write; between them the value is repeated if it may be."""
 MakeWords = Callable[[ErrorDetails, str | None], Words]
 
+_LONGEST_NUMBER = 20
+_UNITS = "s|sec|seconds?|min|minutes?|h|hours?|d|days?|hz|fps|px|pixels|mb|gb|degrees"
 _POLYGONS = "[[[0.1, 0.3], [0.9, 0.3], [0.9, 0.95]]]"
 _PATTERNS = {
     "health.summary_at": 'is a time of day from "00:00" to "23:59", in quotes',
@@ -38,7 +40,7 @@ def sentence(error: ErrorDetails, option: Option | None, model: type[Section], r
     if option is None:
         return _not_a_section(error["loc"], given, model)
     hint = HINTS.get(option.name)
-    if hint is not None and (found := hint(given, raw)):
+    if hint is not None and kind != "value_error" and (found := hint(given, raw)):
         return found
     if option.key[0] == "gate" and isinstance(given, list | float | int | str) and kind in _SHAPES:
         return "a polygon needs at least 3 points [x, y]" if kind == "too_short" else "a point is [x, y]"
@@ -48,8 +50,8 @@ def sentence(error: ErrorDetails, option: Option | None, model: type[Section], r
         return _PATTERNS.get(option.name, "contains characters that are not allowed here")
     words = _TYPES.get(kind)
     if words is None:
-        return error["msg"].removeprefix("Value error, ").replace("Input should", "should")
-    claim, advice = words(error, raw)
+        return error["msg"].removeprefix("Value error, ") if kind == "value_error" else "cannot be used"
+    claim, advice = words(error, raw if may_be_repeated(option) else None)
     return claim + _shown(given, raw, option) + advice
 
 
@@ -67,24 +69,28 @@ BRACKETS = (
 )
 
 
-def misread(raw: str | None, value: object) -> str | None:
-    """Return the sentence for a number that YAML reads as another one than a person does, such as 010."""
-    if (
-        raw is None
-        or isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not re.fullmatch(r"[-+]?(0[0-9_]+|[0-9_:.]*:[0-9_:.]*)", raw)
-    ):
+_DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]*|(?=\.[0-9]))(\.[0-9]*)?([eE][-+]?[0-9]+)?")
+
+
+def misread(raw: str, value: object) -> str | None:
+    """Return the sentence for a number that is not written as a plain decimal one; None if it is.
+
+    YAML takes 010 for 8 and 1:30 for 90, and knows 0x10 and 1_000, which nobody means at a hive.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or _DECIMAL.fullmatch(raw):
         return None
-    plain = raw.lstrip("+-0_").replace("_", "") or "0"
-    if ":" in raw:
-        return f"YAML reads {raw} as the number {value}: write {value} if that is meant"
-    return f"YAML reads {raw} as the number {value}: write {plain}, without the 0 before it"
+    if len(raw) > _LONGEST_NUMBER:
+        return "is a number: write it with fewer digits"
+    claim = f"YAML reads {raw} as the number {value}"
+    if re.fullmatch(r"[-+]?0[0-9_.]+", raw):
+        return f"{claim}: write {raw.lstrip('+-0_').replace('_', '') or '0'}, without the 0 before it"
+    return f"{claim}: write {value} if that is meant"
 
 
-def may_hold_secret(option: Option) -> bool:
-    """Return whether a value of ``option`` may be a secret; some write the password instead of its file."""
-    return Mark.SECRET in option.marks or "password" in option.key[-1]
+def may_be_repeated(option: Option) -> bool:
+    """Return whether a number in place of ``option`` may be repeated: it is neither a secret nor a path."""
+    marks = {Mark.SECRET, Mark.PATH, Mark.FILE}
+    return not (marks & option.marks or "password" in option.name or option.name == "mqtt.host")
 
 
 def close_option(name: str, key: Sequence[str | int], model: type[Section]) -> str | None:
@@ -112,7 +118,7 @@ def _not_a_section(key: Sequence[str | int], given: object, model: type[Section]
     if isinstance(given, str) and re.match(r"[A-Za-z_]\w*:[^/\s]", given):
         return NO_BLANK
     known = option_names(model, key)
-    if isinstance(given, str) and "://" in given and key[0] == "camera":
+    if isinstance(given, str) and "://" in given and key[:1] == ("camera",):
         return "is a section; an address goes into camera.video.source, with camera.kind: video"
     if isinstance(given, str) and "://" in given and key == ("mqtt",):
         return "is a section; the broker's name goes into mqtt.host, without mqtt:// and without the password"
@@ -127,10 +133,12 @@ _SHAPES = {"too_short", "too_long", "tuple_type", "missing"}
 def _number(error: ErrorDetails, _raw: str | None) -> Words:
     given = error["input"]
     claim = "should be a whole number" if error["type"].startswith("int") else "should be a number"
-    found = re.fullmatch(r"\s*([-+]?\d+(?:[.,]\d+)?)\s*(%?)\s*([A-Za-z]{0,8})\s*", str(given))
+    found = re.fullmatch(rf"\s*([-+]?\d{{1,9}}(?:[.,]\d{{1,9}})?)\s*(?:(%)|({_UNITS}))?\s*", str(given), re.I)
     if not isinstance(given, str) or not found:
         return claim, ""
-    number = found[1].replace(",", ".")
+    if re.fullmatch(r"[-+]?[0-9]{1,3},[0-9]{3}", found[1]):
+        return claim, ": write it without the comma, or with a point if it is no thousand"
+    number = re.sub(r"^([-+]?)0+(?=[0-9])", r"\1", found[1].replace(",", "."))
     if found[2]:
         return claim, f": write {float(number) / 100:g}"
     why = "without the unit" if found[3] else "with a point" if "," in given else "without quotes"
@@ -186,9 +194,8 @@ _TYPES: dict[str, MakeWords] = {
 
 
 def _shown(given: Any, raw: str | None, option: Option) -> str:
-    """Return the value as a part of the sentence, or nothing if it may be secret or is no short word."""
-    if may_hold_secret(option) or isinstance(given, dict | list):
+    """Return a number, true or false as a part of the sentence; nothing for everything else."""
+    if not isinstance(given, int | float) or not may_be_repeated(option):
         return ""
-    if isinstance(given, str):
-        return shown(given)
-    return f", not {raw or given}"
+    text = raw or str(given)
+    return f", not {text}" if len(text) <= _LONGEST_NUMBER else ""

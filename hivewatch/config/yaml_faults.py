@@ -12,7 +12,9 @@ from typing import NamedTuple
 import yaml
 
 NO_BLANK = "a blank is missing after the colon: write `name: value`"
-_MOST_FAULTS = 20
+_MOST_FAULTS = 10
+# Each fault is a run over the text, so a larger one is read once only. The manual has half of that.
+_MOST_CHARACTERS, _MOST_LINES, _MOST_CHUNKS = 20_000, 1000, 50
 
 PARSER_ERRORS = (yaml.YAMLError, ValueError, LookupError)
 """What PyYAML raises for text that is not YAML; ValueError and LookupError come from odd escapes and tags."""
@@ -44,13 +46,19 @@ def compose(text: str) -> yaml.Node | None:
 def chunks(text: str, names: set[str]) -> Iterator[Chunk]:
     """Read every top-level section by itself, so that a fault hides the mistakes of its own section only.
 
-    ``names``: all names of options and sections, which a sentence may repeat.
+    ``names``: all names of options and sections, which a sentence may repeat. Yields nothing for a text that
+    is too large for that, and no section after many faults.
     """
     lines = text.split("\n")
     starts = [n for n, line in enumerate(lines) if re.match("[A-Za-z_\"'?]", line)]
+    if len(text) > _MOST_CHARACTERS or len(lines) > _MOST_LINES or len(starts) > _MOST_CHUNKS:
+        return
+    left = _MOST_FAULTS
     for start, end in zip([0, *starts], [*starts, len(lines)], strict=True):
-        if any(line.strip() for line in lines[start:end]):
-            yield _chunk(lines[:end], start, names)
+        if left > 0 and any(line.strip() for line in lines[start:end]):
+            chunk = _chunk(lines[:end], start, names)
+            left -= len(chunk.faults)
+            yield chunk
 
 
 def _chunk(lines: list[str], start: int, names: set[str]) -> Chunk:
@@ -62,20 +70,20 @@ def _chunk(lines: list[str], start: int, names: set[str]) -> Chunk:
     seen = set()
     for _ in range(_MOST_FAULTS):
         try:
-            node = compose("\n".join(lines))
-        except PARSER_ERRORS as error:
-            fault = explain(error, lines, names)
-            index = min(max(fault.line - 1, start), len(lines) - 1)
-            # Lines with the same wrong indentation are one mistake.
-            same = fault.sentence, _indent(lines[index])
-            if same not in seen:
-                faults.append(fault)
-            seen.add(same)
-            if index == start or not lines[index].strip():
-                break
-            _blank(lines, index)
-        else:
-            return Chunk(name, node, faults, not faults)
+            return Chunk(name, compose("\n".join(lines)), faults, not faults)
+        except PARSER_ERRORS as caught:
+            error = caught
+        # Explained after the except block, like everything that handles an error which quotes the file.
+        fault = explain(error, lines, names)
+        index = min(max(fault.line - 1, start), len(lines) - 1)
+        # Lines with the same wrong indentation are one mistake.
+        same = fault.sentence, _indent(lines[index])
+        if same not in seen:
+            faults.append(fault)
+        seen.add(same)
+        if index == start or not lines[index].strip():
+            break
+        _blank(lines, index)
     return Chunk(name, None, faults, False)
 
 

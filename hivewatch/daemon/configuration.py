@@ -52,13 +52,18 @@ class Configuration:
         self._apply(self.current)
 
     def reload(self) -> None:
-        """Read the file again and apply what needs no restart. A file with mistakes is logged and ignored."""
+        """Read the file again and apply what needs no restart; log and ignore a file that cannot be used."""
         try:
             new = load(self._path)
         except ConfigError as error:
             for problem in error.problems:
                 words = "not reloaded, the old configuration stays in force: %s"
                 log.error(words, problem, extra={"CODE": "reload_refused"})  # noqa: TRY400
+            return
+        except Exception:
+            # The old options are complete and valid, so a bug in the reader must not end the watch.
+            words = "not reloaded, the old configuration stays in force: reading the file failed"
+            log.exception(words, extra={"CODE": "reload_refused"})
             return
         done = reload(self.file, new)
         self.file = done.config

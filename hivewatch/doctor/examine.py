@@ -11,6 +11,7 @@ from hivewatch.config.sections import ClockConfig, Config
 from hivewatch.doctor import host
 from hivewatch.doctor.finding import Finding, fail, ok
 from hivewatch.doctor.permissions import check_permissions, service_user
+from hivewatch.domain.redaction import summary
 from hivewatch.errors import ConfigError
 from hivewatch.store.disk import is_locked
 from hivewatch.system.clock import synchronised, utc_now
@@ -84,4 +85,4 @@ def _safely(check: str, run: Callable[[], Iterable[Finding]]) -> Iterator[Findin
         yield from run()
     except Exception as error:  # noqa: BLE001  whatever failed, the other checks are still useful
         advice = "this is a bug in hivewatch or a very unusual machine: please report this line"
-        yield fail(check, f"the check itself failed: {error!r}", advice)
+        yield fail(check, f"the check itself failed: {summary(error)}", advice)

@@ -8,6 +8,8 @@ from enum import StrEnum
 from textwrap import wrap
 from typing import Any
 
+from hivewatch.domain.redaction import redact
+
 # Added to the number of failures, so that it cannot be taken for another command's exit code.
 _EXIT_CODE_BASE = 100
 _HEAD_WIDTH, _WIDTH = 18, 90
@@ -41,17 +43,17 @@ class Finding:
 
 def ok(check: str, found: str) -> Finding:
     """Return a finding that needs no action."""
-    return Finding(check, Verdict.OK, found)
+    return Finding(check, Verdict.OK, redact(found))
 
 
 def warn(check: str, found: str, advice: str) -> Finding:
     """Return a finding that needs attention."""
-    return Finding(check, Verdict.WARN, found, advice)
+    return Finding(check, Verdict.WARN, redact(found), redact(advice))
 
 
 def fail(check: str, found: str, advice: str) -> Finding:
     """Return a finding that keeps hivewatch from working."""
-    return Finding(check, Verdict.FAIL, found, advice)
+    return Finding(check, Verdict.FAIL, redact(found), redact(advice))
 
 
 def failures(findings: Sequence[Finding]) -> int:

@@ -7,6 +7,7 @@ import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hivewatch.config.files import read_small
 from hivewatch.config.sections import MqttConfig
 from hivewatch.errors import ConfigError
 from hivewatch.mqtt.tls import make_context
@@ -43,6 +44,12 @@ def read_password(config: MqttConfig) -> str | None:
 
 def _read(path: Path, what: str) -> str:
     try:
-        return path.read_text(encoding="utf-8").removesuffix("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{what} {path} cannot be read: {error}"]) from error
+        password = read_small(path).decode("utf-8").removesuffix("\n").removesuffix("\r")
+    except OSError as error:
+        raise ConfigError([f"{what} cannot be read: {error.strerror}"]) from error
+    except UnicodeDecodeError:
+        # Not chained: the error contains the password.
+        raise ConfigError([f"{what} cannot be read as text: save the password as UTF-8"]) from None
+    if "\n" in password:
+        raise ConfigError([f"{what} has more than one line: it must contain the password and nothing else"])
+    return password

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 
 from hivewatch.config.sections import MqttConfig
+from hivewatch.domain.redaction import summary
 from hivewatch.domain.wire import Envelope, Message
 from hivewatch.errors import HivewatchError, PublishError, UnwantedPacketError
 from hivewatch.mqtt import failures, waiting
@@ -120,7 +121,7 @@ class Publisher(Publishing):
         if isinstance(self._error, HivewatchError):
             raise self._error
         if self._error is not None:
-            raise PublishError(f"the publisher failed unexpectedly: {self._error!r}") from self._error
+            raise PublishError(f"the publisher failed unexpectedly: {summary(self._error)}") from self._error
         if not (self._thread.is_alive() or self._mailbox.is_stop_requested):
             raise PublishError("the publisher's thread ended without being stopped")
 

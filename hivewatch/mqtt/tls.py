@@ -5,8 +5,12 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
+from hivewatch.config.files import read_small
 from hivewatch.config.sections import TlsConfig
 from hivewatch.errors import ConfigError
+
+# The bundle of all authorities that a system trusts has a quarter of that.
+_LARGEST_BYTES = 1_000_000
 
 # X509_V_ERR_... of OpenSSL.
 _NOT_YET_VALID, _EXPIRED = 9, 10
@@ -78,6 +82,7 @@ def _describe_untrusted(error: ssl.SSLCertVerificationError) -> str:
 
 def _load_authority(context: ssl.SSLContext, path: Path) -> None:
     try:
+        read_small(path, _LARGEST_BYTES)
         context.load_verify_locations(path)
     except OSError as error:
         raise ConfigError([f"mqtt.tls.ca_file {path} cannot be used: {_reason(error)}"]) from error
@@ -85,7 +90,8 @@ def _load_authority(context: ssl.SSLContext, path: Path) -> None:
 
 def _load_own(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     try:
-        if b"ENCRYPTED" in key.read_bytes():
+        read_small(certificate, _LARGEST_BYTES)
+        if b"ENCRYPTED" in read_small(key, _LARGEST_BYTES):
             raise ConfigError([f"mqtt.tls.key_file {key} is protected by a pass phrase: remove it"])
         # Without a password OpenSSL would prompt for one on the terminal.
         context.load_cert_chain(certificate, key, password="")

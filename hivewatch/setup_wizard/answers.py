@@ -34,5 +34,5 @@ def printable(answer: str) -> str:
     """Return the answer without surrounding blanks; raises ConfigError for control characters."""
     answer = answer.strip()
     if not answer.isprintable():
-        raise ConfigError([f"{answer!a} contains characters that cannot be printed: type it again"])
+        raise ConfigError(["the answer contains characters that cannot be printed: type it again"])
     return answer

@@ -82,18 +82,16 @@ def parse_broker(answer: str, found: Sequence[Broker]) -> Broker | None:
         raise ConfigError([f"there is no broker {answer} in the list"])
     scheme, _, rest = answer.rpartition("://")
     if scheme not in {"", "mqtt", "mqtts"}:
-        raise ConfigError(
-            [f"{scheme}:// is not supported; give host or host:port, such as 192.168.1.10:1883"]
-        )
+        raise ConfigError(["only mqtt:// and mqtts:// are supported; give host or host:port"])
+    if "@" in rest:
+        raise ConfigError(["give only host or host:port here; the user name is asked for separately"])
     try:
         parts = urlsplit(f"//{rest}")
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
-        raise ConfigError([f"the address is not valid: {error}"]) from error
-    if "@" in rest:
-        raise ConfigError(["give only host or host:port here; the user name is asked for separately"])
+        raise ConfigError(["the address is not valid: a port is 1 to 65535"]) from error
     if parts.path.strip("/") or not re.fullmatch(r"[\w.-]+|[0-9a-f:]+(%\w+)?", host):
-        raise ConfigError([f"{answer} is not an address; give host or host:port, such as 192.168.1.10:1883"])
+        raise ConfigError(["that is not an address; give host or host:port, such as 192.168.1.10:1883"])
     if port == 0:
         raise ConfigError(["the address is not valid: a port is 1 to 65535"])
     tls = scheme == "mqtts" or port == TLS_PORT

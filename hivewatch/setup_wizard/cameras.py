@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from hivewatch.camera.devices import capture_devices, device_name, pi_cameras, query
+from hivewatch.config.addresses import checked_address
+from hivewatch.domain.redaction import public_name
 from hivewatch.errors import CameraError, ConfigError
 from hivewatch.setup_wizard.answers import printable
 
@@ -73,20 +74,15 @@ def parse_camera(answer: str, found: Sequence[CameraChoice]) -> CameraChoice:
 
 
 def _stream(address: str) -> CameraChoice:
-    try:
-        parts = urlsplit(address)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise ConfigError([f"the address is not valid: {error}"]) from error
-    if parts.scheme not in SCHEMES:
+    if address.partition("://")[0].lower() not in SCHEMES:
         known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
-        raise ConfigError([f"{parts.scheme}:// is not supported; an address begins with one of {known}"])
-    if not host:
-        raise ConfigError(
-            ["the address has no host; it should be like rtsp://user:password@192.168.1.20/path"]
-        )
-    label = f"{parts.scheme}://{host}" + (f":{port}" if port else "")  # neither user nor password
-    return CameraChoice(label, _video_options(address))
+        raise ConfigError([f"an address begins with one of {known}"])
+    try:
+        checked_address(address)
+    except ValueError as error:
+        example = "rtsp://user:password@192.168.1.20/path"
+        raise ConfigError([f"{error}; it should be like {example}"]) from error
+    return CameraChoice(public_name(address), _video_options(address))
 
 
 def _device(path: Path) -> CameraChoice:
@@ -109,7 +105,7 @@ def _files(path: Path) -> CameraChoice:
     if not path.exists():
         raise ConfigError(
             [
-                f"{path} does not exist; answer with a number in the list, a device such as /dev/video0,"
+                "that does not exist; answer with a number in the list, a device such as /dev/video0,"
                 " an address such as rtsp://192.168.1.20/path, a folder of pictures, or simulator"
             ]
         )

@@ -120,7 +120,7 @@ def test_each_time_the_camera_gets_stuck_it_has_the_full_number_of_attempts() ->
     ("fault", "words"),
     [
         (CameraError("cable"), "^cable$"),
-        (RuntimeError("odd"), r"failed unexpectedly: RuntimeError\('odd'\)"),
+        (RuntimeError("odd"), r"failed unexpectedly: RuntimeError: odd"),
         (ValueError("a frame is uint8 H x W x 3, not uint8 (0, 5)"), "H x W x 3"),
         (cv2.error("no"), "failed unexpectedly"),
     ],

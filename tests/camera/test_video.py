@@ -486,7 +486,8 @@ def test_grey_and_transparent_pictures_become_rgb() -> None:
     ("url", "name"),
     [
         ("rtsp://user:secret@hive.local:554/h264?token=secret", "rtsp://hive.local:554"),
-        ("rtsp://user:se/cr@et@hive.local/stream", "rtsp://hive.local"),
+        ("rtsp://user:se%2Fcr%40et@hive.local/stream", "rtsp://hive.local"),
+        ("http://10.0.0.2/video.cgi?user=admin&pwd=sec@ret", "http://..."),
         ("http://10.0.0.2/video.cgi?user=admin&pwd=secret", "http://10.0.0.2"),
         ("rtsp://10.0.0.2/user=admin_password=secret_channel=1", "rtsp://10.0.0.2"),
         ("rtsp://[fe80::1]:554/stream", "rtsp://[fe80::1]:554"),

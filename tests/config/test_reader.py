@@ -47,16 +47,16 @@ def test_a_section_with_all_options_commented_out_means_the_defaults() -> None:
 def test_each_of_ten_mistakes_is_reported_with_its_line() -> None:
     found = problems(TEN_MISTAKES)
     expected = [
-        (2, "camera.kind", 'not "simulater"; write kind: simulator'),
+        (2, "camera.kind", "should be video, picamera2, folder or simulator; write kind: simulator"),
         (3, "camera.with_px", "did you mean width_px?"),
-        (4, "camera.rate_hz", 'should be a number, not "5": write 5, without quotes'),
+        (4, "camera.rate_hz", "should be a number: write 5, without quotes"),
         (6, "gate.watch[0][1][1]", "must be at most 1"),
         (6, "gate.watch[1]", "at least 3 points"),
         (8, "decision.treshold", "did you mean threshold?"),
         (9, "decision.votes", "given twice, again on line 10"),
         (12, "mqtt.port", "65535"),
         (13, "mqtt.password_file", "no such file"),
-        (15, "unknown", "known here: hive, camera"),
+        (15, "...", "known here: hive, camera"),
     ]
     assert len(found) == len(expected)
     for message, (line, key, words) in zip(found, expected, strict=True):
@@ -69,6 +69,8 @@ def test_each_of_ten_mistakes_is_reported_with_its_line() -> None:
     [
         ("decision: {release: 0.9}", "release must not be above threshold"),
         ("decision: {votes: 6}", "votes must not be more than out_of"),
+        ("camera: {rate_hz: 0.1}", "votes can never be reached: window_s is too short"),
+        ("decision: {window_s: 0.1}", "votes can never be reached: window_s is too short"),
         ("mqtt: {password_file: /dev/null}", "needs a username"),
         ("camera: {kind: folder}", "folder.path must name one"),
         ("camera: {checks: {dark_level: 250}}", "dark_level must be below white_level"),
@@ -92,7 +94,7 @@ def test_aliases_that_expand_to_millions_of_values_are_rejected_at_once() -> Non
     assert "too many values" in problems("\n".join(lines))[0]
 
 
-@pytest.mark.parametrize("value", ["~nobody-here/x", "x" * 5000, '"a\\0b"', '"\\ud800"'])
+@pytest.mark.parametrize("value", ["~nobody-here/x", "x" * 5000, '"a\\0b"'])
 def test_a_value_that_cannot_be_a_path_is_reported(value: str) -> None:
     assert "path" in problems(f"store: {{directory: {value}}}")[0].lower()
 

@@ -74,5 +74,11 @@ def test_a_file_that_is_beyond_repair_is_one_line(text: str) -> None:
     assert len(problems(text)) == 1
 
 
+@pytest.mark.parametrize("end", ["\r\n", "\r"])
+def test_lines_may_end_as_on_other_systems(end: str) -> None:
+    (problem,) = problems(f"hive:{end}  id: north{end}log:{end}  level: loud{end}")
+    assert problem.startswith("hive.yaml:4: log.level: ")
+
+
 def test_brackets_without_end_are_refused_at_once() -> None:
     assert "nested too deeply" in problems("[" * 100_000)[0]

@@ -93,7 +93,7 @@ def test_failures_are_counted_in_the_exit_code_and_come_with_advice(
     changed(hive, camera=camera, mqtt={"host": "127.0.0.1", "port": free_port()})
     assert main(["doctor", "--config", str(hive)]) == 102
     output = capsys.readouterr().out
-    assert "fail camera       missing.mp4" in output
+    assert f"fail camera       {hive.parent}/missing.mp4" in output
     assert "fail broker       127.0.0.1" in output
     assert "-> start the broker" in output
 
@@ -103,6 +103,13 @@ def test_with_an_invalid_configuration_the_machine_is_still_checked(tmp_path: Pa
     assert "did you mean port?" in findings[0].found
     assert [finding.check for finding in findings] == ["config", "clock", "temperature", "power"]
     assert exit_code(findings) == 101
+
+
+def test_polygons_that_leave_nothing_to_watch_are_a_failure(tmp_path: Path) -> None:
+    whole = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]
+    findings = list(examine(write(tmp_path / "hive.yaml", gate={"ignore": [whole]})))
+    assert (findings[0].check, findings[0].verdict) == ("config", FAIL)
+    assert "gate.ignore: watch and ignore leave nothing of the picture" in findings[0].found
 
 
 @pytest.mark.slow

@@ -230,9 +230,10 @@ def test_right_password_is_accepted(tmp_path: Path, store: Store, make_publisher
 
 
 def test_unreadable_password_file_is_a_config_error(tmp_path: Path, make_publisher: MakePublisher) -> None:
-    """The error names the option and the file."""
-    with pytest.raises(ConfigError, match=r"mqtt\.password_file .*nothing-here cannot be read"):
+    """The error names the option, but not the file: some write the password itself in its place."""
+    with pytest.raises(ConfigError, match=r"mqtt\.password_file cannot be read") as caught:
         make_publisher(1883, username="hive", password_file=tmp_path / "nothing-here")
+    assert "nothing-here" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

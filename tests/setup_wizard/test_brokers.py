@@ -108,13 +108,13 @@ def test_an_answer_names_a_broker(answer: str, broker: Broker | None) -> None:
     ("answer", "sentence"),
     [
         ("3", "there is no broker 3 in the list"),
-        ("http://broker.lan", "http:// is not supported; give host or host:port"),
-        ("broker.lan:99999", "the address is not valid: Port out of range 0-65535"),
+        ("http://broker.lan", "only mqtt:// and mqtts:// are supported; give host or host:port"),
+        ("broker.lan:99999", "the address is not valid: a port is 1 to 65535"),
         ("broker.lan:0", "the address is not valid: a port is 1 to 65535"),
         ("user:secret@broker.lan", "the user name is asked for separately"),
-        ("the broker", "the broker is not an address; give host or host:port"),
+        ("the broker", "that is not an address; give host or host:port"),
         ("", " is not an address"),
-        ("broker.lan/topic", "broker.lan/topic is not an address"),
+        ("broker.lan/topic", "that is not an address"),
         ("brok\x07er", "contains characters that cannot be printed"),
     ],
 )

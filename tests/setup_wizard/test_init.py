@@ -191,8 +191,8 @@ def test_an_existing_password_file_is_used_and_kept(
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--camera", "/nowhere"], "hivewatch: --camera: /nowhere does not exist"),
-        (["--broker", "a b"], "hivewatch: --broker: a b is not an address"),
+        (["--camera", "/nowhere"], "hivewatch: --camera: that does not exist"),
+        (["--broker", "a b"], "hivewatch: --broker: that is not an address"),
         (["--name", ""], "hivewatch: --name: the name is empty"),
         (["--username", "bee"], "hivewatch: --username and --password-file need a broker, but there is none"),
         (

@@ -14,6 +14,7 @@ import cv2
 from hivewatch.camera.base import CameraCounts, OnIdle
 from hivewatch.camera.sources.opencv import to_rgb
 from hivewatch.domain.frames import Pixels
+from hivewatch.domain.redaction import redact
 
 _POLL_S = 0.1  # between two checks of the stop event
 _CLOSE_S = 1.0  # to wait for the device to be released
@@ -95,7 +96,7 @@ class Grabber(threading.Thread):
         try:
             fault = self._read(self._open_capture())
         except (cv2.error, ValueError) as error:
-            fault = f"OpenCV cannot read it: {error}"
+            fault = f"OpenCV cannot read it: {redact(str(error))}"
         finally:
             with self._changed:
                 self._fault = fault

@@ -13,26 +13,24 @@ from hivewatch.domain.frames import Pixels
 
 _TO_RGB = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}
 
-# OpenCV reads these from the environment only. discardcorrupt drops packets that the container marks as
+# OpenCV reads this from the environment only. discardcorrupt drops packets that the container marks as
 # incomplete, which would decode to a half grey picture.
-_ENVIRONMENT = {
-    "OPENCV_FFMPEG_CAPTURE_OPTIONS": "rtsp_transport;tcp|fflags;discardcorrupt",
-    "OPENCV_FFMPEG_LOGLEVEL": "-8",
-}
+_CAPTURE_OPTIONS = "rtsp_transport;tcp|fflags;discardcorrupt"
 
+_QUIET = "-8"  # AV_LOG_QUIET
 _LOG_LEVEL_FATAL = 1  # the function and its constants moved between modules of OpenCV
 
 
 def prepare_opencv() -> None:
     """Silence the logs of OpenCV and FFmpeg, and set FFmpeg's options for reading.
 
-    Their lines would flood the journal, add nothing to our own errors, and may contain the password of a
-    stream. Variables that are already set in the environment stay in force.
+    Their lines would flood the journal, add nothing to our own errors, and contain the password of a stream.
+    So variables that ask for such lines are overruled; options for reading that are set stay in force.
     """
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    if "OPENCV_LOG_LEVEL" not in os.environ:
-        getattr(cv2.utils, "logging", cv2).setLogLevel(_LOG_LEVEL_FATAL)
+    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", _CAPTURE_OPTIONS)
+    os.environ["OPENCV_FFMPEG_LOGLEVEL"] = _QUIET
+    os.environ.pop("OPENCV_FFMPEG_DEBUG", None)
+    getattr(cv2.utils, "logging", cv2).setLogLevel(_LOG_LEVEL_FATAL)
 
 
 def to_rgb(decoded: npt.NDArray[Any]) -> Pixels:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from hivewatch.camera.base import Camera, OnIdle
 from hivewatch.camera.sources.clip import ClipCamera
 from hivewatch.camera.sources.stream import StreamCamera
 from hivewatch.config.sections import CameraConfig
+from hivewatch.domain.redaction import public_name
 
 
 def video_camera(config: CameraConfig, *, paced: bool, on_idle: OnIdle = lambda: None) -> Camera:
@@ -29,12 +29,6 @@ def video_camera(config: CameraConfig, *, paced: bool, on_idle: OnIdle = lambda:
     if "://" in source:
         return StreamCamera(partial(_open_url, source, config), public_name(source), config, on_idle)
     return ClipCamera(Path(source), fallback_rate_hz=config.rate_hz, paced=paced, rate_hz=config.rate_hz)
-
-
-def public_name(url: str) -> str:
-    """Return scheme, host and port of a URL: user, password, path and query may contain secrets."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{re.split('[/?#]', rest.rpartition('@')[2])[0]}"
 
 
 def _open_url(url: str, config: CameraConfig) -> cv2.VideoCapture:
