@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import select
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 from hivewatch.cli.parser import make_parser
 from hivewatch.errors import HivewatchError
@@ -18,6 +20,7 @@ log = logging.getLogger(__name__)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; errors go to the journal or to stderr."""
+    _accept_any_name(sys.stdout)
     # Otherwise torch's threads busy-wait for each other, and slow down everything else on the machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
@@ -48,14 +51,27 @@ def _run(arguments: argparse.Namespace) -> int:
     return code
 
 
+class _Formatter(logging.Formatter):
+    """Escapes what cannot be encoded, such as a name that is not UTF-8: the line must not be lost."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record).encode("utf-8", "backslashreplace").decode()
+
+
+def _accept_any_name(stream: TextIO | None) -> None:
+    """Print what cannot be encoded escaped, as stderr does, instead of ending with an error."""
+    if isinstance(stream, io.TextIOWrapper):  # not None, and not replaced by something else
+        stream.reconfigure(errors="backslashreplace")
+
+
 def _set_up_log() -> bool:
     """Log to the journal if stderr is connected to it, else to stderr; return whether it is the journal."""
     journal = journal_handler()
-    if journal is not None:
-        # The journal records time and level itself.
-        logging.basicConfig(format="%(message)s", level=logging.WARNING, handlers=[journal])
-    else:
-        logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+    # The journal records time and level itself.
+    form = "%(asctime)s %(levelname)s %(message)s" if journal is None else "%(message)s"
+    handler = journal or logging.StreamHandler()
+    handler.setFormatter(_Formatter(form))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("hivewatch").setLevel(logging.INFO)
     return journal is not None
 

@@ -101,7 +101,12 @@ def _valid_part(source: Source, model: type[AnySection], problems: list[tuple[in
 
 def _validate(source: Source, model: type[AnySection]) -> AnySection:
     # Pydantic's strict JSON rules are those a YAML file should obey: 5 is a number, "5" is not.
-    text = json.dumps(source.data, default=str)
+    try:
+        text = json.dumps(source.data, default=str, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            [f"{source.name}: a name in it, or the name of its folder, is not UTF-8: rename it"]
+        ) from error
     return model.model_validate_json(text, strict=True, context=FIELDS_ONLY)
 
 
