@@ -147,10 +147,11 @@ def load_graph(path: Path) -> Graph:
     addition gained no speed and cost memory.
     """
     try:
-        with warnings.catch_warnings():
+        # By descriptor, because torch takes no name that is not UTF-8.
+        with path.open("rb") as file, warnings.catch_warnings():
             warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated")
             warnings.filterwarnings("ignore", r"torch\.quantize_per_tensor, .* are deprecated")
-            module = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
+            module = torch.jit.load(f"/proc/self/fd/{file.fileno()}", map_location="cpu")  # type: ignore[no-untyped-call]
             graph: Graph = module.eval().float()
     except (RuntimeError, ValueError, OSError) as error:
         raise ModelError(f"{path}: torch cannot load the model: {error}") from error
