@@ -182,6 +182,8 @@ def _demo(chosen: argparse.Namespace, opened: contextlib.ExitStack) -> int:
     for path in filter(None, (chosen.path, chosen.model)):
         if not path.exists():
             raise DemoError(f"{printable(path)} does not exist")
+        if _is_clip(path) or path == chosen.model:
+            _require_utf8(path)
     folder = _make_folder()
     host, port = chosen.broker or opened.enter_context(own_broker())
     config = folder / "hivewatch.yaml"
@@ -231,6 +233,14 @@ def _config(chosen: argparse.Namespace, host: str, port: int) -> dict[str, Any]:
         "clock": {"wait_s": 0},  # do not wait for a time server
         "log": {"level": "warning"},
     }
+
+
+def _require_utf8(path: Path) -> None:
+    """Raise DemoError for a path that cannot be written into the daemon's configuration."""
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError as error:
+        raise DemoError(f"the name of {printable(path.absolute())} is not UTF-8: rename it") from error
 
 
 def _is_clip(path: Path) -> bool:
