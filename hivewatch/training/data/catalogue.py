@@ -41,6 +41,8 @@ def read_catalogue(data: Path, *, corrected: bool = True) -> Catalogue:
     if corrected:
         pictures = correct(catalogue.pictures, data, read_corrections())
         catalogue = replace(catalogue, pictures=pictures)
+    for problem in catalogue.problems:
+        log.warning("%s", problem)  # first: they say why there may be no picture
     training = catalogue.split("train")
     for hornet, name in ((True, "presence"), (False, "absence")):
         if not any(picture.hornet is hornet for picture in training):
@@ -48,8 +50,6 @@ def read_catalogue(data: Path, *, corrected: bool = True) -> Catalogue:
                 f"{printable(data)}: no picture of the class '{name}' in the split 'train'; both classes are"
                 " needed"
             )
-    for problem in catalogue.problems:
-        log.warning("%s", problem)
     return catalogue
 
 

@@ -319,6 +319,15 @@ def test_an_empty_class_is_a_clear_error(folders: Path) -> None:
         read_catalogue(folders)
 
 
+def test_a_class_whose_pictures_are_all_of_another_kind_says_so(
+    folders: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folders / "train/presence/a.jpg").rename(folders / "train/presence/a.heic")
+    with pytest.raises(DataError, match="class 'presence'"):
+        read_catalogue(folders)
+    assert "train/presence: passed over 1 .heic" in caplog.text
+
+
 def test_an_unreadable_picture_is_reported_and_the_others_are_decoded(folders: Path) -> None:
     (folders / "train/presence/b.jpg").write_bytes(b"not a picture")
     (folders / "train/presence/c.jpg").write_bytes(b"")
