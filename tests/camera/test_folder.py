@@ -449,6 +449,12 @@ def test_the_size_is_known_before_decoding(
         read_picture(tmp_path / "a")
 
 
+def test_a_tiff_that_states_no_size_is_rejected(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(b"II*\0\x08\0\0\0" + bytes(2) + bytes(4))
+    with pytest.raises(PictureError, match="is not a JPEG"):
+        read_picture(tmp_path / "a.tif")
+
+
 def test_a_huge_file_is_rejected_before_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hivewatch.camera.sources.picture.LARGEST_BYTES", 10)
     with pytest.raises(PictureError, match=r"is too large: \d+ bytes"):

@@ -9,9 +9,9 @@ from statistics import median
 
 _HEAD_BYTES = 1 << 16  # the EXIF data of a JPEG are in one segment at its start
 _EXIF = re.compile(r"(\d{4}):(\d\d):(\d\d) (\d\d):(\d\d):(\d\d)\0")
-_NAME = re.compile(
-    r"(?<!\d)((?:19|20)\d\d)[-_.]?(\d\d)[-_.]?(\d\d)[-_ .T]*(\d\d)[-_.:h]?(\d\d)[-_.:m]?(\d\d)(?!\d)"
-)
+_DATE = r"((?:19|20)\d\d)[-_.]?(\d\d)[-_.]?(\d\d)"
+_TIME = r"(\d\d)[-_.:h]?(\d\d)(?:[-_.:m]?(\d\d)(?:\d{3})?)?"  # seconds and milliseconds may be missing
+_NAME = re.compile(rf"(?<!\d){_DATE}[-_ .T]*{_TIME}(?!\d)")
 _PICTURES_NEEDED = 10
 _FACTOR = 10  # pictures this many times further apart than they count are not a film
 
@@ -57,7 +57,7 @@ def stated_time(path: Path) -> datetime | None:
     found = exif or _NAME.search(path.name)
     if found is None:
         return None
-    year, month, day, hour, minute, second = map(int, found.groups())
+    year, month, day, hour, minute, second = (int(part or 0) for part in found.groups())
     try:
         return datetime(year, month, day, hour, minute, second)
     except ValueError:  # digits that are no date

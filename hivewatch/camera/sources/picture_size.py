@@ -43,7 +43,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
     while (marker := data[position + 1]) != _END_OF_IMAGE:
         if marker in _FRAME_HEADERS:
             height_px, width_px = struct.unpack_from(">HH", data, position + 5)
-            size = (width_px, height_px)
+            size = max(size, (width_px, height_px), key=lambda side: side[0] * side[1])
         position += 2 + struct.unpack_from(">H", data, position + 2)[0]
         if marker == _START_OF_SCAN:
             found = _NEXT_MARKER.search(data, position)
@@ -96,7 +96,7 @@ def _bmp_size(data: bytes) -> tuple[int, int]:
     return width_px, height_px
 
 
-def _tiff_size(data: bytes) -> tuple[int, int]:
+def _tiff_size(data: bytes) -> tuple[int, int] | None:
     """Read the first directory; every strip or tile of pixels must end within the file."""
     order = "<" if data.startswith(b"II") else ">"
     (start,) = struct.unpack_from(f"{order}I", data, 4)
@@ -105,8 +105,8 @@ def _tiff_size(data: bytes) -> tuple[int, int]:
     for places, sizes in (_STRIPS, _TILES):
         for place, size in zip(tags.get(places, ()), tags.get(sizes, ()), strict=False):
             _require(data, place + size)
-    (width_px, *_), (height_px, *_) = tags.get(256, (0,)), tags.get(257, (0,))
-    return width_px, height_px
+    widths, heights = tags.get(256), tags.get(257)
+    return (widths[0], heights[0]) if widths and heights else None
 
 
 def _tiff_entry(data: bytes, position: int, order: str) -> tuple[int, Sequence[int]]:

@@ -11,6 +11,7 @@ Clips in ``train/absence`` are negative clips: false alarms are mined from them.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from hivewatch.training.data.corrections import correct, read_corrections
 from hivewatch.training.data.dataset import HORNET, SPLITS, UNUSABLE_CLIP, Catalogue, Picture
 from hivewatch.training.data.index import INDEX, read_index
 from hivewatch.training.data.yolo import label_file, read_yolo
+
+CLASSES = ("presence", "absence")
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +47,7 @@ def read_catalogue(data: Path, *, corrected: bool = True) -> Catalogue:
     for problem in catalogue.problems:
         log.warning("%s", problem)  # first: they say why there may be no picture
     training = catalogue.split("train")
-    for hornet, name in ((True, "presence"), (False, "absence")):
+    for hornet, name in zip((True, False), CLASSES, strict=True):
         if not any(picture.hornet is hornet for picture in training):
             raise DataError(
                 f"{printable(data)}: no picture of the class '{name}' in the split 'train'; both classes are"
@@ -63,9 +66,25 @@ def _read_folders(data: Path) -> Catalogue:
     for split in SPLITS:
         if not (data / split).is_dir():
             continue
-        for label in ("presence", "absence"):
+        for label in CLASSES:
             found = _joined(found, _read_class(data / split / label, split, hornet=label == "presence"))
-    return found
+        strange = [data / split / name for name in _folders(data / split) if name not in CLASSES]
+        found = _joined(found, _unread(strange, CLASSES))
+    strange = [data / name for name in _folders(data) if name not in SPLITS]
+    strange = [folder for folder in strange if set(CLASSES) & set(_folders(folder))]
+    return _joined(found, _unread(strange, SPLITS))
+
+
+def _folders(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+
+
+def _unread(strange: Sequence[Path], read: Sequence[str]) -> Catalogue:
+    """Return a sentence for each folder whose name may be a misspelt one of those that are ``read``."""
+    names = ", ".join(read)
+    return Catalogue(
+        (), tuple(f"{printable(path)}: not read, because its name is none of {names}" for path in strange)
+    )
 
 
 def _joined(first: Catalogue, second: Catalogue) -> Catalogue:

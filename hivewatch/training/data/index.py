@@ -63,7 +63,7 @@ def _picture(path: Path, row: Row, boxes: list[tuple[str, Insect]]) -> Picture:
     hornet = presence(row["presence"])
     if not path.is_file():
         raise ValueError(f"{printable(path)} is missing")
-    if not hornet and row["species"] == HORNET:
+    if not hornet and row["species"].lower() == HORNET:
         raise ValueError(f"presence says that there is no hornet, species says {HORNET}")
     if contrary := [where for where, insect in boxes if insect.species == HORNET and not hornet]:
         raise ValueError(f"presence says that there is no hornet, but {contrary[0]} boxes one")
@@ -72,7 +72,7 @@ def _picture(path: Path, row: Row, boxes: list[tuple[str, Insect]]) -> Picture:
     return Picture(
         path=path,
         hornet=hornet,
-        species=row["species"],
+        species=row["species"].lower(),
         domain=row["domain"],
         scene=row["scene"],
         split=row["split"],
@@ -102,7 +102,7 @@ def _read_boxes(path: Path) -> tuple[_Boxes, list[str]]:
     for where, row in read_table(path, BOX_COLUMNS):
         try:
             box = box_from_centre(*(number(row[key]) for key in "xywh"))
-            boxes[posixpath.normpath(row["file"])].append((where, Insect(row["class"], box)))
+            boxes[posixpath.normpath(row["file"])].append((where, Insect(row["class"].lower(), box)))
         except ValueError as error:
             problems.append(f"{where}: not a box ({error})")
     return boxes, problems

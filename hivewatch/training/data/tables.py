@@ -14,6 +14,7 @@ from hivewatch.errors import DataError
 
 _SEPARATORS = (",", ";", "\t")
 _NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)
 _WORDS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 Row = dict[str, str]
@@ -50,7 +51,12 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, Row]]:
 
 
 def number(text: str) -> float:
-    """Return a finite number, written with a decimal point or comma; raises ValueError for anything else."""
+    """Return a finite number, written with a decimal point or comma; raises ValueError for anything else.
+
+    ``1,250`` is refused: it may be a decimal comma or a thousand.
+    """
+    if _THOUSANDS.fullmatch(text):
+        raise ValueError(f"{text!r} may mean {text.replace(',', '')} or {text.replace(',', '.')}")
     value = float(text.replace(",", ".")) if _NUMBER.fullmatch(text) else math.nan
     if not math.isfinite(value):
         raise ValueError(f"{text!r} is not a number")

@@ -10,7 +10,7 @@ import pytest
 from hivewatch.domain.frames import Box
 from hivewatch.errors import DataError
 from hivewatch.training.data.catalogue import read_catalogue
-from hivewatch.training.data.dataset import decode, decode_all, shrink
+from hivewatch.training.data.dataset import HORNET, decode, decode_all, shrink
 from hivewatch.training.data.duplicates import find_copies
 
 
@@ -251,6 +251,14 @@ def test_missing_files_and_bad_boxes_of_the_index_are_listed(index: Path) -> Non
     assert "boxes.csv, line 4" in problems
 
 
+def test_species_are_known_in_capitals_too(index: Path) -> None:
+    rewrite(index / "index.csv", "velutina", "Velutina")
+    rewrite(index / "boxes.csv", "velutina", "VELUTINA")
+    picture = next(p for p in read_catalogue(index).pictures if p.hornet)
+    assert picture.species == HORNET
+    assert picture.hornet_boxes
+
+
 def test_a_row_that_is_there_twice_counts_once_and_is_named(index: Path) -> None:
     table = index / "index.csv"
     table.write_text(table.read_text() + "./hive/a.png,1.0,velutina,hive,s,cam_1,train\n")
@@ -311,6 +319,15 @@ def test_a_missing_class_folder_is_a_clear_error(folders: Path) -> None:
     (folders / "train/absence").rmdir()
     with pytest.raises(DataError, match=r"train/absence: there is no such folder"):
         read_catalogue(folders)
+
+
+@pytest.mark.parametrize("name", ["train/presense", "val/unsure", "validation/presence"])
+def test_a_folder_whose_name_is_not_known_is_named(folders: Path, name: str) -> None:
+    write_picture(folders / name / "a.jpg")
+    (folders / "figures").mkdir()
+    (problem,) = read_catalogue(folders).problems
+    assert "not read, because its name is none of" in problem
+    assert name.removesuffix("/presence") in problem
 
 
 def test_an_empty_class_is_a_clear_error(folders: Path) -> None:

@@ -188,6 +188,7 @@ def test_a_clip_whose_name_is_not_utf_8_is_measured(tiny_model_path: Path, tmp_p
         ("file,start_s,end_s\na.mp4,1,\n", "line 2: start_s and end_s must be seconds"),
         ("file,start_s,end_s\na.mp4,1,inf\n", "line 2: start_s and end_s must be seconds"),
         ("file,start_s,end_s\na.mp4,nan,2\n", "line 2: start_s and end_s must be seconds"),
+        ('file,start_s,end_s\na.mp4,"1,250","1,300"\n', "'1,250' may mean 1250 or 1.250"),
         ("file,start_s,end_s\na.mp4,5,4\n", "line 2: start_s must be 0 or more"),
         ("file,start_s,end_s\na.mp4,1,5,2,5\n", "line 2: 5 fields instead of 3"),
         ("file,start_s,end_s\na.mp4,1,2\na.mp4,,\n", "line 3: 'a.mp4' must name a clip"),
