@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -167,9 +168,15 @@ def deliver(recorder: Recorder, mqtt: MqttConfig) -> None:
 
 def _files(path: Path) -> Sequence[Path]:
     name = printable(path)
-    if not path.exists():
-        raise CameraError(f"{name} does not exist: name pictures, clips or folders that contain them")
-    if not path.is_dir():
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError as error:
+        raise CameraError(
+            f"{name} does not exist: name pictures, clips or folders that contain them"
+        ) from error
+    except OSError as error:
+        raise CameraError(f"{name} cannot be read: {error.strerror}") from error
+    if not is_folder:
         if path.suffix.lower() not in _READ:
             raise CameraError(f"{name} is neither a picture nor a clip that hivewatch knows")
         return [path]

@@ -18,6 +18,7 @@ import yaml
 from support.brokers import Broker, Subscriber, free_port, wait_until
 from support.daemons import ALWAYS_A_HORNET
 from support.fakes import make_pixels
+from support.users import without_rights
 
 from hivewatch.camera.sources.clip import ClipCamera
 from hivewatch.cli.main import main
@@ -250,6 +251,18 @@ def test_a_path_with_nothing_to_replay_is_a_clear_error(tmp_path: Path, name: st
     (tmp_path / "notes.txt").write_text("no picture")
     with pytest.raises(CameraError, match=words):
         find_sources([tmp_path / name], 5.0)
+
+
+def test_a_path_that_the_user_may_not_read_is_a_clear_error(tmp_path: Path) -> None:
+    picture, clip = write_picture(tmp_path / "a" / "1.jpg"), write_clip(tmp_path / "a" / "c.avi")
+    tmp_path.chmod(0o755)
+    (tmp_path / "a").chmod(0)
+    with without_rights(tmp_path):
+        for path in (picture, clip):
+            with pytest.raises(CameraError, match=f"^{path} cannot be read: Permission denied"):
+                find_sources([path], 5.0)
+        with pytest.raises(CameraError, match="a cannot be listed: Permission denied"):
+            find_sources([tmp_path], 5.0)
 
 
 def test_pictures_with_clips_between_them_are_one_source_in_order(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 
 from hivewatch.camera.base import CameraCounts
-from hivewatch.camera.sources.files import PICTURE_SUFFIXES
+from hivewatch.camera.sources.files import PICTURE_SUFFIXES, is_file
 from hivewatch.camera.sources.opencv import prepare_opencv, to_rgb
 from hivewatch.camera.sources.picture import modified_at
 from hivewatch.domain.frames import Frame
@@ -74,7 +74,7 @@ class ClipCamera:
             capture.release()
 
     def _open(self) -> cv2.VideoCapture:
-        if not self._path.is_file():
+        if not is_file(self._path):
             raise CameraError(
                 f"{self.name} does not exist or is not a file: camera.video.source must name a video"
             )
@@ -157,7 +157,7 @@ def _capture(path: Path) -> cv2.VideoCapture:
     By its name, OpenCV would end the process if the name is not UTF-8, FFmpeg would take ``a:b.mp4`` for an
     address, and a name with digits may be taken for a series of pictures.
     """
-    if not path.is_file():
+    if not is_file(path):
         return cv2.VideoCapture()  # opening a pipe would never end
     try:
         file = os.open(path, os.O_RDONLY)

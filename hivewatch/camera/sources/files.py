@@ -66,6 +66,14 @@ def list_files(folder: Path) -> Listing:
     return _Walk(folder).run()
 
 
+def is_file(path: Path) -> bool:
+    """Return whether there is a regular file that this user may look at; a pipe or device is none."""
+    try:
+        return path.is_file()
+    except OSError:  # a folder above it is not open to this user
+        return False
+
+
 def natural_order(path: Path) -> tuple[list[tuple[int, str]], str]:
     """Return a case-insensitive sort key that puts ``img2`` before ``img10``."""
     parts = re.split(r"(\d+)", str(path).lower())

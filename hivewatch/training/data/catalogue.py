@@ -76,7 +76,10 @@ def _read_folders(data: Path) -> Catalogue:
 
 
 def _folders(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+    try:
+        return sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+    except OSError:  # it is none of those that are read, and may be of the system
+        return []
 
 
 def _unread(strange: Sequence[Path], read: Sequence[str]) -> Catalogue:

@@ -6,7 +6,7 @@ import posixpath
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from hivewatch.camera.sources.files import CLIP_SUFFIXES
+from hivewatch.camera.sources.files import CLIP_SUFFIXES, is_file
 from hivewatch.domain.names import printable
 from hivewatch.errors import DataError
 from hivewatch.training.data.dataset import (
@@ -61,7 +61,7 @@ def read_index(data: Path) -> Catalogue:
 def _picture(path: Path, row: Row, boxes: list[tuple[str, Insect]]) -> Picture:
     """Return a picture or clip; raises ValueError if it cannot be used as labelled."""
     hornet = presence(row["presence"])
-    if not path.is_file():
+    if not is_file(path):
         raise ValueError(f"{printable(path)} is missing")
     if not hornet and row["species"].lower() == HORNET:
         raise ValueError(f"presence says that there is no hornet, species says {HORNET}")
