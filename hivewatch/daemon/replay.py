@@ -183,6 +183,8 @@ def _files(path: Path) -> Sequence[Path]:
     listing = list_files(path)
     if listing.problems:
         raise CameraError("; ".join(listing.problems))
+    for loop in listing.loops:
+        log.warning("%s", loop)
     passed_over = listing.passed_over(_READ)
     if not listing.files:
         raise CameraError(f"{name} contains no picture and no clip{passed_over and f'; {passed_over}'}")

@@ -77,7 +77,7 @@ def test_a_link_to_a_folder_around_the_walk_is_told_and_not_followed(tmp_path: P
     (tmp_path / "presence" / "loop").symlink_to("..")
     listing = list_files(tmp_path / "presence")
     assert names(listing, tmp_path) == ["presence/1.jpg"]
-    assert [problem for problem in listing.problems if "loop is not followed" in problem]
+    assert [problem for problem in listing.loops if "loop is not followed" in problem]
 
 
 def test_a_broken_link_is_listed_so_that_its_reader_reports_it(tmp_path: Path) -> None:

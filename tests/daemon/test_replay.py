@@ -284,6 +284,16 @@ def test_a_file_named_twice_or_linked_to_is_replayed_once(tmp_path: Path) -> Non
     assert (source.name, source.length) == (str(picture), 1)
 
 
+def test_a_link_that_leads_out_of_its_folder_is_told_and_the_rest_is_replayed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    picture = write_picture(tmp_path / "a" / "1.jpg")
+    (tmp_path / "a" / "loop").symlink_to("..")
+    (source,) = find_sources([tmp_path / "a"], 5.0)
+    assert source.name == str(picture)
+    assert "loop is not followed" in caplog.text
+
+
 def test_files_of_other_kinds_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_picture(tmp_path / "1.jpg")
     for name in ("2.heic", "3.HEIC", "4.wmv"):

@@ -38,12 +38,14 @@ class Listing:
     """The files below a folder.
 
     ``files`` are pictures and clips, in natural order. ``others`` counts the files of kinds that are not
-    read, by suffix. ``problems`` has a sentence for each folder that cannot be listed or is not followed.
+    read, by suffix. ``problems`` has a sentence for each folder that cannot be listed, ``loops`` one for
+    each link that is not followed.
     """
 
     files: tuple[Path, ...]
     others: Counter[str]
     problems: tuple[str, ...]
+    loops: tuple[str, ...] = ()
 
     def of(self, suffixes: Collection[str]) -> list[Path]:
         """Return the files of these kinds."""
@@ -93,6 +95,7 @@ class _Walk:
     files: list[Path] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+    loops: list[str] = field(default_factory=list)
     folders: deque[Path] = field(default_factory=deque)
     links: deque[Path] = field(default_factory=deque)
     seen: set[Path] = field(default_factory=set)
@@ -104,7 +107,8 @@ class _Walk:
                 self._list(self.folders.popleft())
             else:
                 self._follow(self.links.popleft())
-        return Listing(tuple(sorted(self.files, key=natural_order)), self.others, tuple(self.problems))
+        files = tuple(sorted(self.files, key=natural_order))
+        return Listing(files, self.others, tuple(self.problems), tuple(self.loops))
 
     def _list(self, folder: Path) -> None:
         real = Path(os.path.realpath(folder))
@@ -131,11 +135,16 @@ class _Walk:
 
     def _follow(self, link: Path) -> None:
         real = Path(os.path.realpath(link))
-        if not real.is_dir():
+        try:
+            is_folder = real.is_dir()
+        except OSError as error:
+            self.problems.append(f"the link {printable(link)} cannot be followed: {error.strerror}")
+            return
+        if not is_folder:
             self._add(link, real)
         elif real in Path(os.path.realpath(self.root)).parents:
             # What lies beside the root is not meant: beside presence/ there is absence/.
-            self.problems.append(
+            self.loops.append(
                 f"the link {printable(link)} is not followed: it leads to a folder that it is in itself"
             )
         else:

@@ -30,6 +30,8 @@ def find_pictures(folder: Path) -> list[Path]:
     listing = list_files(folder)
     if listing.problems:
         raise CameraError("; ".join(listing.problems))
+    for loop in listing.loops:
+        log.warning("%s", loop)
     found, passed_over = listing.of(PICTURE_SUFFIXES), listing.passed_over(PICTURE_SUFFIXES)
     if not found:
         others = passed_over and f"; {passed_over}"

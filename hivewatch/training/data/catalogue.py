@@ -105,7 +105,7 @@ def _read_class(folder: Path, split: str, *, hornet: bool) -> Catalogue:
             f"{printable(folder)}: there is no such folder; {printable(folder.parent)} must have both classes"
         )
     listing = list_files(folder)
-    clips, problems = listing.of(CLIP_SUFFIXES), list(listing.problems)
+    clips, problems = listing.of(CLIP_SUFFIXES), [*listing.problems, *listing.loops]
     if hornet or split != "train":
         problems += [f"{printable(clip)}: {UNUSABLE_CLIP}" for clip in clips]
         clips = []
