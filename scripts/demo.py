@@ -32,10 +32,12 @@ from tqdm import tqdm
 
 from hivewatch.answers.findings import Hornet, Span
 from hivewatch.answers.words import clip_time, hornet_line
-from hivewatch.camera.sources.clip import CLIP_SUFFIXES, stated_length
+from hivewatch.camera.sources.clip import stated_length
+from hivewatch.camera.sources.files import CLIP_SUFFIXES
 from hivewatch.camera.sources.picture import modified_at
 from hivewatch.config.sections import CameraConfig, MqttConfig
 from hivewatch.domain.frames import Box, Location, Point
+from hivewatch.domain.names import printable
 from hivewatch.domain.wire import Message
 from hivewatch.errors import PublishError
 from hivewatch.messages.contract import TOPICS
@@ -202,15 +204,16 @@ def _address(text: str) -> tuple[str, int]:
 def _demo(chosen: argparse.Namespace, opened: contextlib.ExitStack) -> int:
     for path in filter(None, (chosen.path, chosen.model)):
         if not path.exists():
-            raise DemoError(f"{path} does not exist")
+            raise DemoError(f"{printable(path)} does not exist")
+        if _is_clip(path) or path == chosen.model:
+            _require_utf8(path)
     folder = _make_folder()
     host, port = chosen.broker or opened.enter_context(own_broker())
     config = folder / "hivewatch.yaml"
     config.write_text(yaml.safe_dump(_config(chosen, host, port), sort_keys=False))
     viewer = opened.enter_context(contextlib.closing(Viewer(host, port)))
-    print(
-        f"Watching {chosen.path or 'a simulated hive'}; alerts go to the broker on {host}:{port}.", flush=True
-    )
+    watched = "a simulated hive" if chosen.path is None else printable(chosen.path)
+    print(f"Watching {watched}; alerts go to the broker on {host}:{port}.", flush=True)
     if chosen.path is None:
         code = _watch(config, chosen.limit, viewer, opened)
     elif _is_clip(chosen.path):
@@ -255,6 +258,14 @@ def _config(chosen: argparse.Namespace, host: str, port: int) -> dict[str, Any]:
     }
 
 
+def _require_utf8(path: Path) -> None:
+    """Raise DemoError for a path that cannot be written into the daemon's configuration."""
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError as error:
+        raise DemoError(f"the name of {printable(path.absolute())} is not UTF-8: rename it") from error
+
+
 def _is_clip(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() in CLIP_SUFFIXES
 
@@ -295,7 +306,7 @@ def _watch_clip(path: Path, config: Path, viewer: Viewer, opened: contextlib.Exi
         for event in viewer.ended:
             print(hornet_line(_hornet(event, path)))
         if not viewer.ended:
-            print(f"No hornet was seen in {path}.")
+            print(f"No hornet was seen in {printable(path)}.")
     return daemon.returncode
 
 

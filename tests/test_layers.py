@@ -97,3 +97,24 @@ def test_only_the_command_line_prints() -> None:
         if isinstance(node, ast.Name) and node.id == "print"
     }
     assert printing == {"cli"}
+
+
+@pytest.mark.parametrize(
+    ("function", "homes"),
+    [
+        ("imread", set()),
+        ("imdecode", {"camera/sources/picture.py", "training/data/augment.py"}),  # the latter: from memory
+        ("VideoCapture", {"camera/sources/clip.py", "camera/sources/video.py"}),
+        ("rglob", set()),
+        ("walk", set()),
+    ],
+)
+def test_pictures_clips_and_folders_are_read_in_one_place(function: str, homes: set[str]) -> None:
+    """What the readers guard against (names, sizes, truncated files, links) holds wherever files are read."""
+    users = {
+        file.relative_to(PACKAGE).as_posix()
+        for file in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == function
+    }
+    assert users == homes

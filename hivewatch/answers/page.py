@@ -12,7 +12,8 @@ from pathlib import Path
 from string import Template
 
 from hivewatch.answers.findings import Answer, Hornet
-from hivewatch.answers.words import answer_line, hornet_text, percent, shown, total_line
+from hivewatch.answers.words import answer_line, hornet_text, percent, total_line
+from hivewatch.domain.names import printable
 from hivewatch.domain.wire import Alert
 from hivewatch.errors import StoreError
 
@@ -34,9 +35,11 @@ class Page:
             if is_empty:
                 (folder / PICTURES).mkdir()
         except OSError as error:
-            raise StoreError(f"cannot make the folder {folder} for the report: {error.strerror}") from error
+            raise StoreError(
+                f"cannot make the folder {printable(folder)} for the report: {error.strerror}"
+            ) from error
         if not is_empty:
-            raise StoreError(f"the folder {folder} for the report is not empty: name a new one")
+            raise StoreError(f"the folder {printable(folder)} for the report is not empty: name a new one")
 
     def add(self, hornet: Hornet, alert: Alert) -> None:
         """Write the pictures of ``hornet``; raises StoreError if they cannot be written."""
@@ -65,12 +68,12 @@ class Page:
         try:
             (self._folder / name).write_bytes(content)
         except OSError as error:
-            raise StoreError(f"cannot write {self._folder / name}: {error.strerror}") from error
+            raise StoreError(f"cannot write {printable(self._folder / name)}: {error.strerror}") from error
 
     def _sheet(self, hornets: Sequence[Hornet]) -> str:
         thumbnails = []
         for hornet in hornets:
-            stem, text = self._stems[hornet.id], f"{Path(shown(hornet.file)).name}: {hornet_text(hornet)}"
+            stem, text = self._stems[hornet.id], f"{Path(printable(hornet.file)).name}: {hornet_text(hornet)}"
             image = f'<img src="{stem}-annotated.jpg" alt="" loading="lazy">'
             thumbnails.append(f'<a href="#{_anchor(stem)}">{image}<br>{_html(text)}</a>')
         return f'<div class="sheet">{"".join(thumbnails)}</div>' if thumbnails else ""
@@ -80,7 +83,7 @@ class Page:
         return f"<section>\n<h2>{_html(answer_line(answer))}</h2>\n{shots}\n{_rejected(answer)}\n</section>"
 
     def _pair(self, hornet: Hornet, answer: Answer) -> str:
-        name = "" if answer.is_clip or answer.is_one_picture else f"{shown(hornet.file)}: "
+        name = "" if answer.is_clip or answer.is_one_picture else f"{printable(hornet.file)}: "
         heading = _html(f"{name}{hornet_text(hornet)}")
         stem = self._stems.get(hornet.id)
         if stem is None:
@@ -117,5 +120,5 @@ def _rejected(answer: Answer) -> str:
     if not answer.rejected or answer.is_one_picture:
         return ""
     ordered = sorted(answer.rejected.items(), key=lambda item: -item[1])
-    items = "".join(f"<li>{_html(f'{shown(file)}: {percent(score)}')}</li>" for file, score in ordered)
+    items = "".join(f"<li>{_html(f'{printable(file)}: {percent(score)}')}</li>" for file, score in ordered)
     return f"<details><summary>Without a hornet: {len(ordered)}</summary><ul>{items}</ul></details>"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from hivewatch.answers.findings import Answer, Hornet
 from hivewatch.domain.frames import Box, Location
+from hivewatch.domain.names import printable
 
 _ROWS = ("top", "", "bottom")
 _COLUMNS = ("left", "", "right")
@@ -13,7 +14,7 @@ _COLUMNS = ("left", "", "right")
 
 def hornet_line(hornet: Hornet) -> str:
     """Return where, when and how certainly a hornet was found."""
-    return f"{shown(hornet.file)}: {hornet_text(hornet)}"
+    return f"{printable(hornet.file)}: {hornet_text(hornet)}"
 
 
 def hornet_text(hornet: Hornet) -> str:
@@ -29,8 +30,8 @@ def hornet_text(hornet: Hornet) -> str:
 def answer_line(answer: Answer) -> str:
     """Return what was found in a source, in a line."""
     if answer.error is not None and not answer.frames:
-        return f"not judged: {shown(answer.error)}"
-    name = "" if answer.name == "." else f"{shown(answer.name)}: "
+        return f"not judged: {printable(answer.error)}"
+    name = "" if answer.name == "." else f"{printable(answer.name)}: "
     cut_off = "" if answer.error is None else " (it cannot be read to its end)"
     return f"{name}{_clip_text(answer) if answer.is_clip else _pictures_text(answer)}{cut_off}"
 
@@ -73,11 +74,6 @@ def clip_time(position_s: float) -> str:
     minutes, seconds = divmod(round(position_s), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-
-
-def shown(name: str) -> str:
-    """Return a file name or message with every character that cannot be printed replaced."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
 
 
 def _clip_text(answer: Answer) -> str:

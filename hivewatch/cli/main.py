@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -26,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     bound_caches()
     open_standard_streams()
+    _accept_any_name(sys.stdout)
     output = CheckedOutput(sys.stdout)
     with redirect_stdout(cast(TextIO, output)):
         try:
@@ -76,6 +78,12 @@ def _end_of_output(error: OutputError) -> int:
         return 0
     say(f"hivewatch: {error}; free some space, or write to another place")
     return 1
+
+
+def _accept_any_name(stream: TextIO) -> None:
+    """Print what cannot be encoded escaped, as stderr does, instead of ending with an error."""
+    if isinstance(stream, io.TextIOWrapper):  # not replaced by something else
+        stream.reconfigure(errors="backslashreplace")
 
 
 def _set_up_log() -> bool:

@@ -69,7 +69,7 @@ class FolderConfig(Section):
     """Pictures in a folder, in the order of their names."""
 
     path: Annotated[Path, PATH] = Field(
-        default=Path(), description="Folder of pictures (jpg, png, webp), subfolders included."
+        default=Path(), description="Folder of pictures (jpg, png, webp, bmp, tif), subfolders included."
     )
 
 

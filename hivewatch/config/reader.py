@@ -125,7 +125,12 @@ def _misread_numbers(source: Source) -> Iterator[tuple[int, str]]:
 
 def _validate(source: Source, model: type[AnySection]) -> AnySection:
     # Pydantic's strict JSON rules are those a YAML file should obey: 5 is a number, "5" is not.
-    text = json.dumps(source.data)
+    try:
+        text = json.dumps(source.data, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            [f"{source.name}: a name in it, or the name of its folder, is not UTF-8: rename it"]
+        ) from error
     return model.model_validate_json(text, strict=True, context=FIELDS_ONLY)
 
 

@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import logging
 import math
+import os
+import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from hivewatch.camera.base import Camera
-from hivewatch.camera.sources.clip import CLIP_SUFFIXES, ClipCamera, stated_length
-from hivewatch.camera.sources.folder import PICTURE_SUFFIXES, FolderCamera, natural_order
+from hivewatch.camera.sources.clip import ClipCamera, stated_length
+from hivewatch.camera.sources.files import CLIP_SUFFIXES, PICTURE_SUFFIXES, list_files
+from hivewatch.camera.sources.folder import FolderCamera
 from hivewatch.config.sections import Config, MotionConfig, MqttConfig
 from hivewatch.daemon.loop import Loop, Step
 from hivewatch.daemon.recorder import Recorder
+from hivewatch.domain.names import printable
 from hivewatch.errors import CameraError, PublishError
 from hivewatch.vision.classifier import Classifier
+
+_READ = PICTURE_SUFFIXES | CLIP_SUFFIXES
 
 log = logging.getLogger(__name__)
 
@@ -68,21 +73,25 @@ class Replayed:
 
 
 def find_sources(paths: Sequence[Path], rate_hz: float) -> list[Source]:
-    """Return the sources to replay, in order; folders are searched recursively, hidden files skipped.
+    """Return the sources to replay, in order; folders are searched recursively, see ``list_files``.
+
+    The pictures of a folder are one source, also if there are clips among them. A file is replayed once, even
+    if it is named twice or linked to. What was passed over is logged.
 
     ``rate_hz``: frames per second of its own time that are taken from a clip. Raises CameraError for a path
-    that does not exist, is neither picture nor clip, or contains none.
+    that does not exist, is neither picture nor clip, contains none, or cannot be listed.
     """
-    files = [file for path in paths for file in _files(path)]
+    files = _once([file for path in paths for file in _files(path)])
+    folders: dict[Path, list[Path]] = {}
+    for file in files:
+        if not _is_clip(file):
+            folders.setdefault(file.parent, []).append(file)
     sources = []
-    for (is_clip, folder), group in groupby(files, key=lambda file: (_is_clip(file), file.parent)):
-        members = list(group)
-        if is_clip:
-            sources += [_clip(file, rate_hz) for file in members]
-        else:
-            pictures = FolderCamera(members, rate_hz=rate_hz, paced=False)
-            name = str(members[0] if len(members) == 1 else folder)
-            sources.append(Source(pictures, len(members), False, name))
+    for file in files:
+        if _is_clip(file):
+            sources.append(_clip(file, rate_hz))
+        elif members := folders.pop(file.parent, None):  # those of one folder are one source, at its first
+            sources.append(_pictures(members, rate_hz))
     return sources
 
 
@@ -157,33 +166,54 @@ def deliver(recorder: Recorder, mqtt: MqttConfig) -> None:
             )
 
 
-def _files(path: Path) -> list[Path]:
-    if not path.exists():
-        raise CameraError(f"{path} does not exist: name pictures, clips or folders that contain them")
-    if path.is_file():
-        if not (_is_clip(path) or _is_picture(path)):
-            raise CameraError(f"{path} is neither a picture nor a clip that hivewatch knows")
+def _files(path: Path) -> Sequence[Path]:
+    name = printable(path)
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError as error:
+        raise CameraError(
+            f"{name} does not exist: name pictures, clips or folders that contain them"
+        ) from error
+    except OSError as error:
+        raise CameraError(f"{name} cannot be read: {error.strerror}") from error
+    if not is_folder:
+        if path.suffix.lower() not in _READ:
+            raise CameraError(f"{name} is neither a picture nor a clip that hivewatch knows")
         return [path]
-    inside = (file for file in path.rglob("*") if not _is_hidden(file.relative_to(path)))
-    found = [file for file in inside if (_is_clip(file) or _is_picture(file)) and file.is_file()]
-    if not found:
-        raise CameraError(f"{path} contains no picture and no clip")
-    return sorted(found, key=natural_order)
+    listing = list_files(path)
+    if listing.problems:
+        raise CameraError("; ".join(listing.problems))
+    for loop in listing.loops:
+        log.warning("%s", loop)
+    passed_over = listing.passed_over(_READ)
+    if not listing.files:
+        raise CameraError(f"{name} contains no picture and no clip{passed_over and f'; {passed_over}'}")
+    if passed_over:
+        log.warning("%s: %s, which are neither pictures nor clips that hivewatch knows", name, passed_over)
+    return listing.files
 
 
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _once(files: Sequence[Path]) -> list[Path]:
+    """Return the files without those that are there twice, by another path or a link."""
+    once: dict[str, Path] = {}
+    for file in files:
+        once.setdefault(os.path.realpath(file), file)
+    if len(once) < len(files):
+        log.warning("%d files are named more than once, and replayed once", len(files) - len(once))
+    return list(once.values())
 
 
 def _is_clip(path: Path) -> bool:
     return path.suffix.lower() in CLIP_SUFFIXES
 
 
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in PICTURE_SUFFIXES
-
-
 def _clip(path: Path, rate_hz: float) -> Source:
     camera = ClipCamera(path, fallback_rate_hz=rate_hz, paced=False, rate_hz=rate_hz)
     frames, length_s = stated_length(path, rate_hz)
-    return Source(camera, min(frames, math.ceil(length_s * rate_hz)), True, str(path))
+    return Source(camera, min(frames, math.ceil(length_s * rate_hz)), True, camera.name)
+
+
+def _pictures(files: Sequence[Path], rate_hz: float) -> Source:
+    camera = FolderCamera(files, rate_hz=rate_hz, paced=False)
+    name = printable(files[0] if len(files) == 1 else files[0].parent)
+    return Source(camera, len(files), False, name)

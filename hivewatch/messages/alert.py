@@ -82,7 +82,8 @@ def interrupted_end(document: str, topics: HiveTopics) -> Message:
     It ends at the time of that event, because nothing after it was recorded.
     """
     last = json.loads(document)
-    end = last | {"event_type": str(Phase.END), "ended_at": last["at"], "interrupted": True}
+    ended_at = max(last["at"], last["started_at"])  # a record of an older version may have them in any order
+    end = last | {"event_type": str(Phase.END), "ended_at": ended_at, "interrupted": True}
     return EVENT.message(topics, end, last["sighting_id"])
 
 

@@ -109,7 +109,7 @@ def _files(path: Path) -> CameraChoice:
                 " an address such as rtsp://192.168.1.20/path, a folder of pictures, or simulator"
             ]
         )
-    from hivewatch.camera.sources.clip import CLIP_SUFFIXES
+    from hivewatch.camera.sources.files import CLIP_SUFFIXES
     from hivewatch.camera.sources.folder import find_pictures
 
     if path.is_dir():

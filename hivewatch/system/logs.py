@@ -30,13 +30,21 @@ class Redacting(logging.Filter):
         return True
 
 
+class _Escaping(logging.Formatter):
+    """Escapes what cannot be encoded, such as a name that is not UTF-8: the line must not be lost."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record).encode("utf-8", "backslashreplace").decode()
+
+
 def set_up_log(journal: logging.Handler | None) -> None:
     """Log warnings to ``journal`` or stderr, and tracebacks of all threads redacted to the same place."""
     handler = journal or logging.StreamHandler()
     # The journal records time and level itself.
     words = "%(message)s" if journal else "%(asctime)s %(levelname)s %(message)s"
+    handler.setFormatter(_Escaping(words))
     handler.addFilter(Redacting())
-    logging.basicConfig(format=words, level=logging.WARNING, handlers=[handler])
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("hivewatch").setLevel(logging.INFO)
     sys.excepthook = _print
     threading.excepthook = _log_crash

@@ -155,12 +155,15 @@ class Decider:
     def _report(self, visit: _Visit, phase: Phase) -> Sighting:
         visit.reported_score = visit.best.prediction.score
         visit.reported_at_s = visit.now.monotonic_s
+        # Files may be dated in any order, and a clock set back a little: no end is before its start.
+        started_at = self._with_corrected_time(visit.first, visit.now).taken_at
+        last_seen_at = max(started_at, self._with_corrected_time(visit.last_seen, visit.now).taken_at)
         return Sighting(
             id=visit.id,
             phase=phase,
-            at=visit.now.taken_at,
-            started_at=self._with_corrected_time(visit.first, visit.now).taken_at,
-            last_seen_at=self._with_corrected_time(visit.last_seen, visit.now).taken_at,
+            at=max(last_seen_at, visit.now.taken_at),
+            started_at=started_at,
+            last_seen_at=last_seen_at,
             duration_s=visit.last_seen.monotonic_s - visit.first.monotonic_s,
             score=visit.last_score,
             best=visit.best.prediction,

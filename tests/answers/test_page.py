@@ -97,7 +97,7 @@ def test_file_names_are_escaped(tmp_path: Path) -> None:
     folder.rejected = {"<img src=x>.jpg": 0.5}
     page.write([answer(hornet(file=name), name=name), folder], "<i>", complete=True)
     text = page.index.read_text("utf-8")
-    assert "&lt;script&gt;&quot;&amp;\ufffd.mp4: 1 visit of a hornet" in text
+    assert "&lt;script&gt;&quot;&amp;\\xff.mp4: 1 visit of a hornet" in text
     assert "&lt;img src=x&gt;.jpg: 50&nbsp;%" in text
     assert not re.search("<script|<img src=x|<b>|<i>", text)
     read(page)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hivewatch.answers.findings import Answer, Hornet, Span
-from hivewatch.answers.words import answer_line, clip_time, hornet_line, place_text, shown, total_line
+from hivewatch.answers.words import answer_line, clip_time, hornet_line, place_text, total_line
 from hivewatch.domain.frames import Box, Location, Point
 
 PLACE = Location(Point(0.1, 0.7), Box(0.05, 0.65, 0.15, 0.754))
@@ -96,7 +96,3 @@ def test_the_total_counts_pictures_clips_and_unreadable_files() -> None:
         " 3 files could not be read"
     )
     assert total_line([answer(), answer()]) == "In all: no hornet in 2 clips"
-
-
-def test_a_name_that_a_terminal_would_obey_is_shown_harmless() -> None:
-    assert shown("a\x1b[2J\n\udcff é.jpg") == "a\ufffd[2J\ufffd\ufffd é.jpg"

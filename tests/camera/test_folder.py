@@ -20,6 +20,7 @@ from PIL import Image
 from hivewatch.camera.sources.folder import FolderCamera, find_pictures
 from hivewatch.camera.sources.picture import PictureError, modified_at, read_picture
 from hivewatch.domain.frames import Frame
+from hivewatch.domain.names import printable
 from hivewatch.errors import CameraError
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -35,6 +36,13 @@ def flag(width_px: int = 60, height_px: int = 40) -> Image.Image:
 
 def noise() -> Image.Image:
     return Image.fromarray(np.random.default_rng(1).integers(0, 256, (120, 160, 3), dtype=np.uint8))
+
+
+def dated(taken: str) -> Image.Exif:
+    """Return the EXIF data of a picture taken at this local time."""
+    exif = Image.Exif()
+    exif[0x0132] = taken
+    return exif
 
 
 def encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:
@@ -169,6 +177,66 @@ def test_a_subfolder_that_cannot_be_listed_is_an_error_and_not_skipped(
         play(tmp_path)
 
 
+@pytest.mark.parametrize("name", [b"h\xe4.jpg", b"a:b.jpg", b"h_%03d.jpg", "フレロン.jpg".encode()])
+def test_a_picture_with_any_name_is_read_and_its_name_can_be_sent(
+    tmp_path: Path, name: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "a.jpg").rename(os.fsdecode(name))
+    (frame,), camera = play(Path())
+    assert close_to(frame.pixels[5, 5], RED)
+    assert frame.source == printable(os.fsdecode(name))
+    frame.source.encode()
+    camera.name.encode()
+
+
+def test_a_bad_picture_whose_name_is_not_utf_8_is_named_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path / "a.jpg")
+    (tmp_path / os.fsdecode(b"b\xe4.jpg")).write_bytes(b"no picture")
+    frames, _ = play(tmp_path)
+    assert len(frames) == 1
+    assert r"b\xe4.jpg is not a JPEG" in caplog.text
+
+
+def test_pictures_of_kinds_that_are_not_read_are_counted_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path / "a.jpg")
+    for name in ("1.heic", "2.HEIC", "c.mp4", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    assert find_pictures(tmp_path) == [tmp_path / "a.jpg"]
+    assert "passed over 2 .heic, 1 .mp4" in caplog.text
+
+
+def test_a_folder_with_other_kinds_only_is_an_error_that_counts_them(tmp_path: Path) -> None:
+    (tmp_path / "1.heic").write_bytes(b"")
+    with pytest.raises(CameraError, match=r"holds no picture .*; passed over 1 \.heic"):
+        find_pictures(tmp_path)
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_pictures_of_a_time_lapse_that_count_as_a_film_are_told(
+    tmp_path: Path, by_name: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    for minute in range(0, 10, 2):
+        name = f"hive_20260914-12{minute:02}30.jpg" if by_name else f"{minute}.jpg"
+        write(tmp_path / name, exif=Image.Exif() if by_name else dated(f"2026:09:14 12:{minute:02}:30"))
+    list(FolderCamera([tmp_path], rate_hz=50.0, paced=True).frames(threading.Event()))
+    assert caplog.text.count("were taken about 120 s apart, but they count as 50 a second") == 1
+
+
+@pytest.mark.parametrize("step_s", [0, 1])
+def test_pictures_of_a_film_are_not_taken_for_a_time_lapse(
+    tmp_path: Path, step_s: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    for second in range(12):
+        write(tmp_path / f"{second}.jpg", exif=dated(f"2026:09:14 12:00:{second * step_s:02}"))
+    list(FolderCamera([tmp_path], rate_hz=100.0, paced=True).frames(threading.Event()))
+    assert "apart" not in caplog.text
+
+
 def test_paced_pictures_are_not_early(tmp_path: Path) -> None:
     for name in ("1.png", "2.png", "3.png"):
         write(tmp_path / name)
@@ -188,7 +256,7 @@ def test_stop_ends_a_paced_wait(tmp_path: Path) -> None:
     assert list(frames) == []
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF"])
 @pytest.mark.parametrize("kept_share", [0.01, 0.3, 0.7, 0.99])
 def test_a_truncated_picture_is_rejected_and_never_half_decoded(
     tmp_path: Path, kind: str, kept_share: float
@@ -217,6 +285,28 @@ def test_a_truncated_jpeg_is_rejected_even_if_its_thumbnail_is_complete(tmp_path
     path.write_bytes(whole[:2] + segment + whole[2:-2])
     with pytest.raises(PictureError, match="truncated"):
         read_picture(path)
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_deflate", "packbits"])
+def test_a_tiff_of_any_compression_is_read_whole_or_not_at_all(
+    tmp_path: Path, compression: str | None
+) -> None:
+    whole = encoded(noise(), "TIFF", compression=compression)
+    (tmp_path / "whole.tif").write_bytes(whole)
+    (tmp_path / "cut.tif").write_bytes(whole[: len(whole) // 2])
+    assert read_picture(tmp_path / "whole.tif").shape == (120, 160, 3)
+    with pytest.raises(PictureError, match=r"truncated|damaged"):
+        read_picture(tmp_path / "cut.tif")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "1"])
+def test_every_bmp_is_read_whole_or_not_at_all(tmp_path: Path, mode: str) -> None:
+    whole = encoded(noise().convert(mode), "BMP")
+    (tmp_path / "whole.bmp").write_bytes(whole)
+    (tmp_path / "cut.bmp").write_bytes(whole[:-8])
+    assert read_picture(tmp_path / "whole.bmp").shape == (120, 160, 3)
+    with pytest.raises(PictureError, match="truncated"):
+        read_picture(tmp_path / "cut.bmp")
 
 
 def test_data_that_a_phone_appends_to_a_jpeg_is_ignored(tmp_path: Path) -> None:
@@ -336,7 +426,7 @@ def test_the_size_of_every_kind_of_webp_is_read(
     ("content", "reason"),
     [
         (b"", "is empty"),
-        (b"GIF89a" + bytes(20), "is not a JPEG, PNG or WebP picture"),
+        (b"GIF89a" + bytes(20), "is not a JPEG, PNG, WebP, BMP or TIFF picture"),
         (b"\xff\xd8\xff\xd9", "cannot be decoded"),
     ],
 )
@@ -349,6 +439,34 @@ def test_a_file_that_is_not_a_picture_is_rejected_with_the_reason(
         read_picture(path)
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "TIFF"])
+def test_the_size_is_known_before_decoding(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hivewatch.camera.sources.picture.LARGEST_PX", 60 * 40 - 1)
+    (tmp_path / "a").write_bytes(encoded(flag(), kind))
+    with pytest.raises(PictureError, match="too large: 60 x 40"):
+        read_picture(tmp_path / "a")
+
+
+def test_a_tiff_that_states_no_size_is_rejected(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(b"II*\0\x08\0\0\0" + bytes(2) + bytes(4))
+    with pytest.raises(PictureError, match="is not a JPEG"):
+        read_picture(tmp_path / "a.tif")
+
+
+def test_a_huge_file_is_rejected_before_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hivewatch.camera.sources.picture.LARGEST_BYTES", 10)
+    with pytest.raises(PictureError, match=r"is too large: \d+ bytes"):
+        read_picture(write(tmp_path / "a.jpg"))
+
+
+def test_a_pipe_is_rejected_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.jpg")
+    with pytest.raises(PictureError, match="is not a file"):
+        read_picture(tmp_path / "a.jpg")
+
+
 def test_a_damaged_png_is_rejected(tmp_path: Path) -> None:
     whole = encoded(noise(), "PNG")
     path = tmp_path / "a.png"
@@ -358,7 +476,7 @@ def test_a_damaged_png_is_rejected(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_opened_is_rejected_with_the_reason(tmp_path: Path) -> None:
-    with pytest.raises(PictureError, match="Is a directory"):
+    with pytest.raises(PictureError, match="is not a file"):
         read_picture(tmp_path)
     with pytest.raises(PictureError, match="No such file"):
         modified_at(tmp_path / "missing.jpg")

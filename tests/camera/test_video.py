@@ -19,12 +19,13 @@ import pytest
 from support.mjpeg_server import BITS, MjpegServer, number_of, numbered_picture
 
 from hivewatch.camera.base import Camera
-from hivewatch.camera.sources.clip import RateLimit, stated_length
+from hivewatch.camera.sources.clip import ClipCamera, RateLimit, stated_length
 from hivewatch.camera.sources.opencv import to_rgb
 from hivewatch.camera.sources.stream import StreamCamera
 from hivewatch.camera.sources.video import public_name, video_camera
 from hivewatch.config.sections import CameraConfig, VideoConfig
 from hivewatch.domain.frames import Frame
+from hivewatch.domain.names import printable
 from hivewatch.errors import CameraError
 
 RATE_HZ = 20
@@ -236,6 +237,74 @@ def test_the_stated_length_of_a_clip_is_in_frames_and_seconds(tmp_path: Path) ->
     assert stated_length(write_clip(tmp_path / "a.avi"), 5.0) == (FRAMES, FRAMES / RATE_HZ)
     (tmp_path / "text.avi").write_text("not a clip")
     assert stated_length(tmp_path / "text.avi", 5.0) == (0, 0.0)
+
+
+@pytest.mark.parametrize("name", [b"h\xe4.avi", b"a:b.avi", b"h_%03d.avi", "フレロン.avi".encode()])
+def test_a_clip_with_any_name_is_read_by_a_relative_path_too(
+    tmp_path: Path, name: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path(os.fsdecode(name))
+    write_clip(tmp_path / "a.avi").rename(path)
+    camera = ClipCamera(path, fallback_rate_hz=5.0, paced=False)
+    frames = list(camera.frames(threading.Event()))
+    assert numbers(frames) == list(range(FRAMES))
+    assert camera.name == frames[0].source == printable(path)
+    assert stated_length(path, 5.0) == (FRAMES, FRAMES / RATE_HZ)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.mov", "a.ts", "a.webm", "a.mjpg", "a.m4v"])
+def test_every_kind_of_clip_is_recognised_by_its_content(tmp_path: Path, name: str) -> None:
+    """Clips are opened by descriptor, so FFmpeg does not see the suffix."""
+    codec = {".webm": "VP80", ".mjpg": "MJPG"}.get(Path(name).suffix, "mp4v")
+    frames, _ = play(write_clip(tmp_path / name, codec))
+    assert len(frames) == FRAMES
+
+
+def test_a_pipe_is_not_a_clip(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.avi")
+    assert stated_length(tmp_path / "a.avi", 5.0) == (0, 0.0)
+    with pytest.raises(CameraError, match="not a file"):
+        play(tmp_path / "a.avi")
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "mp4v"), ("a.mkv", "mp4v"), ("a.avi", "MJPG")])
+def test_a_time_lapse_keeps_its_own_times(
+    tmp_path: Path, name: str, codec: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At a frame every two minutes, five frames are eight minutes of the hive, not a second."""
+    size = numbered_picture(0).shape[1::-1]
+    writer = cv2.VideoWriter(
+        str(tmp_path / name), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), 1 / 125, size
+    )
+    for number in range(5):
+        writer.write(numbered_picture(number))
+    writer.release()
+    frames, _ = play(tmp_path / name)
+    assert [frame.monotonic_s for frame in frames] == pytest.approx([125.0 * n for n in range(5)])
+    assert "not believed" not in caplog.text
+
+
+def test_a_jump_of_the_times_in_a_clip_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Jumping:
+        def __init__(self, *arguments: object) -> None:
+            self._capture = real(*arguments)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._capture, name)
+
+        def get(self, name: int) -> float:
+            value = self._capture.get(name)
+            return value + 300_000 if name == cv2.CAP_PROP_POS_MSEC and value >= 500 else value
+
+    real = cv2.VideoCapture
+    path = write_clip(tmp_path / "a.avi")
+    monkeypatch.setattr(cv2, "VideoCapture", Jumping)
+    frames, _ = play(path)
+    assert frames[-1].monotonic_s == pytest.approx((FRAMES - 1) / RATE_HZ)
+    assert caplog.text.count("not believed") == 1
 
 
 def test_paced_frames_are_not_early(tmp_path: Path) -> None:
@@ -515,6 +584,7 @@ OUTAGE = """
 import sys, threading
 from hivewatch.camera.sources.video import video_camera
 from hivewatch.config.sections import CameraConfig, VideoConfig
+from hivewatch.domain.names import printable
 from hivewatch.errors import CameraError
 for source in sys.argv[1:]:
     video = VideoConfig(source=source, reconnect_first_s=0.1, reconnect_longest_s=0.1, give_up_after_s=0.5)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import logging
 import os
 import re
 import shutil
@@ -46,6 +48,27 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--version"])
     assert capsys.readouterr().out == f"hivewatch {__version__}\n"
+
+
+def test_names_that_are_not_utf_8_are_printed_and_logged_escaped(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A line must be neither lost nor the end of the program."""
+    name = os.fsdecode(b"h\xe4.jpg")
+    printed = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdout", printed)
+
+    def command(_: object) -> int:
+        print(name)
+        logging.getLogger("hivewatch").warning("%s is odd", name)
+        return 0
+
+    monkeypatch.setattr(commands, "check", command)
+    monkeypatch.setattr(logging.root, "handlers", [])
+    assert main(["check"]) == 0
+    printed.seek(0)
+    assert printed.read() == "h\\udce4.jpg\n"
+    assert "h\\udce4.jpg is odd" in capfd.readouterr().err
 
 
 def test_completion_without_its_library_says_what_to_install(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,15 @@ def problems(text: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         parse(text, Config, name="hive.yaml")
     return caught.value.problems
+
+
+def test_a_name_that_is_not_utf_8_is_a_clear_error(tmp_path: Path) -> None:
+    assert "is not UTF-8" in problems('camera: {kind: video, video: {source: "h\\uDCE4.mp4"}}')[0]
+    folder = tmp_path / os.fsdecode(b"h\xe4")
+    folder.mkdir()
+    (folder / "hive.yaml").write_text("camera: {kind: folder, folder: {path: pictures}}")
+    with pytest.raises(ConfigError, match="the name of its folder, is not UTF-8"):
+        load(folder / "hive.yaml")
 
 
 def test_an_empty_file_means_the_defaults() -> None:

@@ -60,3 +60,25 @@ def test_a_visit_ends_when_the_camera_is_lost_and_another_starts_when_it_is_back
     next(steps)
     assert [sighting.phase for sighting in recorded] == [Phase.START, Phase.END, Phase.START]
     assert recorded[0].id == recorded[1].id != recorded[2].id
+
+
+@pytest.mark.parametrize("frames", [2, 3, 20])
+def test_frames_too_far_apart_for_enough_votes_are_told(
+    classifier: Classifier, frames: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A time-lapse with a picture every two minutes would otherwise look like a hive without hornets."""
+    recorded: list[Sighting] = []
+    config = Config(decision=DecisionConfig(threshold=0.0, release=0.0, votes=3, out_of=5))
+    loop = Loop(config, classifier, recorded.append, Stopwatch())
+    list(loop.run(make_frame(make_pixels(seed=n), 1000.0 + 120 * n, n) for n in range(frames)))
+    assert recorded == []
+    assert caplog.text.count("frames are 120 s apart, so 3 votes cannot fall within decision.window_s") == 1
+
+
+def test_a_single_gap_between_frames_is_not_told(
+    classifier: Classifier, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = Config(decision=DecisionConfig(votes=3, out_of=5))
+    loop = Loop(config, classifier, lambda _: None, Stopwatch())
+    list(loop.run(make_frame(make_pixels(seed=n), at_s, n) for n, at_s in enumerate((0, 1, 120, 240))))
+    assert "apart" not in caplog.text

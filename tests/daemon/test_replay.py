@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import yaml
 from support.brokers import Broker, Subscriber, free_port, wait_until
 from support.daemons import ALWAYS_A_HORNET
 from support.fakes import make_pixels
+from support.users import without_rights
 
 from hivewatch.camera.sources.clip import ClipCamera
 from hivewatch.cli.main import main
@@ -248,6 +251,76 @@ def test_a_path_with_nothing_to_replay_is_a_clear_error(tmp_path: Path, name: st
     (tmp_path / "notes.txt").write_text("no picture")
     with pytest.raises(CameraError, match=words):
         find_sources([tmp_path / name], 5.0)
+
+
+def test_a_path_that_the_user_may_not_read_is_a_clear_error(tmp_path: Path) -> None:
+    picture, clip = write_picture(tmp_path / "a" / "1.jpg"), write_clip(tmp_path / "a" / "c.avi")
+    tmp_path.chmod(0o755)
+    (tmp_path / "a").chmod(0)
+    with without_rights(tmp_path):
+        for path in (picture, clip):
+            with pytest.raises(CameraError, match=f"^{path} cannot be read: Permission denied"):
+                find_sources([path], 5.0)
+        with pytest.raises(CameraError, match="a cannot be listed: Permission denied"):
+            find_sources([tmp_path], 5.0)
+
+
+def test_pictures_with_clips_between_them_are_one_source_in_order(tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        write_picture(tmp_path / f"img{number}.jpg")
+        write_clip(tmp_path / f"img{number}b.avi", frames=2)
+    pictures, *clips = find_sources([tmp_path], 5.0)
+    assert (pictures.name, pictures.length, pictures.is_clip) == (str(tmp_path), 3, False)
+    assert [clip.name for clip in clips] == [str(tmp_path / f"img{n}b.avi") for n in (1, 2, 3)]
+    names = [Path(frame.source).name for frame in pictures.camera.frames(threading.Event())]
+    assert names == ["img1.jpg", "img2.jpg", "img3.jpg"]
+
+
+def test_a_file_named_twice_or_linked_to_is_replayed_once(tmp_path: Path) -> None:
+    picture = write_picture(tmp_path / "a" / "1.jpg")
+    (tmp_path / "a" / "2.jpg").symlink_to(picture)
+    (tmp_path / "again").symlink_to(tmp_path / "a")
+    (source,) = find_sources([tmp_path, picture, tmp_path / "again"], 5.0)
+    assert (source.name, source.length) == (str(picture), 1)
+
+
+def test_a_link_that_leads_out_of_its_folder_is_told_and_the_rest_is_replayed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    picture = write_picture(tmp_path / "a" / "1.jpg")
+    (tmp_path / "a" / "loop").symlink_to("..")
+    (source,) = find_sources([tmp_path / "a"], 5.0)
+    assert source.name == str(picture)
+    assert "loop is not followed" in caplog.text
+
+
+def test_files_of_other_kinds_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_picture(tmp_path / "1.jpg")
+    for name in ("2.heic", "3.HEIC", "4.wmv"):
+        (tmp_path / name).write_bytes(b"")
+    find_sources([tmp_path], 5.0)
+    assert "passed over 2 .heic, 1 .wmv" in caplog.text
+    (tmp_path / "1.jpg").unlink()
+    with pytest.raises(CameraError, match=r"contains no picture and no clip; passed over 2 \.heic, 1 \.wmv"):
+        find_sources([tmp_path], 5.0)
+
+
+def test_names_that_are_not_utf_8_are_replayed_stored_sent_and_shown(
+    tmp_path: Path, tiny_model_path: Path, broker: Broker
+) -> None:
+    clip = write_clip(tmp_path / "c.avi", frames=30).rename(tmp_path / os.fsdecode(b"c\xe4.avi"))
+    picture = write_picture(tmp_path / "p.jpg").rename(tmp_path / os.fsdecode(b"p\xe4.jpg"))
+    arguments = ("--publish", clip, picture)
+    with Subscriber(broker.port) as subscriber:
+        as_json = Replay(tiny_model_path, "--json", *arguments, port=broker.port)
+        wait_until(lambda: len(subscriber.on("event")) >= len(as_json.events), "all events arrive")
+    assert as_json.code == 0, as_json.stderr
+    assert {line["file"] for line in as_json.frames} == {rf"{tmp_path}/c\xe4.avi", rf"{tmp_path}/p\xe4.jpg"}
+    assert [json.loads(payload) for payload in subscriber.on("event")] == as_json.events
+    report = tmp_path / "report"
+    in_words = Replay(tiny_model_path, "--report", report, clip, picture)
+    assert rf"{tmp_path}/c\xe4.avi: 1 visit of a hornet" in in_words.stdout
+    assert r"p\xe4.jpg: hornet" in (report / "index.html").read_text("utf-8")
 
 
 def test_hidden_files_are_skipped(tmp_path: Path) -> None:

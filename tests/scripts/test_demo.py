@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import signal
 import subprocess
@@ -154,6 +155,15 @@ def test_a_clip_that_cannot_be_read_is_a_failure_and_not_no_hornet(tmp_path: Pat
     assert process.returncode == 4, output
     assert "cannot be opened as a video" in output
     assert "no hornet" not in output.lower()
+
+
+def test_a_clip_whose_name_is_not_utf_8_is_a_failure_that_says_so(tmp_path: Path) -> None:
+    name = os.fsdecode(b"h\xe4.mp4")
+    (tmp_path / name).write_text("not a clip")
+    with demo(tmp_path, name) as process:
+        output, _ = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 1, output
+    assert r"h\xe4.mp4 is not UTF-8: rename it" in output
 
 
 def test_a_file_that_cannot_be_replayed_is_a_failure_and_not_no_hornet(tmp_path: Path) -> None:

@@ -223,3 +223,28 @@ def test_a_clock_set_during_a_visit_changes_neither_duration_nor_votes(jump: tim
 def test_times_of_files_are_not_corrected() -> None:
     _, end = judge_while_the_clock_is_set(timedelta(hours=1), live=False)
     assert end.started_at == NOON
+
+
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize("back_s", [0.5, 1.9, 2.5, 7200])
+def test_a_visit_never_ends_before_it_started_although_the_clock_is_set_back(
+    back_s: float, live: bool
+) -> None:
+    decider = Decider(CONFIG.model_copy(update={"votes": 1, "out_of": 1}), live=live)
+    first, second = make_frame(at_s=0), make_frame(at_s=0.2)
+    second = replace(second, taken_at=second.taken_at - timedelta(seconds=back_s))
+    events = decider.vote(first, make_prediction(HORNET)) + decider.vote(second, make_prediction(HORNET))
+    events += decider.finish()
+    assert phases(events) == ["start", "end"]
+    assert all(event.started_at <= event.last_seen_at <= event.at for event in events)
+
+
+def test_pictures_dated_in_the_wrong_order_do_not_turn_a_visit_around() -> None:
+    """A folder's pictures are in the order of their names, whatever their modification times are."""
+    decider = make_decider()
+    events = []
+    for at_s in range(25):
+        frame = replace(make_frame(at_s=at_s), taken_at=NOON - timedelta(hours=at_s))
+        events += decider.vote(frame, make_prediction(HORNET if at_s < 5 else NOTHING))
+    assert phases(events) == ["start", "end"]
+    assert all(event.started_at <= event.last_seen_at <= event.at for event in events)

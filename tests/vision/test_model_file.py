@@ -91,6 +91,12 @@ def test_a_missing_file_is_rejected(tmp_path: Path) -> None:
         load_classifier(tmp_path / "gone.pt", 0)
 
 
+def test_a_file_whose_name_is_not_utf_8_is_loaded(tiny_model_path: Path, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"m\xe4.pt")
+    path.write_bytes(tiny_model_path.read_bytes())
+    assert load_classifier(path, 1).model == read_model_info(tiny_model_path)
+
+
 def test_a_directory_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="Is a directory"):
         load_classifier(tmp_path, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -13,18 +14,17 @@ from pathlib import Path
 import cv2
 
 from hivewatch.camera.base import CameraCounts
-from hivewatch.camera.sources.folder import PICTURE_SUFFIXES
+from hivewatch.camera.sources.files import PICTURE_SUFFIXES, is_file
 from hivewatch.camera.sources.opencv import prepare_opencv, to_rgb
 from hivewatch.camera.sources.picture import modified_at
 from hivewatch.domain.frames import Frame
+from hivewatch.domain.names import printable
 from hivewatch.errors import CameraError
 
-CLIP_SUFFIXES = frozenset(
-    {".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".mjpg", ".mjpeg", ".ts", ".h264"}
-)
-"""File name suffixes of clips."""
-
-_LONGEST_STEP_S = 60.0  # a longer step between two frames is a wrong timestamp in the container
+# A longer step between two frames is a wrong timestamp in the container, unless its stated rate is so low.
+_LONGEST_STEP_S = 60.0
+_LONGEST_STEP_PERIODS = 10
+_LOWEST_RATE_HZ = 1 / 86_400
 
 _ROUNDING_S = 1e-3  # containers round the times of frames to milliseconds
 
@@ -55,7 +55,7 @@ class ClipCamera:
         self._fallback_rate_hz = fallback_rate_hz
         self._limit_hz = rate_hz
         self._paced = paced
-        self.name = str(path)
+        self.name = printable(path)
         self.counts = CameraCounts()
         self.is_live = False
 
@@ -74,7 +74,7 @@ class ClipCamera:
             capture.release()
 
     def _open(self) -> cv2.VideoCapture:
-        if not self._path.is_file():
+        if not is_file(self._path):
             raise CameraError(
                 f"{self.name} does not exist or is not a file: camera.video.source must name a video"
             )
@@ -82,7 +82,7 @@ class ClipCamera:
             raise CameraError(
                 f"{self.name} is a picture, not a video: set camera.kind to folder for pictures"
             )
-        capture = cv2.VideoCapture(self.name, cv2.CAP_FFMPEG)
+        capture = _capture(self._path)
         if not capture.isOpened() or capture.get(cv2.CAP_PROP_FOURCC) == _DRAWN_TEXT:
             raise CameraError(
                 f"{self.name} cannot be opened as a video: it is of another type, truncated or not readable"
@@ -97,7 +97,7 @@ class ClipCamera:
         started_s = time.monotonic()
         behind_s = -1.0
         seen = delivered = 0
-        for seen, position_s in enumerate(_positions(capture, rate_hz), start=1):
+        for seen, position_s in enumerate(_positions(capture, rate_hz, self.name), start=1):
             if not limit.is_due(position_s):
                 continue
             if self._paced and position_s + period_s <= behind_s:
@@ -151,10 +151,28 @@ class RateLimit:
         return True
 
 
+def _capture(path: Path) -> cv2.VideoCapture:
+    """Open a file by its descriptor; FFmpeg keeps one of its own. The result may not be open.
+
+    By its name, OpenCV would end the process if the name is not UTF-8, FFmpeg would take ``a:b.mp4`` for an
+    address, and a name with digits may be taken for a series of pictures.
+    """
+    if not is_file(path):
+        return cv2.VideoCapture()  # opening a pipe would never end
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except OSError:
+        return cv2.VideoCapture()
+    try:
+        return cv2.VideoCapture(f"/proc/self/fd/{file}", cv2.CAP_FFMPEG)
+    finally:
+        os.close(file)
+
+
 def stated_length(path: Path, fallback_rate_hz: float) -> tuple[int, float]:
     """Return the number of frames that the file states, and its length in seconds; 0 if it states none."""
     prepare_opencv()
-    capture = cv2.VideoCapture(str(path))
+    capture = _capture(path)
     frames = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
     rate_hz = _stated_rate_hz(capture) or fallback_rate_hz
     capture.release()
@@ -164,14 +182,25 @@ def stated_length(path: Path, fallback_rate_hz: float) -> tuple[int, float]:
 def _stated_rate_hz(capture: cv2.VideoCapture) -> float | None:
     """Return the frames per second that the file states, None if they are not plausible."""
     stated_hz = float(capture.get(cv2.CAP_PROP_FPS))
-    return stated_hz if 0.01 <= stated_hz <= 1000 else None
+    return stated_hz if _LOWEST_RATE_HZ <= stated_hz <= 1000 else None
 
 
-def _positions(capture: cv2.VideoCapture, rate_hz: float) -> Iterator[float]:
-    """Grab one frame after another; yield its position in seconds, which always increases."""
-    position_s = -1 / rate_hz
+def _positions(capture: cv2.VideoCapture, rate_hz: float, name: str) -> Iterator[float]:
+    """Grab one frame after another; yield its position in seconds, which always increases.
+
+    The file's own times count, so a time-lapse keeps its long steps. A step that its rate cannot explain is
+    replaced by one of that rate, and the first such step is logged.
+    """
+    longest_s = max(_LONGEST_STEP_S, _LONGEST_STEP_PERIODS / rate_hz)
+    position_s, warned = -1 / rate_hz, False
     while capture.grab():
-        stated_s = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        is_plausible = 0 < stated_s - position_s <= _LONGEST_STEP_S
-        position_s = stated_s if is_plausible else position_s + 1 / rate_hz
+        step_s = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 - position_s
+        position_s += step_s if 0 < step_s <= longest_s else 1 / rate_hz
+        if step_s > longest_s and not warned:
+            warned = True
+            log.warning(
+                "%s: a frame at %.0f s says that it follows after %.0f s, which its %.3g frames a second do"
+                " not explain; such times are not believed",
+                *(name, position_s, step_s, rate_hz),
+            )
         yield position_s

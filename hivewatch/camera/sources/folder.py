@@ -3,47 +3,42 @@
 from __future__ import annotations
 
 import logging
-import os
-import re
 import threading
 import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from hivewatch.camera.base import CameraCounts
+from hivewatch.camera.sources.files import PICTURE_SUFFIXES, list_files
 from hivewatch.camera.sources.opencv import prepare_opencv
+from hivewatch.camera.sources.own_times import OwnTimes
 from hivewatch.camera.sources.picture import PictureError, modified_at, read_picture
 from hivewatch.domain.frames import Frame
+from hivewatch.domain.names import printable
 from hivewatch.errors import CameraError
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+SUFFIXES_IN_WORDS = "jpg, png, webp, bmp, tif"
 
 log = logging.getLogger(__name__)
 
 
-def natural_order(path: Path) -> tuple[list[tuple[int, str]], str]:
-    """Return a case-insensitive sort key that puts ``img2`` before ``img10``."""
-    parts = re.split(r"(\d+)", str(path).lower())
-    return [(int(part), part) if part.isdecimal() else (-1, part) for part in parts], str(path)
-
-
 def find_pictures(folder: Path) -> list[Path]:
-    """Return all pictures below a folder in natural order, without hidden ones.
+    """Return all pictures below a folder in natural order, see ``list_files``; log what was passed over.
 
     Raises CameraError if the folder or one below it cannot be listed, or if there is no picture.
     """
-
-    def fail(error: OSError) -> None:
-        raise CameraError(f"folder {error.filename} cannot be listed: {error.strerror}") from error
-
-    found = []
-    for parent, folders, names in os.walk(folder, onerror=fail):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        paths = [Path(parent, name) for name in names if not name.startswith(".")]
-        found += [path for path in paths if path.suffix.lower() in PICTURE_SUFFIXES]
+    listing = list_files(folder)
+    if listing.problems:
+        raise CameraError("; ".join(listing.problems))
+    for loop in listing.loops:
+        log.warning("%s", loop)
+    found, passed_over = listing.of(PICTURE_SUFFIXES), listing.passed_over(PICTURE_SUFFIXES)
     if not found:
-        raise CameraError(f"folder {folder} holds no picture (jpg, png or webp)")
-    return sorted(found, key=natural_order)
+        others = passed_over and f"; {passed_over}"
+        raise CameraError(f"folder {printable(folder)} holds no picture ({SUFFIXES_IN_WORDS}){others}")
+    if passed_over:
+        log.warning("folder %s: %s; pictures are %s", printable(folder), passed_over, SUFFIXES_IN_WORDS)
+    return found
 
 
 class FolderCamera:
@@ -61,7 +56,7 @@ class FolderCamera:
         self._paths = paths
         self._rate_hz = rate_hz
         self._paced = paced
-        self.name = str(paths[0]) if len(paths) == 1 else f"{len(paths)} paths"
+        self.name = printable(paths[0]) if len(paths) == 1 else f"{len(paths)} paths"
         self.counts = CameraCounts()
         self.is_live = False
 
@@ -73,18 +68,21 @@ class FolderCamera:
         """
         pictures = [picture for path in self._paths for picture in self._pictures(path)]
         started_s, delivered = time.monotonic(), 0
+        own_times = OwnTimes(self._rate_hz)
         for path in pictures:
             due_s = delivered / self._rate_hz
             if stop.wait(max(0.0, started_s + due_s - time.monotonic()) if self._paced else 0.0):
                 return
             try:
-                frame = Frame(read_picture(path), modified_at(path), due_s, delivered, str(path))
+                frame = Frame(read_picture(path), modified_at(path), due_s, delivered, printable(path))
             except PictureError as error:
                 self.counts.bad += 1
                 log.warning("skipped a picture: %s", error)
                 continue
+            self._tell_of_timelapse(own_times.contradict(path))
             yield frame
             delivered += 1
+        self._tell_of_timelapse(own_times.contradict(None))
         if not delivered:
             raise CameraError(f"not one of {len(pictures)} pictures in {self.name} can be read")
 
@@ -94,5 +92,14 @@ class FolderCamera:
         # A picture of a list that has been deleted meanwhile is skipped with a warning, like a damaged one.
         may_be_missing = len(self._paths) > 1 and path.suffix.lower() in PICTURE_SUFFIXES
         if not may_be_missing and not path.exists():
-            raise CameraError(f"{path} does not exist: name a picture or a folder of pictures")
+            raise CameraError(f"{printable(path)} does not exist: name a picture or a folder of pictures")
         return [path]
+
+    def _tell_of_timelapse(self, step_s: float | None) -> None:
+        if step_s is not None and self._paced:
+            log.warning(
+                "%s: by their own times the pictures were taken about %.0f s apart, but they count as %g a"
+                " second: votes join pictures of different moments, and times of visits are not real; judge"
+                " them one by one with `hivewatch replay`",
+                *(self.name, step_s, self._rate_hz),
+            )

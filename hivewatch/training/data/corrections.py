@@ -10,7 +10,6 @@ insect; a doubtful box has no vote in training.
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,10 +18,12 @@ from pathlib import Path
 from hivewatch.domain.frames import Box, Point
 from hivewatch.errors import DataError
 from hivewatch.training.data.dataset import DOUBTFUL, HORNET, Insect, Picture, box_from_centre
+from hivewatch.training.data.tables import Row, number, presence, read_table
 
 CORRECTIONS = Path(__file__).parent / "corrections.csv"
 DOUBTFUL_MARK = "?"
 COLUMNS = ("file", "presence", "x", "y", "w", "h", "reason")
+_NEEDED = f"needs a file, a presence of 1, 0 or {DOUBTFUL_MARK}, and a reason"
 
 log = logging.getLogger(__name__)
 
@@ -39,41 +40,40 @@ class Correction:
 def read_corrections(path: Path = CORRECTIONS) -> dict[str, list[Correction]]:
     """Return the corrections by file name; raises DataError with the line of the first fault."""
     corrections: dict[str, list[Correction]] = {}
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            table = csv.DictReader(file)
-            if tuple(table.fieldnames or ()) != COLUMNS:
-                raise DataError(f"{path}, line 1: the columns must be {','.join(COLUMNS)}")
-            for line, row in enumerate(table, start=2):
-                try:
-                    correction = _read_row(row)
-                except ValueError as error:
-                    raise DataError(f"{path}, line {line}: {error}") from error
-                of_file = corrections.setdefault(row["file"], [])
-                if of_file and None in (correction.box, of_file[-1].box):
-                    raise DataError(f"{path}, line {line}: {row['file']} is already corrected as a whole")
-                of_file.append(correction)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
+    for where, row in read_table(path, COLUMNS):
+        try:
+            correction = _read_row(row)
+        except ValueError as error:
+            raise DataError(f"{where}: {error}") from error
+        of_file = corrections.setdefault(row["file"], [])
+        if of_file and None in (correction.box, of_file[-1].box):
+            raise DataError(f"{where}: {row['file']} is already corrected as a whole")
+        of_file.append(correction)
     return corrections
 
 
-def _read_row(row: Mapping[str, str | None]) -> Correction:
+def _read_row(row: Row) -> Correction:
     """Return the correction in one row; raises ValueError if the row is malformed."""
-    labels: dict[str | None, bool | None] = {"1": True, "0": False, DOUBTFUL_MARK: None}
-    reason, presence = row["reason"], row["presence"]
-    if presence not in labels or not reason:
-        raise ValueError(f"needs a file, a presence of 1, 0 or {DOUBTFUL_MARK}, and a reason")
+    hornet, reason = _label(row["presence"]), row["reason"]
+    if not (row["file"] and reason):
+        raise ValueError(_NEEDED)
     numbers = [row[name] for name in ("x", "y", "w", "h")]
     if not any(numbers):
-        return Correction(labels[presence], reason)
-    if presence == "0":
+        return Correction(hornet, reason)
+    if hornet is False:
         raise ValueError(f"a box holds a hornet (1) or is doubtful ({DOUBTFUL_MARK}), not 0")
     try:
-        box = box_from_centre(*(float(number or "") for number in numbers))
+        box = box_from_centre(*map(number, numbers))
     except ValueError as error:
         raise ValueError(f"x, y, w, h are not a box ({error})") from error
-    return Correction(labels[presence], reason, box)
+    return Correction(hornet, reason, box)
+
+
+def _label(text: str) -> bool | None:
+    try:
+        return None if text == DOUBTFUL_MARK else presence(text)
+    except ValueError as error:
+        raise ValueError(_NEEDED) from error
 
 
 def correct(
@@ -84,7 +84,9 @@ def correct(
     A picture corrected to show a hornet, without a box, counts as unboxed; one corrected to show none loses
     its hornet boxes. A corrected box replaces the boxes whose centre lies in it.
     """
-    right = [_corrected(p, corrections.get(p.path.relative_to(data).as_posix(), ())) for p in pictures]
+    folder = f"{data.as_posix()}/"
+    files = [picture.path.as_posix().removeprefix(folder) for picture in pictures]
+    right = [_corrected(p, corrections.get(file, ())) for p, file in zip(pictures, files, strict=True)]
     dropped = right.count(None)
     changed = sum(old is not new for old, new in zip(pictures, right, strict=True)) - dropped
     if changed or dropped:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 
+from hivewatch.camera.sources.picture import PictureError, read_picture
 from hivewatch.domain.frames import Box, Pixels
+from hivewatch.domain.names import printable
 from hivewatch.errors import DataError
 
+SPLITS = ("train", "val", "test")
+UNUSABLE_CLIP = "clips can be used only without hornets and for training; extract frames from others"
+ROUNDING = 0.01
+"""How far a label may be outside of its picture: annotation tools round, and draw over the border."""
 HORNET = "velutina"
 DOUBTFUL = "doubtful"
 """The species of an insect that may be a hornet or not."""
@@ -65,14 +71,32 @@ class Picture:
     @property
     def name(self) -> str:
         """Folder and file name, for reports."""
-        return f"{self.path.parent.name}/{self.path.name}"
+        return printable(f"{self.path.parent.name}/{self.path.name}")
 
 
 def box_from_centre(x: float, y: float, width: float, height: float) -> Box:
-    """Return a box from its centre and size, clipped to the picture; raises ValueError if nothing is left."""
-    box = Box(
-        max(0.0, x - width / 2), max(0.0, y - height / 2), min(1.0, x + width / 2), min(1.0, y + height / 2)
-    )
+    """Return a box from its centre and size, clipped to the picture.
+
+    Raises ValueError for values that are not shares of the picture, and if nothing is left.
+    """
+    _require_shares(x, y, width, height)
+    return _clipped(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+
+
+def box_around(xs: Sequence[float], ys: Sequence[float]) -> Box:
+    """Return the box around a polygon; raises ValueError as ``box_from_centre`` does."""
+    _require_shares(*xs, *ys)
+    return _clipped(min(xs), min(ys), max(xs), max(ys))
+
+
+def _require_shares(*values: float) -> None:
+    # Not so for NaN, infinity, and pixels.
+    if not all(-ROUNDING <= value <= 1 + ROUNDING for value in values):
+        raise ValueError("its values must be shares of the picture, from 0 to 1")
+
+
+def _clipped(x0: float, y0: float, x1: float, y1: float) -> Box:
+    box = Box(max(0.0, x0), max(0.0, y0), min(1.0, x1), min(1.0, y1))
     if not (box.x0 < box.x1 and box.y0 < box.y1):
         raise ValueError("it has no area inside the picture")
     return box
@@ -105,14 +129,14 @@ class Catalogue:
 
 
 def decode(path: Path) -> Pixels:
-    """Return one picture as RGB, uint8, height x width x 3; raises DataError if it is unreadable."""
+    """Return one picture as RGB, uint8, height x width x 3, see ``read_picture``.
+
+    Raises DataError if it is unreadable.
+    """
     try:
-        bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    except cv2.error as error:
-        raise DataError(f"{path}: cannot be decoded ({error.err}); remove it or replace it") from error
-    if bgr is None:
-        raise DataError(f"{path}: not a readable picture; remove it or replace it")
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+        return read_picture(path)
+    except PictureError as error:
+        raise DataError(f"{error}; remove it or replace it") from error
 
 
 def decode_all(

@@ -17,6 +17,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from hivewatch.camera.sources.picture import PictureError, decode_picture, load_picture
+from hivewatch.domain.names import printable
 from hivewatch.training.data.dataset import Picture
 
 THUMB_PX = 64
@@ -57,7 +59,8 @@ class Copy:
 
     def __str__(self) -> str:
         what = "the same file" if self.exact else "nearly the same picture"
-        return f"{self.first.path} ({self.first.split}) and {self.second.path} ({self.second.split}): {what}"
+        first, second = (f"{printable(p.path)} ({p.split})" for p in (self.first, self.second))
+        return f"{first} and {second}: {what}"
 
 
 def find_copies(pictures: Sequence[Picture], threads: int = 2) -> list[Copy]:
@@ -112,11 +115,9 @@ def warn_of_copies(pictures: Sequence[Picture]) -> list[str]:
 def _fingerprint(picture: Picture) -> tuple[str, Thumbs] | None:
     """Return the file's digest and a grey thumbnail, or None if it cannot be read."""
     try:
-        content = picture.path.read_bytes()
-        grey = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_2)
-    except (OSError, cv2.error):
-        return None
-    if grey is None:
+        content = load_picture(picture.path)
+        grey = decode_picture(picture.path, content, cv2.IMREAD_REDUCED_GRAYSCALE_2)
+    except PictureError:
         return None
     thumb = cv2.resize(grey, (THUMB_PX, THUMB_PX), interpolation=cv2.INTER_AREA)
     return hashlib.sha256(content).hexdigest(), np.asarray(thumb, np.uint8)

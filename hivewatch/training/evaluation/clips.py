@@ -6,6 +6,7 @@ Clips run through the daemon's loop, including the gate and the votes, at the ra
 from __future__ import annotations
 
 import contextlib
+import logging
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -22,8 +23,12 @@ from hivewatch.domain.wire import Alert
 from hivewatch.errors import DataError
 from hivewatch.system.stopwatch import Stopwatch
 from hivewatch.training.evaluation.clip_report import ClipReport, ClipSighting, ClipSummary, summarise_clips
-from hivewatch.training.evaluation.clip_truth import Interval, Truth
+from hivewatch.training.evaluation.clip_truth import ClipTruth, Interval, Truth, truth_of
 from hivewatch.vision.classifier import Classifier
+
+_END_TOLERANCE_S = 1.0  # players show whole seconds
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -65,18 +70,16 @@ def measure_clips(
 ) -> ClipSummary:
     """Run each clip through the loop and compare its sightings with ``truth``, if that is known.
 
-    ``truth``: see ``read_truth``. Raises DataError if it lacks a clip or a path is not a clip, CameraError
-    for a clip that cannot be read, and the errors of ``replay``.
+    ``truth``: see ``read_truth``. Raises DataError as ``truth_of`` does and if a path is not a clip,
+    CameraError for a clip that cannot be read, and the errors of ``replay``.
     """
     rate_hz = config.camera.rate_hz
     sources = find_sources(paths, rate_hz)
     for source in sources:
-        name = Path(source.camera.name).name
         if not source.is_clip:
-            raise DataError(f"{source.camera.name}: not a clip; evaluate pictures as a data folder")
-        if truth is not None and name not in truth:
-            raise DataError(f"the truth table lacks {name}; add a line without times if it shows no hornet")
-    runs: dict[str, ClipRun] = {source.camera.name: ClipRun() for source in sources}
+            raise DataError(f"{source.name}: not a clip; evaluate pictures as a data folder")
+    runs: dict[str, ClipRun] = {source.name: ClipRun() for source in sources}
+    known = {} if truth is None else truth_of(list(runs), truth)
 
     def add_event(sighting: Sighting, _alert: Alert) -> None:
         runs[sighting.best_frame.source].add_event(sighting)
@@ -88,10 +91,10 @@ def measure_clips(
         for replayed in tqdm(replay(sources, config, classifier, recorder), disable=None):
             prediction = replayed.step.prediction
             runs[replayed.file].add_frame(replayed.step.frame, prediction.score if prediction else None)
-    return summarise_clips([report_clip(file, run, truth) for file, run in runs.items()], rate_hz)
+    return summarise_clips([report_clip(file, run, known.get(file)) for file, run in runs.items()], rate_hz)
 
 
-def report_clip(file: str, run: ClipRun, truth: Truth | None) -> ClipReport:
+def report_clip(file: str, run: ClipRun, truth: ClipTruth | None) -> ClipReport:
     """Return the results of a clip, compared with the truth if it is known."""
     sightings = tuple(run.sightings.values())
     report = ClipReport(
@@ -105,7 +108,12 @@ def report_clip(file: str, run: ClipRun, truth: Truth | None) -> ClipReport:
     )
     if truth is None:
         return report
-    visits = truth[Path(file).name]
+    visits = truth.intervals
+    if late := [visit for visit in visits if visit.start_s > run.duration_s + _END_TOLERANCE_S]:
+        log.warning(
+            "%s: a hornet from %g s on cannot be found: %s ends after %.1f s",
+            *(truth.where, late[0].start_s, file, run.duration_s),
+        )
     alerts = {visit: [s.alert_s for s in sightings if s.span.overlaps(visit)] for visit in visits}
     return replace(
         report,

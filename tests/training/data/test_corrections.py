@@ -76,6 +76,9 @@ def test_a_catalogue_is_corrected_by_default(data: Path, monkeypatch: pytest.Mon
         (HEAD + "a.jpg,0,.5,.5,.1,.1,why\n", r"line 2: a box holds a hornet"),
         (HEAD + "a.jpg,1,.5,.5,,.1,why\n", r"line 2: x, y, w, h are not a box"),
         (HEAD + "a.jpg,1,.5,.5,0,.1,why\n", r"line 2: x, y, w, h are not a box"),
+        (HEAD + "a.jpg,1,nan,.5,.1,.1,why\n", r"line 2: x, y, w, h are not a box"),
+        (HEAD + "a.jpg,1,320,180,40,30,why\n", r"line 2: x, y, w, h are not a box"),
+        (HEAD + "\na.jpg,1,,,,,why, really\n", r"line 3: 8 fields instead of 7"),
     ],
 )
 def test_a_bad_table_is_rejected_with_its_line(text: str, fault: str, tmp_path: Path) -> None:
@@ -86,6 +89,16 @@ def test_a_bad_table_is_rejected_with_its_line(text: str, fault: str, tmp_path: 
 def test_a_question_mark_means_doubtful(tmp_path: Path) -> None:
     path = table(tmp_path, HEAD + 'hive/a b.webp,?,,,,,"too far, too dark"\n')
     assert read_corrections(path) == {"hive/a b.webp": [Correction(None, "too far, too dark")]}
+
+
+def test_a_table_saved_by_a_spreadsheet_is_read(tmp_path: Path) -> None:
+    text = (HEAD + "a.jpg,1.0,0#5,0#5,0#5,0#5,one\nb.jpg,FALSE,,,,,two\n").replace(",", ";").replace("#", ",")
+    path = tmp_path / "corrections.csv"
+    path.write_text(text, encoding="utf-8-sig")
+    assert read_corrections(path) == {
+        "a.jpg": [Correction(True, "one", Box(0.25, 0.25, 0.75, 0.75))],
+        "b.jpg": [Correction(False, "two")],
+    }
 
 
 def test_a_corrected_box_replaces_the_box_it_covers(data: Path) -> None:

@@ -189,7 +189,7 @@ def test_unreadable_files_and_leaks_are_in_the_summary(run: Path, tmp_path: Path
     summary, results = evaluate(data, load_classifier(run / "model.pt", threads=1))
     assert len(results) == 5
     warnings = "\n".join(summary.warnings)
-    assert "bad.png: not a readable picture" in warnings
+    assert "bad.png is not a JPEG, PNG, WebP, BMP or TIFF picture" in warnings
     assert "leak.png (val): the same file" in warnings
     assert warnings.splitlines()[0] in summary.table()
 
