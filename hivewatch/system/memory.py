@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 
 # The gate narrows views to many sizes. For each, torch's convolutions keep half a megabyte in two caches of
 # 1024 entries: 50 MB in all. A size that is not kept costs no time that could be measured.
-_CACHES = {"LRU_CACHE_CAPACITY": "128", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
+_CACHES = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
+if platform.machine() != "aarch64":  # there, setting it turns this cache on
+    _CACHES["LRU_CACHE_CAPACITY"] = "128"
 
 
 def bound_caches() -> None:
