@@ -100,7 +100,10 @@ class Source:
         """Return a part of a dotted name; hidden if no option is nearly called so: it may be a value."""
         if isinstance(part, int):
             return f"[{part}]"
-        return f".{part}" if difflib.get_close_matches(part, self._words, n=1) else f".{HIDDEN}"
+        is_start = len(part) > 2 and any(word.startswith(part) for word in self._words)
+        # `password:1234` without a blank is such a name as well, and close to password_file.
+        is_word = re.fullmatch(r"[\w-]+", part) and difflib.get_close_matches(part, self._words, 1, 0.8)
+        return f".{part}" if is_start or is_word else f".{HIDDEN}"
 
     def _read(self, text: str) -> dict[str, Any]:
         # Recovered after the except block: a traceback would show the error, which quotes the line.

@@ -57,6 +57,8 @@ SETTINGS = {
     "user before the scheme": f"camera: {{kind: video, video: {{source: 'keeper:{WORD}://h/s'}}}}",
     "a slash in the word": f"camera: {{kind: video, video: {{source: 'rtsp://keeper:x/{WORD}@h/s'}}}}",
     "a hash in the word": f"camera: {{kind: video, video: {{source: 'rtsp://keeper:{WORD}#x@h/s'}}}}",
+    "a blank in the word": f"camera: {{kind: video, video: {{source: 'rtsp://keeper:x {WORD}@h/s'}}}}",
+    "a line break in the word": f'camera: {{kind: video, video: {{source: "rtsp://k:x\n  {WORD}@h/s"}}}}',
     "digits and a slash": f"camera: {{kind: video, video: {{source: 'rtsp://keeper:12/{WORD}@h/s'}}}}",
     "a word for the port": f"camera: {{kind: video, video: {{source: 'rtsp://h:{WORD}/s'}}}}",
     "no host": f"camera: {{kind: video, video: {{source: 'rtsp://keeper:{WORD}@/s'}}}}",
@@ -221,3 +223,15 @@ def test_no_option_repeats_it(option: str) -> None:
             reader.parse(text, Config)
         except ConfigError as error:
             assert WORD not in str(error)
+
+
+@pytest.mark.parametrize("word", ["abc1", "1234", "Ab!9$x", "x_9"])
+@pytest.mark.parametrize(
+    "text", ["{{username: bees, password:{}}}", "{{password{}: 1}}", "{{username:{}: 1}}", "{{source:{}: 1}}"]
+)
+def test_a_short_word_that_makes_the_name_of_an_option_is_not_repeated(word: str, text: str) -> None:
+    """A forgotten blank makes a name of it, which is close to that of a real option."""
+    with pytest.raises(ConfigError) as caught:
+        reader.parse("mqtt: " + text.format(word), Config)
+    assert f":{word}" not in str(caught.value)
+    assert f"password{word}" not in str(caught.value)
