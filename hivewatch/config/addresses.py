@@ -62,7 +62,7 @@ def checked_host(host: str) -> str:
 
 def checked_public(text: str) -> str:
     """Return a text that every message carries; raises ValueError if it may contain a password."""
-    if "://" in text or re.search(r":\S*@", text):
+    if "://" in text or re.search(r":[^\s:@]*@", text):
         raise ValueError("every message carries it, so it must be no address and contain no password")
     return text
 

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-_ADDRESS = re.compile(r"^[\w+.-]+://|^[A-Za-z]+:/|:[^/]*@")
+_ADDRESS = re.compile(r"^[\w+.-]+://|^[A-Za-z]+:/|:[^/:@]*@")
 _VARIABLE = re.compile(r"\$[A-Za-z_{(]")
 
 

@@ -21,6 +21,8 @@ Key = tuple[str | int, ...]
 # A configuration has a few hundred values; a few lines of nested YAML aliases can expand to millions.
 _MOST_NODES = 10_000
 _DEEPEST = 12
+# Python prints no longer number; that of 0x10 and 1:30 has no limit of its own.
+_LONGEST_BITS = 10_000
 
 _NULL, _TIME, _TEXT = (f"tag:yaml.org,2002:{name}" for name in ("null", "timestamp", "str"))
 _COLLECTIONS = ("tag:yaml.org,2002:seq", "tag:yaml.org,2002:map")
@@ -175,6 +177,8 @@ class Source:
         try:
             value = self._loader.construct_object(node, deep=True)
         except PARSER_ERRORS:
+            value = _UNREADABLE
+        if isinstance(value, int) and value.bit_length() > _LONGEST_BITS:
             value = _UNREADABLE
         if value is _UNREADABLE:
             return self._unreadable(key, "cannot be read: put it in quotes if it is text")

@@ -110,6 +110,12 @@ def test_aliases_that_expand_to_millions_of_values_are_rejected_at_once() -> Non
     assert "too many values" in problems("\n".join(lines))[0]
 
 
+@pytest.mark.parametrize("value", ["0x" + "9" * 40_000, "1" + ":10" * 10_000, "9" * 40_000])
+def test_a_number_of_thousands_of_digits_is_one_clear_problem(value: str) -> None:
+    (problem,) = problems(f"mqtt: {{port: {value}}}")
+    assert problem == "hive.yaml:1: mqtt.port: cannot be read: put it in quotes if it is text"
+
+
 @pytest.mark.parametrize("value", ["~nobody-here/x", "x" * 5000, '"a\\0b"'])
 def test_a_value_that_cannot_be_a_path_is_reported(value: str) -> None:
     assert "path" in problems(f"store: {{directory: {value}}}")[0].lower()
