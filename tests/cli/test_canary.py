@@ -51,6 +51,8 @@ SETTINGS = {
     "a point": f"camera: {{kind: simulator}}\ngate: {{watch: [[['{URL}', 0], [1, 0], [1, 1]]]}}",
     # An address with a mistake.
     "no scheme": f"camera: {{kind: video, video: {{source: 'keeper:{WORD}@127.0.0.1:9/s'}}}}",
+    "no scheme but its slashes": f"camera: {{kind: video, video: {{source: '//keeper:{WORD}@10.0.0.9/s'}}}}",
+    "a store of slashes": f"camera: {{kind: simulator}}\nstore: {{directory: '//keeper:{WORD}@10.0.0.9/s'}}",
     "no scheme and no user": f"camera: {{kind: video, video: {{source: '127.0.0.1/s?pwd={WORD}'}}}}",
     "one slash": f"camera: {{kind: video, video: {{source: 'rtsp:/keeper:{WORD}@127.0.0.1:9/s'}}}}",
     "no colon after the scheme": f"camera: {{kind: video, video: {{source: 'rtsp//keeper:{WORD}@h/s'}}}}",
