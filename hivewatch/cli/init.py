@@ -126,7 +126,7 @@ def _ask_login(arguments: argparse.Namespace, broker: Broker | None) -> tuple[di
             raise ConfigError(["--username and --password-file need a broker, but there is none"])
         return {}, ""
     if arguments.password_file is not None and not arguments.password_file.is_file():
-        raise ConfigError([f"--password-file: no such file: {arguments.password_file}"])
+        raise ConfigError(["--password-file: no such file; name a file that contains the password"])
     username = _ask(arguments, "username", "User name at the broker, empty if it needs none", "", printable)
     if not username:
         return {}, ""

@@ -39,8 +39,15 @@ def _broker_config(arguments: argparse.Namespace) -> MqttConfig:
     """Return the options as a configuration; raises ConfigError that names invalid ones."""
     from pydantic import ValidationError
 
-    from hivewatch.config.sections import MqttConfig
+    from hivewatch.config.base import Option
+    from hivewatch.config.base import options as known_options
+    from hivewatch.config.sections import Config
+    from hivewatch.config.words import sentence
 
+    if arguments.password_file is not None and not arguments.username:
+        raise ConfigError(["--password-file needs --username beside it"])
+    if arguments.ca_file is not None and not arguments.tls:
+        raise ConfigError(["--ca-file needs --tls: nothing would be encrypted"])
     options = {
         "host": arguments.host,
         "port": arguments.port if arguments.port is not None else 8883 if arguments.tls else 1883,
@@ -50,11 +57,11 @@ def _broker_config(arguments: argparse.Namespace) -> MqttConfig:
         "tls": {"enabled": arguments.tls, "ca_file": arguments.ca_file},
     }
     try:
-        return MqttConfig.model_validate(options)
+        return Config.model_validate({"mqtt": options}).mqtt
     except ValidationError as error:
+        known: dict[tuple[str | int, ...], Option] = {option.key: option for option in known_options(Config)}
         problems = [
-            f"--{'-'.join(map(str, one['loc'])).replace('_', '-')}: "
-            + one["msg"].removeprefix("Value error, ")
+            f"--{str(one['loc'][-1]).replace('_', '-')}: {sentence(one, known.get(one['loc']), Config, None)}"
             for one in error.errors()
         ]
-        raise ConfigError(problems) from error
+    raise ConfigError(problems)

@@ -21,6 +21,8 @@ def checked_address(source: str) -> str:
         return source
     if not re.fullmatch("[A-Za-z][A-Za-z0-9+.-]*", scheme):
         raise ValueError("an address begins with its kind, such as rtsp:// or http://")
+    if " " in source:
+        raise ValueError("an address contains no blank: write each as %20")
     if scheme.lower() == "file":
         raise ValueError("write a video file as a path, without file://")
     found = host_of(source)
@@ -48,7 +50,8 @@ def checked_host(host: str) -> str:
         return host
     if host.count(":") == 1 or host.startswith("["):
         raise ValueError(
-            "write only the broker's name or address, without [ ]; the port has an option of its own: port"
+            "write only the broker's name or address; the port has an option of its own: port,"
+            " and an IPv6 address is written without [ ]"
         )
     try:
         ipaddress.IPv6Address(host)
@@ -59,7 +62,7 @@ def checked_host(host: str) -> str:
 
 def checked_public(text: str) -> str:
     """Return a text that every message carries; raises ValueError if it may contain a password."""
-    if "://" in text or re.search(r":\S*@", text):
+    if "://" in text or re.search(r":[^\s:@]*@", text):
         raise ValueError("every message carries it, so it must be no address and contain no password")
     return text
 

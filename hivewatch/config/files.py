@@ -29,6 +29,8 @@ def read_small(path: Path, largest_bytes: int = LARGEST_BYTES) -> bytes:
     with os.fdopen(descriptor, "rb") as file:
         _require_file(os.fstat(descriptor).st_mode)
         content = file.read(largest_bytes + 1)
+    if content is None:  # it would wait: a file of the kernel, such as /proc/kmsg
+        raise OSError(errno.EINVAL, "it is a device, not a file")
     if len(content) > largest_bytes:
         raise OSError(errno.EFBIG, f"it has more than {largest_bytes} bytes, so it is another kind of file")
     return content

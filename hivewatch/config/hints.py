@@ -44,8 +44,10 @@ def _source(given: object, _raw: str | None) -> str | None:
 
 
 def _summary_at(given: object, raw: str | None) -> str | None:
-    if isinstance(given, int | float) and raw and re.fullmatch(r"\d{1,2}:\d\d", raw):
-        return f'YAML takes {raw} for a number: write it in quotes, "{raw.zfill(5)}"'
+    if isinstance(given, int | float) and raw:
+        if re.fullmatch(r"([01]?\d|2[0-3]):[0-5]\d", raw):
+            return f'YAML takes {raw} for a number: write it in quotes, "{raw.zfill(5)}"'
+        return 'is a time of day from "00:00" to "23:59", in quotes'
     if isinstance(given, str) and (found := re.fullmatch(r"(\d):(\d\d)", given)):
         return f'is a time of day with two digits for the hour: write "0{found[0]}"'
     return None

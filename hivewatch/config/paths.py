@@ -6,7 +6,8 @@ import os
 import re
 from pathlib import Path
 
-_ADDRESS = re.compile(r"^[\w+.-]+://|^[A-Za-z]+:/|:[^/]*@")
+# A path that begins like one may contain : and @, such as a clip that is named after its time.
+_ADDRESS = re.compile(r"^[\w+.-]+://|^[A-Za-z]+:/|^(?!/[^/]|~|\.\.?/).*:[^/:@]*@", re.DOTALL)
 _VARIABLE = re.compile(r"\$[A-Za-z_{(]")
 
 

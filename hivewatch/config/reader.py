@@ -149,6 +149,8 @@ def _mistakes(source: Source, model: type[Section], errors: list[ErrorDetails]) 
         elif key not in shapeless and not is_lost:
             yield source.problem(loc, sentence(error, known.get(key), model, source.raw.get(loc)))
         source.bad.add(key)
+        if error["type"] == "extra_forbidden" and str(loc[-1]).isdecimal() and len(loc) > 1:
+            source.bad.add(loc[:-1])  # the second half of 0,8: the first half is in another option
     for key in source.bad:
         source.remove(key)
 
@@ -199,9 +201,11 @@ def _figures(source: Source, section: Section, key: Key, contradiction: Contradi
     """Return the numbers that contradict each other, and which of them are defaults."""
     figures = []
     for name in contradiction.names:
-        value = getattr(section, name, None)
+        value: object = section
+        for part in name.split("."):
+            value = getattr(value, part, None)
         if isinstance(value, int | float) and not isinstance(value, bool):
-            default = "" if source.has((*key, name)) else " by default"
+            default = "" if source.has((*key, *name.split("."))) else " by default"
             figures.append(f"{name} is {value:g}{default}")
     return f" ({', '.join(figures)})" if figures else ""
 

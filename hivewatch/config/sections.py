@@ -240,7 +240,8 @@ class Config(Section):
         if decision.votes > 1 + decision.window_s * camera.rate_hz:
             names = ("decision.votes", "decision.window_s", "camera.rate_hz")
             sentence = (
-                "votes can never be reached: window_s is too short for so many frames at camera.rate_hz"
+                "votes can never be reached: window_s is too short for so many frames at camera.rate_hz,"
+                " so no hornet would be reported; raise rate_hz or window_s, or lower votes"
             )
             yield Contradiction(names, sentence)
         if words := too_little(gate.watch, gate.ignore, camera.width_px, camera.height_px):

@@ -21,6 +21,8 @@ Key = tuple[str | int, ...]
 # A configuration has a few hundred values; a few lines of nested YAML aliases can expand to millions.
 _MOST_NODES = 10_000
 _DEEPEST = 12
+# Python prints no longer number; that of 0x10 and 1:30 has no limit of its own.
+_LONGEST_BITS = 10_000
 
 _NULL, _TIME, _TEXT = (f"tag:yaml.org,2002:{name}" for name in ("null", "timestamp", "str"))
 _COLLECTIONS = ("tag:yaml.org,2002:seq", "tag:yaml.org,2002:map")
@@ -100,7 +102,10 @@ class Source:
         """Return a part of a dotted name; hidden if no option is nearly called so: it may be a value."""
         if isinstance(part, int):
             return f"[{part}]"
-        return f".{part}" if difflib.get_close_matches(part, self._words, n=1) else f".{HIDDEN}"
+        is_start = len(part) > 2 and any(word.startswith(part) for word in self._words)
+        # `password:1234` without a blank is such a name as well, and close to password_file.
+        is_word = re.fullmatch(r"[\w-]+", part) and difflib.get_close_matches(part, self._words, 1, 0.8)
+        return f".{part}" if is_start or is_word else f".{HIDDEN}"
 
     def _read(self, text: str) -> dict[str, Any]:
         # Recovered after the except block: a traceback would show the error, which quotes the line.
@@ -172,6 +177,8 @@ class Source:
         try:
             value = self._loader.construct_object(node, deep=True)
         except PARSER_ERRORS:
+            value = _UNREADABLE
+        if isinstance(value, int) and value.bit_length() > _LONGEST_BITS:
             value = _UNREADABLE
         if value is _UNREADABLE:
             return self._unreadable(key, "cannot be read: put it in quotes if it is text")

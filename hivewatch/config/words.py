@@ -21,7 +21,15 @@ Words = tuple[str, str]
 MakeWords = Callable[[ErrorDetails, str | None], Words]
 
 _LONGEST_NUMBER = 20
-_UNITS = "s|sec|seconds?|min|minutes?|h|hours?|d|days?|hz|fps|px|pixels|mb|gb|degrees"
+_UNITS = {
+    "s": ("seconds", "s|secs?|seconds?"),
+    "minutes": ("minutes", "min|mins|minutes?"),
+    "days": ("days", "d|days?"),
+    "hz": ("frames per second", "hz|fps"),
+    "px": ("pixels", "px|pixels?"),
+    "mb": ("megabytes", "mb|megabytes?"),
+}
+"""By the last word of an option's name: its unit in words, and how people write that."""
 _POLYGONS = "[[[0.1, 0.3], [0.9, 0.3], [0.9, 0.95]]]"
 _PATTERNS = {
     "health.summary_at": 'is a time of day from "00:00" to "23:59", in quotes',
@@ -100,6 +108,8 @@ def close_option(name: str, key: Sequence[str | int], model: type[Section]) -> s
 
 def _unknown(key: Sequence[str | int], model: type[Section]) -> str:
     name, section = str(key[-1]), key[:-1]
+    if re.fullmatch(r"[0-9.]+", name):
+        return "a comma begins another option here: write a number with a point, and no comma in thousands"
     if re.match(r"[\w-]+:\S", name):
         return f"unknown option; {NO_BLANK}"
     if "password" in name and section == ("mqtt",):
@@ -133,15 +143,19 @@ _SHAPES = {"too_short", "too_long", "tuple_type", "missing"}
 def _number(error: ErrorDetails, _raw: str | None) -> Words:
     given = error["input"]
     claim = "should be a whole number" if error["type"].startswith("int") else "should be a number"
-    found = re.fullmatch(rf"\s*([-+]?\d{{1,9}}(?:[.,]\d{{1,9}})?)\s*(?:(%)|({_UNITS}))?\s*", str(given), re.I)
+    unit, written = _UNITS.get(str(error["loc"][-1]).rpartition("_")[2], ("", ""))
+    found = re.fullmatch(r"\s*([-+]?\d{1,9}(?:[.,]\d{1,9})?)\s*(%|[a-z]+)?\s*", str(given), re.I)
     if not isinstance(given, str) or not found:
         return claim, ""
+    if found[2] and found[2] != "%" and not re.fullmatch(written, found[2], re.I):
+        # Without the wrong unit it would be another value: 2 GB are not 2 MB.
+        return f"{claim}{f' of {unit}' if unit else ''}", ", without a unit"
     if re.fullmatch(r"[-+]?[0-9]{1,3},[0-9]{3}", found[1]):
         return claim, ": write it without the comma, or with a point if it is no thousand"
     number = re.sub(r"^([-+]?)0+(?=[0-9])", r"\1", found[1].replace(",", "."))
-    if found[2]:
+    if found[2] == "%":
         return claim, f": write {float(number) / 100:g}"
-    why = "without the unit" if found[3] else "with a point" if "," in given else "without quotes"
+    why = "without the unit" if found[2] else "with a point" if "," in given else "without quotes"
     return claim, f": write {number}, {why}"
 
 

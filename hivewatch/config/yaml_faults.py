@@ -165,6 +165,9 @@ def _misplaced_colon(line: int, lines: Sequence[str], names: set[str]) -> Fault:
         if _indent(here) > _indent(lines[above - 1]) and _text(here).count(":") <= 1:
             sentence = "is indented further than the line above: start both in the same column"
             return Fault(line, sentence)
+    first, _, rest = _text(here).partition(": ")
+    if first in names and rest.partition(":")[0] in names:
+        return Fault(line, "has two names: write the second one in a line of its own, indented further")
     return Fault(line, "contains a second colon: put the value in quotes")
 
 

@@ -15,8 +15,15 @@ HIDDEN = "..."
 _SCHEMES = {"rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "http", "https", "udp", "tcp", "mqtt", "mqtts"}
 _HOST = re.compile(r"(?P<host>[\w.-]+|\[[0-9A-Fa-f:.]+(%[\w.-]+)?\])?(:(?P<port>[0-9]{1,5}))?")
 _PUNCTUATION = ".,:;!?()[]{}<>\"'`="
-# In hivewatch's own advice.
-_EXAMPLES = ("user:password@", "192.168.1.20/path")
+# In hivewatch's own advice. Whole words only: a person may put a password of his own into such an address.
+_EXAMPLES = {
+    "user:password@",
+    "rtsp://user:password@host/path",
+    "rtsp://user:password@192.168.1.20/path",
+    "rtsp://192.168.1.20/path",
+}
+# In an address whose special characters are escaped.
+_ESCAPED = (("%3A", ":"), ("%40", "@"), ("%2F", "/"))
 
 
 def host_of(address: str) -> re.Match[str] | None:
@@ -60,15 +67,22 @@ def _authority(address: str) -> str:
     return re.split("[/?#]", address.partition("://")[2], maxsplit=1)[0]
 
 
+def _unescaped(word: str) -> str:
+    for escape, character in _ESCAPED:
+        word = re.sub(escape, character, word, flags=re.IGNORECASE)
+    return word
+
+
 def _public(found: re.Match[str]) -> str:
     """Return a word as it may be shown: quotes and punctuation may be around it."""
     word = found[0]
-    if any(example in word for example in _EXAMPLES):
-        return word
     address = word.rstrip(_PUNCTUATION)
+    if address.lstrip(_PUNCTUATION) in _EXAMPLES:
+        return word
     before, mark, _rest = address.partition("://")
     if mark:
         start = len(before) - len(before.lstrip(_PUNCTUATION))
         return word[:start] + public_name(address[start:]) + word[len(address) :]
-    is_login = ":" in address.partition("@")[0] and "@" in address
+    plain = _unescaped(address)
+    is_login = "://" in plain or ":" in plain.rpartition("@")[0]
     return (HIDDEN if is_login else address) + word[len(address) :]

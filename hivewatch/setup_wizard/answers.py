@@ -20,8 +20,9 @@ def parse_name(answer: str) -> HiveConfig:
     try:
         return HiveConfig(id=make_id(name), name=name)
     except ValidationError as error:
-        wrong = f"is too long: {len(name)} characters" if name else "is empty"
-        raise ConfigError([f"the name {wrong}"]) from error
+        kinds = {"string_too_short": "is empty", "string_too_long": f"is too long: {len(name)} characters"}
+        wrong = kinds.get(error.errors()[0]["type"], "must be no address and contain no password")
+        raise ConfigError([f"the name {wrong}"]) from None
 
 
 def make_id(name: str) -> str:

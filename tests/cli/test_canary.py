@@ -51,12 +51,16 @@ SETTINGS = {
     "a point": f"camera: {{kind: simulator}}\ngate: {{watch: [[['{URL}', 0], [1, 0], [1, 1]]]}}",
     # An address with a mistake.
     "no scheme": f"camera: {{kind: video, video: {{source: 'keeper:{WORD}@127.0.0.1:9/s'}}}}",
+    "no scheme but its slashes": f"camera: {{kind: video, video: {{source: '//keeper:{WORD}@10.0.0.9/s'}}}}",
+    "a store of slashes": f"camera: {{kind: simulator}}\nstore: {{directory: '//keeper:{WORD}@10.0.0.9/s'}}",
     "no scheme and no user": f"camera: {{kind: video, video: {{source: '127.0.0.1/s?pwd={WORD}'}}}}",
     "one slash": f"camera: {{kind: video, video: {{source: 'rtsp:/keeper:{WORD}@127.0.0.1:9/s'}}}}",
     "no colon after the scheme": f"camera: {{kind: video, video: {{source: 'rtsp//keeper:{WORD}@h/s'}}}}",
     "user before the scheme": f"camera: {{kind: video, video: {{source: 'keeper:{WORD}://h/s'}}}}",
     "a slash in the word": f"camera: {{kind: video, video: {{source: 'rtsp://keeper:x/{WORD}@h/s'}}}}",
     "a hash in the word": f"camera: {{kind: video, video: {{source: 'rtsp://keeper:{WORD}#x@h/s'}}}}",
+    "a blank in the word": f"camera: {{kind: video, video: {{source: 'rtsp://keeper:x {WORD}@h/s'}}}}",
+    "a line break in the word": f'camera: {{kind: video, video: {{source: "rtsp://k:x\n  {WORD}@h/s"}}}}',
     "digits and a slash": f"camera: {{kind: video, video: {{source: 'rtsp://keeper:12/{WORD}@h/s'}}}}",
     "a word for the port": f"camera: {{kind: video, video: {{source: 'rtsp://h:{WORD}/s'}}}}",
     "no host": f"camera: {{kind: video, video: {{source: 'rtsp://keeper:{WORD}@/s'}}}}",
@@ -168,6 +172,26 @@ def test_the_options_themselves_do_not_show_it() -> None:
         ["init", "x.yaml", "--yes", "--camera", "simulator", "--broker", f"mqtt://keeper:{WORD}@10.0.0.9"],
         ["init", "x.yaml", "--yes", "--camera", "simulator", "--broker", f"keeper:{WORD}/x@10.0.0.9"],
         ["init", "x.yaml", "--yes", "--camera", "simulator", "--broker", f"{WORD}://10.0.0.9"],
+        ["init", "x.yaml", "--yes", "--camera", f"rtsp://keeper:a {WORD}@h/s", "--broker", "none"],
+        [
+            *[
+                "init",
+                "x.yaml",
+                "--yes",
+                "--camera",
+                "simulator",
+                "--broker",
+                "h",
+                "--username",
+                "k",
+                "--password-file",
+            ],
+            WORD,
+        ],
+        ["init", "x.yaml", "--yes", "--camera", "simulator", "--name", f"keeper:{WORD}@10.0.0.9"],
+        ["replay", f"rtsp://keeper:{WORD}@192.168.1.20/path"],
+        ["watch", "10.0.0.9", "--username", "keeper", "--password-file", WORD],
+        ["watch", "10.0.0.9", "--base-topic", f"keeper:{WORD}@10.0.0.9"],
         ["watch", f"mqtt://keeper:{WORD}@10.0.0.9"],
         ["preview", "--address", f"keeper:{WORD}@10.0.0.9:x"],  # refused before it catches signals
         [URL],
@@ -221,3 +245,15 @@ def test_no_option_repeats_it(option: str) -> None:
             reader.parse(text, Config)
         except ConfigError as error:
             assert WORD not in str(error)
+
+
+@pytest.mark.parametrize("word", ["abc1", "1234", "Ab!9$x", "x_9"])
+@pytest.mark.parametrize(
+    "text", ["{{username: bees, password:{}}}", "{{password{}: 1}}", "{{username:{}: 1}}", "{{source:{}: 1}}"]
+)
+def test_a_short_word_that_makes_the_name_of_an_option_is_not_repeated(word: str, text: str) -> None:
+    """A forgotten blank makes a name of it, which is close to that of a real option."""
+    with pytest.raises(ConfigError) as caught:
+        reader.parse("mqtt: " + text.format(word), Config)
+    assert f":{word}" not in str(caught.value)
+    assert f"password{word}" not in str(caught.value)

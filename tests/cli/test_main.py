@@ -95,7 +95,23 @@ def test_a_count_that_counts_nothing_is_a_usage_error(
 @pytest.mark.parametrize("number", ["0", "-1", "65536"])
 def test_a_port_that_does_not_exist_is_refused(number: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["watch", "localhost", f"--port={number}"]) == 3
-    assert "--port: Input should be" in capsys.readouterr().err
+    assert "--port: must be at " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--base-topic", "a//b"], "--base-topic: is a topic: no + and no #"),
+        (["--port", "70000"], "--port: must be at most 65535, not 70000"),
+        (["--password-file", "word"], "--password-file needs --username beside it"),
+        (["--ca-file", "ca.pem"], "--ca-file needs --tls"),
+    ],
+)
+def test_watch_says_in_words_which_of_its_options_is_wrong(
+    options: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["watch", "localhost", *options]) == 3
+    assert words in capsys.readouterr().err
 
 
 def test_a_usage_error_is_exit_code_2() -> None:

@@ -48,9 +48,9 @@ def problems(watch: list[Points], ignore: list[Points], camera: str = "") -> lis
         ([], [WHOLE], "leave nothing"),
         ([box(0, 0.4, 0.5, 1)], [box(0, 0.3, 0.6, 1)], "leave nothing"),
         ([box(0.1, 0.1, 0.5, 0.5)], [box(0, 0, 0.3, 1), box(0.3, 0, 1, 1)], "leave nothing"),
-        ([square(0.4, 0.4, 0.03)], [], "as large as a hornet"),
-        ([box(0.1, 0.5, 0.9, 0.53)], [], "as large as a hornet"),
-        ([], [box(0, n / 25, 1, (n + 0.8) / 25) for n in range(25)], "as large as a hornet"),  # slits
+        ([square(0.4, 0.4, 0.025)], [], "as wide as a hornet"),
+        ([box(0.1, 0.5, 0.9, 0.53)], [], "as wide as a hornet"),
+        ([], [box(0, n / 25, 1, (n + 0.8) / 25) for n in range(25)], "as wide as a hornet"),  # slits
         ([], around(0.45, 0.4, 0.55, 0.55), "of the view, too little"),  # a small island
         ([square(0, 0, 0.1), square(0.9, 0.8, 0.1)], [], "of the view, too little"),  # far apart
     ],
@@ -83,4 +83,22 @@ def test_polygons_that_leave_enough_are_accepted(watch: list[Points], ignore: li
 def test_the_picture_may_stand_upright() -> None:
     strip = [box(0.4, 0, 0.5, 1)]
     assert problems(strip, [], "width_px: 720, height_px: 1280") == []
-    assert "as large" in problems([box(0.4, 0, 0.44, 1)], [], "width_px: 720, height_px: 1280")[0]
+    assert "as wide" in problems([box(0.4, 0, 0.42, 1)], [], "width_px: 720, height_px: 1280")[0]
+
+
+@pytest.mark.parametrize("height", [0.06, 0.08, 0.1])
+def test_a_thin_landing_board_is_accepted_wherever_it_is(height: float) -> None:
+    for y in range(100, 800, 7):
+        assert problems([box(0.05, y / 1000, 0.95, y / 1000 + height)], []) == []
+
+
+@pytest.mark.parametrize(
+    "watch",
+    [
+        [box(0.05, 0.6, 0.2, 0.75), box(0.4, 0.6, 0.55, 0.75), box(0.8, 0.6, 0.95, 0.75)],  # three entrances
+        [box(0, 0.7, 0.12, 1)],
+        [box(0.9, 0.9, 1, 1)],
+    ],
+)
+def test_small_hives_are_accepted(watch: list[Points]) -> None:
+    assert problems(watch, []) == []

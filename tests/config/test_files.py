@@ -94,3 +94,19 @@ def test_a_text_made_to_break_the_reader_is_refused_with_sentences(kind: str) ->
     assert 1 <= len(caught.value.problems) <= 100
     assert all(problem.startswith("hive.yaml:") for problem in caught.value.problems)
     assert len(str(caught.value)) < 20_000
+
+
+def test_a_file_that_would_have_to_be_waited_for_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As /proc/kmsg: it says that it is a file, and its reader waits for the next line of the kernel."""
+    (tmp_path / "file").touch()
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    monkeypatch.setattr(os, "open", lambda *_arguments: reading)
+    monkeypatch.setattr(os, "fstat", lambda _descriptor: (tmp_path / "file").stat())
+    try:
+        with pytest.raises(OSError, match="it is a device"):
+            read_small(tmp_path / "file")
+    finally:
+        os.close(writing)

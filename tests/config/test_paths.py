@@ -53,6 +53,12 @@ def test_what_is_no_file_is_refused(option: str, value: str, tmp_path: Path) -> 
     assert len(problems(write(tmp_path, f"camera: {{kind: simulator}}\n{option % value}\n"))) == 1
 
 
+@pytest.mark.parametrize("value", ["~/12:00@home", "../12:00@home", "/srv/12:00@home"])
+def test_what_begins_like_a_path_may_contain_a_time_and_an_at(value: str, tmp_path: Path) -> None:
+    file = write(tmp_path, f"camera: {{kind: simulator}}\nstore: {{directory: '{value}'}}\n")
+    assert load(file).store.directory.name == "12:00@home"
+
+
 def test_a_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/srv/keeper")
     config = load(write(tmp_path, "camera: {kind: simulator}\nstore: {directory: ~/bees}\n"))

@@ -38,12 +38,16 @@ def problems(text: str) -> list[str]:
 
 
 def test_a_name_that_is_not_utf_8_is_a_clear_error(tmp_path: Path) -> None:
-    assert "half a character" in problems('camera: {kind: video, video: {source: "h\\uDCE4.mp4"}}')[0]
     folder = tmp_path / os.fsdecode(b"h\xe4")
     folder.mkdir()
-    (folder / "hive.yaml").write_text("camera: {kind: folder, folder: {path: pictures}}")
-    with pytest.raises(ConfigError, match="the name of its folder, is not UTF-8"):
+    (folder / "hive.yaml").write_text("camera: {kind: simulator}\nstore: {directory: data}")
+    with pytest.raises(ConfigError, match="the name of its folder, is not UTF-8: rename it"):
         load(folder / "hive.yaml")
+
+
+def test_half_a_character_in_a_name_is_a_clear_error() -> None:
+    (problem,) = problems('camera: {kind: video, video: {source: "h\\uDCE4.mp4"}}')
+    assert "camera.video.source: contains half a character: write it again" in problem
 
 
 def test_an_empty_file_means_the_defaults() -> None:
@@ -80,6 +84,8 @@ def test_each_of_ten_mistakes_is_reported_with_its_line() -> None:
         ("decision: {release: 0.9}", "release must not be above threshold"),
         ("decision: {votes: 6}", "votes must not be more than out_of"),
         ("camera: {rate_hz: 0.1}", "votes can never be reached: window_s is too short"),
+        ("camera: {rate_hz: 0.1}", "(decision.votes is 3 by default, decision.window_s is 10 by default, "),
+        ("camera: {rate_hz: 0.1}", "camera.rate_hz is 0.1)"),
         ("decision: {window_s: 0.1}", "votes can never be reached: window_s is too short"),
         ("mqtt: {password_file: /dev/null}", "needs a username"),
         ("camera: {kind: folder}", "folder.path must name one"),
@@ -102,6 +108,12 @@ def test_aliases_that_expand_to_millions_of_values_are_rejected_at_once() -> Non
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
     assert "too many values" in problems("\n".join(lines))[0]
+
+
+@pytest.mark.parametrize("value", ["0x" + "9" * 40_000, "1" + ":10" * 10_000, "9" * 40_000])
+def test_a_number_of_thousands_of_digits_is_one_clear_problem(value: str) -> None:
+    (problem,) = problems(f"mqtt: {{port: {value}}}")
+    assert problem == "hive.yaml:1: mqtt.port: cannot be read: put it in quotes if it is text"
 
 
 @pytest.mark.parametrize("value", ["~nobody-here/x", "x" * 5000, '"a\\0b"'])

@@ -29,6 +29,8 @@ def problems(text: str) -> list[str]:
         ("hive: {name: the: hive}", 1, "a comma or } is missing, or quotes around a text"),
         ('hive:\n  id: "north\n  name: North', 2, "the quotation mark that opens here is never closed"),
         ('hive:\n  name: "North" hive', 2, "has text after the closing quotation mark"),
+        ("camera: kind: video", 1, "has two names: write the second one in a line of its own"),
+        ("camera:\n  video: source: /dev/video0", 2, "has two names: write the second one"),
         ("hive:\n  name: North: the hive", 2, "contains a second colon: put the value in quotes"),
         ("hive:\n  name: @north", 2, "a value cannot begin with @: put it in quotes"),
         ("hive:\n  name: %north", 2, "a value cannot begin with %: put it in quotes"),

@@ -73,6 +73,7 @@ def test_the_id_resembles_the_name(name: str, id_: str) -> None:
     [
         ("", "the name is empty"),
         ("x" * 101, "the name is too long: 101 characters"),
+        ("keeper:word@10.0.0.9", "the name must be no address and contain no password"),
         ("bell\x07", "contains characters that cannot be printed"),
         ("\udc80", "contains characters that cannot be printed"),
     ],

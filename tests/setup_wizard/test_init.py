@@ -197,7 +197,7 @@ def test_an_existing_password_file_is_used_and_kept(
         (["--username", "bee"], "hivewatch: --username and --password-file need a broker, but there is none"),
         (
             ["--broker", "b", "--username", "b", "--password-file", "/nowhere"],
-            "--password-file: no such file: /nowhere",
+            "--password-file: no such file; name a file that contains the password",
         ),
     ],
 )
