@@ -124,13 +124,15 @@ def _read_class(folder: Path, split: str, *, hornet: bool) -> Catalogue:
 def _with_labels(picture: Picture) -> tuple[Picture | None, str]:
     """Return the picture with the insects of its label file, and a sentence about a fault in that.
 
-    Without its boxes a picture still has the label of its folder. If the two contradict each other, neither
-    can be believed, and the picture is None.
+    Without its boxes a picture with a hornet still has the label of its folder. If the two contradict each
+    other, or may do so, neither can be believed, and the picture is None.
     """
     file = label_file(picture.path)
     try:
         insects = read_yolo(file)
     except DataError as error:
+        if not picture.hornet:
+            return None, f"{error}; it may box a hornet, so the picture is left out"
         return picture, f"{error}; the picture is used without boxes"
     if contrary := [line for line, insect in insects if insect.species == HORNET and not picture.hornet]:
         return None, (

@@ -121,6 +121,17 @@ def test_a_picture_in_absence_with_a_hornet_box_is_left_out_and_named(folders: P
     assert "absence/b.txt, line 2: boxes a hornet" in catalogue.problems[0]
 
 
+@pytest.mark.parametrize("lines", ["0 nan 0.5 0.1 0.1", "0 0.5 0.5 0.1 0.1\n1 nan 0.5 0.1 0.1"])
+def test_a_picture_in_absence_whose_labels_cannot_be_read_is_left_out_and_named(
+    folders: Path, lines: str
+) -> None:
+    write_picture(folders / "train/absence/b.jpg")
+    (folders / "train/absence/b.txt").write_text(lines)
+    catalogue = read_catalogue(folders)
+    assert [p.name for p in catalogue.split("train")] == ["presence/a.jpg", "absence/a.jpg"]
+    assert "absence/b.txt, line" in catalogue.problems[0]
+
+
 def test_hidden_pictures_and_copies_behind_links_do_not_count(folders: Path) -> None:
     """Notebooks keep copies in hidden folders, and a link may lead to the other class."""
     presence = folders / "val/presence"
@@ -243,6 +254,25 @@ def test_a_picture_without_a_hornet_that_has_one_boxed_is_left_out(index: Path) 
     catalogue = read_catalogue(index)
     assert "b.png" not in {p.path.name for p in catalogue.pictures}
     assert any("boxes.csv, line 4 boxes one" in problem for problem in catalogue.problems)
+
+
+def test_a_picture_without_a_hornet_is_left_out_even_if_the_box_of_one_is_bad(index: Path) -> None:
+    rewrite(index / "boxes.csv", "hive/b.png,honeybee,0.5,oops", "hive/b.png,velutina,0.5,nan")
+    write_picture(index / "hive/d.png")
+    table = index / "index.csv"
+    table.write_text(table.read_text() + "hive/d.png,0,none,hive,s,cam_2,train\n")
+    catalogue = read_catalogue(index)
+    assert "b.png" not in {p.path.name for p in catalogue.pictures}
+    assert any("boxes.csv, line 4 boxes one" in problem for problem in catalogue.problems)
+
+
+def test_a_picture_with_a_bad_box_has_none_so_that_no_hornet_counts_as_background(index: Path) -> None:
+    table = index / "boxes.csv"
+    table.write_text(table.read_text() + "hive/a.png,velutina,0.2,nan,0.2,0.1\n")
+    catalogue = read_catalogue(index)
+    assert catalogue.pictures[0].hornet
+    assert catalogue.pictures[0].insects == ()
+    assert any("boxes.csv, line 5: not a box" in problem for problem in catalogue.problems)
 
 
 def test_missing_files_and_bad_boxes_of_the_index_are_listed(index: Path) -> None:
