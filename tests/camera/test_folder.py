@@ -315,6 +315,12 @@ def test_data_that_a_phone_appends_to_a_jpeg_is_ignored(tmp_path: Path) -> None:
     assert close_to(read_picture(path)[5, 5], RED)
 
 
+def test_padding_before_a_marker_of_a_jpeg_is_allowed(tmp_path: Path) -> None:
+    path = tmp_path / "padded.jpg"
+    path.write_bytes(encoded(flag(), "JPEG").replace(b"\xff\xdb", b"\xff\xff\xff\xdb"))
+    assert close_to(read_picture(path)[5, 5], RED)
+
+
 def test_a_progressive_jpeg_must_be_complete_to_its_last_scan(tmp_path: Path) -> None:
     whole = encoded(noise(), "JPEG", progressive=True)
     (tmp_path / "whole.jpg").write_bytes(whole)

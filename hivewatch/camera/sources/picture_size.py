@@ -7,9 +7,10 @@ import struct
 from collections.abc import Sequence
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-# In the coded data of a JPEG, FF 00 is a data byte, FF FF is padding, and FF D0..D7 are restart markers.
-_NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
+# Before a marker of a JPEG there may be padding, FF FF, and coded data: FF 00 is a byte of them, FF D0..D7
+# are restart markers. FF 01 has no segment either.
+_NEXT_MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd7]")
+_END_OF_IMAGE = 0xD9
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _UNPACKED_BMP = {0, 3, 6}  # plain pixels, with or without bit masks; others are run-length coded
 _TIFF_FORMATS = {3: "H", 4: "I"}
@@ -40,17 +41,17 @@ def size_of(data: bytes) -> tuple[int, int] | None:
 def _jpeg_size(data: bytes) -> tuple[int, int]:
     """Walk the segments to the end marker; a thumbnail is skipped with the segment that holds it."""
     position, size = 2, (0, 0)
-    while (marker := data[position + 1]) != _END_OF_IMAGE:
+    while True:
+        found = _NEXT_MARKER.search(data, position)
+        if found is None:
+            raise EOFError
+        marker, position = found[0][1], found.end()
+        if marker == _END_OF_IMAGE:
+            return size
         if marker in _FRAME_HEADERS:
-            height_px, width_px = struct.unpack_from(">HH", data, position + 5)
+            height_px, width_px = struct.unpack_from(">HH", data, position + 3)
             size = max(size, (width_px, height_px), key=lambda side: side[0] * side[1])
-        position += 2 + struct.unpack_from(">H", data, position + 2)[0]
-        if marker == _START_OF_SCAN:
-            found = _NEXT_MARKER.search(data, position)
-            if found is None:
-                raise EOFError
-            position = found.start()
-    return size
+        position += struct.unpack_from(">H", data, position)[0]
 
 
 def _png_size(data: bytes) -> tuple[int, int]:
