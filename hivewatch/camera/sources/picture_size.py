@@ -1,4 +1,4 @@
-"""The size of a picture from its headers, and whether its file is complete."""
+"""The size of a picture from its headers, whether its file is complete, and how a WebP is to be rotated."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ _STRIPS, _TILES = (
     (273, 279),
     (324, 325),
 )  # tags of a TIFF: where the pieces of its pixels are, and their sizes
+_ORIENTATION = 274  # tag of a TIFF and of EXIF data
 
 
 def size_of(data: bytes) -> tuple[int, int] | None:
@@ -83,6 +84,21 @@ def _webp_size(data: bytes) -> tuple[int, int]:
     return width & 0x3FFF, height & 0x3FFF
 
 
+def webp_orientation(data: bytes) -> int:
+    """Return the EXIF orientation of a WebP, 1 (as stored) if it states none."""
+    position = 12
+    while (kind := data[position : position + 4]) not in (b"", b"EXIF"):
+        if len(data) < position + 8:
+            return 1
+        (length,) = struct.unpack_from("<I", data, position + 4)
+        position += 8 + length + length % 2
+    exif = data[position + 8 :].removeprefix(b"Exif\0\0") if kind else b""
+    try:
+        return int(_tiff_tags(exif)[_ORIENTATION][0])
+    except (LookupError, struct.error):
+        return 1
+
+
 def _bmp_size(data: bytes) -> tuple[int, int]:
     """Compute where the pixels end; of run-length coded ones only the file's stated length is known."""
     stated, pixels_at, header = struct.unpack_from("<I4xII", data, 2)
@@ -99,15 +115,20 @@ def _bmp_size(data: bytes) -> tuple[int, int]:
 
 def _tiff_size(data: bytes) -> tuple[int, int] | None:
     """Read the first directory; every strip or tile of pixels must end within the file."""
-    order = "<" if data.startswith(b"II") else ">"
-    (start,) = struct.unpack_from(f"{order}I", data, 4)
-    (count,) = struct.unpack_from(f"{order}H", data, start)
-    tags = dict(_tiff_entry(data, start + 2 + 12 * number, order) for number in range(count))
+    tags = _tiff_tags(data)
     for places, sizes in (_STRIPS, _TILES):
         for place, size in zip(tags.get(places, ()), tags.get(sizes, ()), strict=False):
             _require(data, place + size)
     widths, heights = tags.get(256), tags.get(257)
     return (widths[0], heights[0]) if widths and heights else None
+
+
+def _tiff_tags(data: bytes) -> dict[int, Sequence[int]]:
+    """Return the tags of the first directory."""
+    order = "<" if data.startswith(b"II") else ">"
+    (start,) = struct.unpack_from(f"{order}I", data, 4)
+    (count,) = struct.unpack_from(f"{order}H", data, start)
+    return dict(_tiff_entry(data, start + 2 + 12 * number, order) for number in range(count))
 
 
 def _tiff_entry(data: bytes, position: int, order: str) -> tuple[int, Sequence[int]]:
