@@ -1,11 +1,13 @@
 """Reading a data folder, and the errors of a bad one."""
 
 import os
+import re
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from support.users import without_rights
 
 from hivewatch.domain.frames import Box
 from hivewatch.errors import DataError
@@ -130,6 +132,24 @@ def test_a_picture_in_absence_whose_labels_cannot_be_read_is_left_out_and_named(
     catalogue = read_catalogue(folders)
     assert [p.name for p in catalogue.split("train")] == ["presence/a.jpg", "absence/a.jpg"]
     assert "absence/b.txt, line" in catalogue.problems[0]
+
+
+@pytest.mark.parametrize("names", [("IMG_1.JPG", "img_1.txt"), ("b\u00fc.jpg", "bu\u0308.txt")])
+def test_a_label_file_whose_name_almost_fits_a_picture_is_named(
+    folders: Path, names: tuple[str, str]
+) -> None:
+    picture, label = (folders / "train/absence" / name for name in names)
+    write_picture(picture)
+    label.write_text("0 0.5 0.5 0.1 0.1\n")
+    (problem,) = read_catalogue(folders).problems
+    assert problem.startswith(f"{label}: not read")
+
+
+def test_other_texts_beside_pictures_are_not_named(folders: Path) -> None:
+    write_picture(folders / "train/absence/A.jpg")
+    for name in ("classes.txt", "A.txt", "a.txt"):
+        (folders / "train/absence" / name).write_text("1 0.5 0.5 0.1 0.1\n")
+    assert read_catalogue(folders).problems == ()
 
 
 def test_hidden_pictures_and_copies_behind_links_do_not_count(folders: Path) -> None:
@@ -342,6 +362,20 @@ def test_a_missing_data_folder_is_a_clear_error(tmp_path: Path) -> None:
 def test_a_folder_with_neither_layout_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"neither index.csv nor"):
         read_catalogue(tmp_path)
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o744])
+@pytest.mark.parametrize("name", ["", "train"])
+def test_a_folder_that_is_not_open_to_the_user_is_named(folders: Path, name: str, mode: int) -> None:
+    closed = folders / name
+    with without_rights(folders / "train"):
+        pass  # opens the way
+    closed.chmod(mode)
+    try:
+        with without_rights(Path("/")), pytest.raises(DataError, match=re.escape(str(closed))):
+            read_catalogue(folders)
+    finally:
+        closed.chmod(0o755)
 
 
 def test_a_missing_class_folder_is_a_clear_error(folders: Path) -> None:
