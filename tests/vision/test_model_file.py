@@ -94,7 +94,7 @@ def test_a_missing_file_is_rejected(tmp_path: Path) -> None:
 def test_a_file_whose_name_is_not_utf_8_is_loaded(tiny_model_path: Path, tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"m\xe4.pt")
     path.write_bytes(tiny_model_path.read_bytes())
-    assert load_classifier(path, 1).model == read_model_info(tiny_model_path)
+    assert load_classifier(path, 1).model == read_model_info(read_model_file(tiny_model_path))
 
 
 def test_a_directory_is_rejected(tmp_path: Path) -> None:
