@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from support.users import without_rights
 
 from hivewatch.camera.sources.folder import FolderCamera, find_pictures
 from hivewatch.camera.sources.picture import PictureError, modified_at, read_picture
@@ -122,6 +123,21 @@ def test_a_missing_path_is_an_error_that_names_it_and_says_what_to_do(tmp_path: 
         CameraError, match=rf"^{missing} does not exist: name a picture or a folder of pictures$"
     ):
         play(missing)
+
+
+@pytest.mark.parametrize("name", ["pictures", "pictures/1.jpg"])
+def test_a_path_that_is_not_open_to_the_user_is_an_error_that_names_it(tmp_path: Path, name: str) -> None:
+    home = tmp_path / "home"
+    write(home / "pictures" / "1.jpg")
+    with without_rights(home):
+        pass  # opens the way
+    home.chmod(0o000)
+    try:
+        with without_rights(Path("/")), pytest.raises(CameraError, match="cannot be read") as refused:
+            play(home / name)
+    finally:
+        home.chmod(0o755)
+    assert str(refused.value).startswith(str(home / name))
 
 
 def test_a_folder_that_vanishes_before_the_first_frame_is_an_error(tmp_path: Path) -> None:
