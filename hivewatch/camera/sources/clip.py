@@ -77,7 +77,8 @@ class ClipCamera:
     def _open(self) -> cv2.VideoCapture:
         if not is_file(self._path):
             raise CameraError(
-                f"{self.name} does not exist or is not a file: camera.video.source must name a video"
+                f"{self.name} does not exist, is not a file, or is in a folder that is not open to this user:"
+                " camera.video.source must name a video"
             )
         if self._path.suffix.lower() in PICTURE_SUFFIXES:
             raise CameraError(
