@@ -15,7 +15,9 @@ export DEBIAN_FRONTEND=noninteractive
 export PIP_NO_CACHE_DIR=${PIP_NO_CACHE_DIR-1} PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 unset PYTHONPATH PYTHONHOME
 
-base_python=/usr/bin/python3 # Debian's own, since apt's picamera2 and libcamera work with no other
+# Debian's own, since apt's picamera2 and libcamera work with no other. Every call of a Python has -I: without it,
+# root would import modules from the folder that this is started in, such as /tmp/pip.py.
+base_python=/usr/bin/python3
 old='' new=''                # folders of the releases before and after; the same one if nothing has changed
 working=() failing=()        # services that were running before: those that worked, those that did not
 
@@ -82,7 +84,7 @@ require_supported_machine() {
         "On a Raspberry Pi 3 or later, install the 64-bit Raspberry Pi OS."
     command -v apt-get >/dev/null || die "this is neither Debian nor Raspberry Pi OS: there is no apt-get"
     need_packages python3
-    $base_python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' ||
+    $base_python -I -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' ||
         die "hivewatch needs Python 3.11, 3.12 or 3.13, but this system has $($base_python --version)." \
             "Use Debian 12 or 13, or a Raspberry Pi OS based on them."
 }
@@ -146,10 +148,10 @@ build() {
     say "Installing into $new (a few minutes on a Raspberry Pi) ..."
     mkdir -p "$home/releases"
     chmod 0755 "$home" "$home/releases"
-    if [ -n "$old" ] && runs "$old" && "$old/bin/python" -m pip --version >/dev/null 2>&1; then
+    if [ -n "$old" ] && runs "$old" && "$old/bin/python" -I -m pip --version >/dev/null 2>&1; then
         cp --archive --link "$old" "$new" # hard links are safe: pip replaces files and never modifies them
     else
-        $base_python -m venv --system-site-packages "$new" || die "Python's venv failed; see its messages above"
+        $base_python -I -m venv --system-site-packages "$new" || die "Python's venv failed; see its messages above"
     fi
     mkdir -p "$new/tmp"
     fill || die "pip failed; see its messages above. Nothing was changed; try again."
@@ -160,7 +162,7 @@ build() {
 
 # fill: install what deploy/requirements pins, by version and hash, and then hivewatch with nothing but that.
 fill() {
-    local pip=("$new/bin/python" -m pip install --quiet)
+    local pip=("$new/bin/python" -I -m pip install --quiet)
     python=$new/bin/python
     local -x TMPDIR=$new/tmp # Debian 13 keeps /tmp in memory, which may be too small for pip
     "${pip[@]}" --require-hashes --only-binary :all: --requirement "$project/deploy/requirements/$(numpy).txt" &&
@@ -176,7 +178,7 @@ fill() {
 install_torch() {
     local index=()
     if wants_cpu_wheels; then index=(--index-url "$torch_cpu_index"); fi
-    "$python" -m pip install --quiet "${index[@]}" 'torch>=2.7'
+    "$python" -I -m pip install --quiet "${index[@]}" 'torch>=2.7'
 }
 
 # numpy: print which requirements keep NumPy at apt's major version, for which apt's picamera2 is compiled.

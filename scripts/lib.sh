@@ -50,23 +50,23 @@ install_with() {
 }
 
 make_venv() {
-    if "$python" -m pip --version >/dev/null 2>&1; then
+    if "$python" -I -m pip --version >/dev/null 2>&1; then
         return
     fi
     local base
     base=$(find_python)
-    if ! "$base" -c 'import ensurepip, venv' 2>/dev/null; then
-        need_packages "$("$base" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
+    if ! "$base" -I -c 'import ensurepip, venv' 2>/dev/null; then
+        need_packages "$("$base" -I -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
     fi
-    "$base" -m venv --clear "$venv" || die "$base could not make a virtual environment in $venv"
+    "$base" -I -m venv --clear "$venv" || die "$base could not make a virtual environment in $venv"
 }
 
 # find_python: print the first supported Python on the PATH.
 find_python() {
     local name
     for name in python3 python3.13 python3.12 python3.11; do
-        if "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then
-            "$name" -c 'import sys; sys.exit(sys.maxsize < 2**32)' ||
+        if "$name" -I -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then
+            "$name" -I -c 'import sys; sys.exit(sys.maxsize < 2**32)' ||
                 die "this Python is 32-bit; PyTorch needs a 64-bit system, such as the 64-bit Raspberry Pi OS"
             printf '%s\n' "$name"
             return
@@ -79,7 +79,7 @@ find_python() {
 }
 
 run_pip() {
-    local pip=("$python" -m pip install --quiet --disable-pip-version-check --no-input)
+    local pip=("$python" -I -m pip install --quiet --disable-pip-version-check --no-input)
     # Debian 13 keeps /tmp in memory, which may be too small for what pip unpacks.
     export TMPDIR=$venv/tmp
     mkdir -p "$TMPDIR"
@@ -96,7 +96,7 @@ run_pip() {
 # PyPI's torch includes 5 GB of CUDA; PyTorch's index has a 0.5 GB build without. (On aarch64, setup.cfg requires a
 # version without CUDA.)
 wants_cpu_wheels() {
-    [ "$(uname -m)" = x86_64 ] && [ ! -e /proc/driver/nvidia/version ] && timeout 6 "$python" - <<PYTHON 2>/dev/null
+    [ "$(uname -m)" = x86_64 ] && [ ! -e /proc/driver/nvidia/version ] && timeout 6 "$python" -I - <<PYTHON 2>/dev/null
 import urllib.request
 urllib.request.urlopen("$torch_cpu_index/torch/", timeout=5).close()
 PYTHON

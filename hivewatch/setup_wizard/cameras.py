@@ -102,7 +102,11 @@ def _device(path: Path) -> CameraChoice:
 def _files(path: Path) -> CameraChoice:
     """Return the camera that reads a folder of pictures or a video file."""
     path = path.absolute()
-    if not path.exists():
+    try:
+        is_there = path.exists()
+    except OSError as error:
+        raise ConfigError([f"{path} cannot be read: {error.strerror}"]) from error
+    if not is_there:
         raise ConfigError(
             [
                 "that does not exist; answer with a number in the list, a device such as /dev/video0,"

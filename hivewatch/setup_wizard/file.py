@@ -29,6 +29,15 @@ _YAML_WORDS = {"true", "false", "yes", "no", "on", "off", "null", "y", "n"}
 
 def require_new(path: Path) -> None:
     """Raise ConfigError if ``path`` exists, or cannot be created."""
+    try:
+        _require_new(path)
+    except OSError as error:  # such as a folder that is not open to this user, as /etc/hivewatch is
+        raise ConfigError(
+            [f"this user may not look at {path}: use sudo, or name a file in a folder of yours"]
+        ) from error
+
+
+def _require_new(path: Path) -> None:
     if path.exists() or path.is_symlink():
         raise ConfigError(
             [f"{path} exists and is not overwritten: edit it, move it away, or name another file"]

@@ -19,8 +19,14 @@ PARTIAL, PREVIOUS = ".part", ".previous"
 def check_targets(*paths: Path) -> None:
     """Raise ModelError unless each of ``paths`` can be a file: it is no folder, and its folder exists."""
     for path in paths:
-        if path.is_dir() or not path.parent.is_dir():
-            raise ModelError(f"{path}: cannot export the model there; name a file in a folder that exists")
+        try:
+            is_possible = path.parent.is_dir() and not path.is_dir()
+        except OSError:  # a folder above it is not open to this user
+            is_possible = False
+        if not is_possible:
+            raise ModelError(
+                f"{path}: cannot export the model there; name a file in a folder that exists and is yours"
+            )
 
 
 @contextmanager

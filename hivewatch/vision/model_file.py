@@ -14,9 +14,10 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from hivewatch.domain.frames import Map, Pixels
+from hivewatch.domain.names import printable
 from hivewatch.errors import ModelError
 from hivewatch.vision.second_look import SecondLook
 from hivewatch.vision.trust import LARGEST_MB, ModelFile
@@ -34,7 +35,7 @@ _VNNI_ENGINES = ("x86", "onednn", "fbgemm", "qnnpack")
 
 Graph = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 Size = Annotated[int, Field(gt=0, le=4096)]
-Name = Annotated[str, Field(max_length=100)]
+Name = Annotated[str, Field(max_length=100), AfterValidator(printable)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +72,17 @@ def read_model_info(file: ModelFile) -> ModelInfo:
     path, document = file.path, _read_description(file)
     found = (document.get("format"), document.get("format_version"))
     if found != (FORMAT, FORMAT_VERSION):
+        stated = printable(" ".join(map(str, found)))[:_LONGEST_REASON]
         raise ModelError(
-            f"{path}: the model's format is {found[0]} {found[1]}, this hivewatch runs {FORMAT}"
+            f"{path}: the model's format is {stated}, this hivewatch runs {FORMAT}"
             f" {FORMAT_VERSION} only; upgrade hivewatch, or export the model again"
         )
     try:
         return TypeAdapter(ModelInfo).validate_python(document | {"sha256": file.sha256})
     except ValidationError as error:
-        raise ModelError(f"{path}: the model's description is invalid: {error}") from error
+        faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        reason = printable("; ".join(faults))[:_LONGEST_REASON]
+        raise ModelError(f"{path}: the model's description is invalid: {reason}") from error
 
 
 def check_finished(file: ModelFile, model: ModelInfo) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pwd
+import shlex
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -91,28 +92,32 @@ def _released_hashes() -> dict[str, str]:
 
 def _check_writers(path: Path) -> None:
     try:
-        for step in _way_to(path):
-            _check_writers_of(step, path)
+        steps = [(step, step.lstat()) for step in _way_to(path)]
     except OSError as error:
         raise ModelError(f"{path}: cannot tell who may change the file: {error}") from error
-
-
-def _check_writers_of(step: Path, path: Path) -> None:
-    status = step.lstat()
-    refused = "a model file is code, and others can change this one"
+    refused = f"{path}: a model file is code, and others can change this one"
     allow = "or set classifier.allow_writable_model to run it all the same"
-    if status.st_uid not in {0, os.geteuid()}:
+    for step, status in steps:
+        if status.st_uid not in {0, os.geteuid()}:
+            raise ModelError(
+                f"{refused}: {step} belongs to {_name(status.st_uid)}; copy the file to a folder of root's,"
+                f" such as /etc/hivewatch, with `sudo cp`, {allow}"
+            )
+    # All at once: where new files are writable for their group, so are the folders above.
+    if writable := {step: status for step, status in steps if _is_writable(status.st_mode)}:
+        mine = all(status.st_uid == os.geteuid() for status in writable.values())
+        command = shlex.join([*([] if mine else ["sudo"]), "chmod", "go-w", *map(str, writable)])
         raise ModelError(
-            f"{path}: {refused}: {step} belongs to {_name(status.st_uid)}; copy the file to a folder of"
-            f" root's, such as /etc/hivewatch, with `sudo cp`, {allow}"
+            f"{refused}: group or others may write to {', '.join(map(str, writable))}; run `{command}`,"
+            f" {allow}"
         )
+
+
+def _is_writable(mode: int) -> bool:
+    """Return whether others than the owner can replace the file with this mode, or one in this folder."""
     # Others cannot replace a file in a folder with the sticky bit, such as /tmp. A link's mode means nothing.
-    mode = status.st_mode
     guarded = stat.S_ISLNK(mode) or (stat.S_ISDIR(mode) and mode & stat.S_ISVTX)
-    if mode & _OTHERS_WRITE and not guarded:
-        raise ModelError(
-            f"{path}: {refused}: group or others may write to {step}; run `chmod go-w {step}`, {allow}"
-        )
+    return bool(mode & _OTHERS_WRITE and not guarded)
 
 
 def _way_to(path: Path) -> Iterator[Path]:

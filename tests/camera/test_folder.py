@@ -15,7 +15,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
+from support.users import without_rights
 
 from hivewatch.camera.sources.folder import FolderCamera, find_pictures
 from hivewatch.camera.sources.picture import PictureError, modified_at, read_picture
@@ -24,7 +25,6 @@ from hivewatch.domain.names import printable
 from hivewatch.errors import CameraError
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
-ROTATE_RIGHT = 6  # EXIF orientation: rotate clockwise by 90 degrees
 
 
 def flag(width_px: int = 60, height_px: int = 40) -> Image.Image:
@@ -123,6 +123,21 @@ def test_a_missing_path_is_an_error_that_names_it_and_says_what_to_do(tmp_path: 
         CameraError, match=rf"^{missing} does not exist: name a picture or a folder of pictures$"
     ):
         play(missing)
+
+
+@pytest.mark.parametrize("name", ["pictures", "pictures/1.jpg"])
+def test_a_path_that_is_not_open_to_the_user_is_an_error_that_names_it(tmp_path: Path, name: str) -> None:
+    home = tmp_path / "home"
+    write(home / "pictures" / "1.jpg")
+    with without_rights(home):
+        pass  # opens the way
+    home.chmod(0o000)
+    try:
+        with without_rights(Path("/")), pytest.raises(CameraError, match="cannot be read") as refused:
+            play(home / name)
+    finally:
+        home.chmod(0o755)
+    assert str(refused.value).startswith(str(home / name))
 
 
 def test_a_folder_that_vanishes_before_the_first_frame_is_an_error(tmp_path: Path) -> None:
@@ -315,6 +330,12 @@ def test_data_that_a_phone_appends_to_a_jpeg_is_ignored(tmp_path: Path) -> None:
     assert close_to(read_picture(path)[5, 5], RED)
 
 
+def test_padding_before_a_marker_of_a_jpeg_is_allowed(tmp_path: Path) -> None:
+    path = tmp_path / "padded.jpg"
+    path.write_bytes(encoded(flag(), "JPEG").replace(b"\xff\xdb", b"\xff\xff\xff\xdb"))
+    assert close_to(read_picture(path)[5, 5], RED)
+
+
 def test_a_progressive_jpeg_must_be_complete_to_its_last_scan(tmp_path: Path) -> None:
     whole = encoded(noise(), "JPEG", progressive=True)
     (tmp_path / "whole.jpg").write_bytes(whole)
@@ -368,16 +389,27 @@ def test_16_bit_pictures_keep_their_upper_8_bits(tmp_path: Path) -> None:
     assert pixels[5, 5].tolist() == [0x9C, 0, 0]
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_a_picture_is_rotated_by_its_exif_orientation(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", range(10))
+def test_a_picture_is_rotated_by_its_exif_orientation(tmp_path: Path, kind: str, orientation: int) -> None:
     exif = Image.Exif()
-    exif[0x0112] = ROTATE_RIGHT
+    exif[0x0112] = orientation
     path = tmp_path / "phone"
-    path.write_bytes(encoded(flag(), kind, exif=exif))
+    picture = flag()
+    picture.paste((255, 255, 255), (0, 0, 20, 20))
+    path.write_bytes(encoded(picture, kind, exif=exif))
     pixels = read_picture(path)
-    assert pixels.shape == (60, 40, 3)
-    assert close_to(pixels[5, 35], RED)
-    assert close_to(pixels[5, 5], BLUE)
+    shown = np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))
+    assert pixels.shape == shown.shape
+    assert np.abs(pixels.astype(int) - shown).mean() < 10
+
+
+@pytest.mark.parametrize("exif", [b"", b"II", b"Exif\0\0II*\0\xff\xff\xff\xff", b"II*\0\x08\0\0\0\x01\0"])
+def test_a_webp_with_damaged_exif_data_is_read_as_it_is_stored(tmp_path: Path, exif: bytes) -> None:
+    path = tmp_path / "a.webp"
+    content = encoded(flag(), "WEBP", exif=b"Exif\0\0" + bytes(40))
+    path.write_bytes(content.replace(bytes(40), exif.ljust(40, b"x")))
+    assert close_to(read_picture(path)[5, 5], RED)
 
 
 @pytest.mark.parametrize("name", ["a.webp", "a.png"])

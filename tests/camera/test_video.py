@@ -203,6 +203,21 @@ def test_a_file_that_is_not_a_video_is_an_error_that_names_it(tmp_path: Path, na
         play(path)
 
 
+def test_a_clip_with_more_pixels_than_a_picture_may_have_is_refused_before_a_frame_is_decoded(
+    tmp_path: Path,
+) -> None:
+    path = write_clip(tmp_path / "a.avi", frames=1)
+    height_px, width_px = numbered_picture(0).shape[:2]
+    content = path.read_bytes().replace(
+        struct.pack("<II", width_px, height_px), struct.pack("<II", 16_000, 16_000)
+    )
+    path.write_bytes(
+        content.replace(struct.pack(">HH", height_px, width_px), struct.pack(">HH", 16_000, 16_000))
+    )
+    with pytest.raises(CameraError, match=r"a\.avi is too large: 16000 x 16000 pixels"):
+        play(path)
+
+
 def test_a_missing_file_and_a_folder_are_errors(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing.mp4"):
         with pytest.raises(CameraError, match="must name a video"):

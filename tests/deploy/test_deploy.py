@@ -43,6 +43,18 @@ def test_the_watchdog_timeout_is_longer_than_the_camera_s() -> None:
     assert int(found[1]) >= 2 * CameraConfig().timeout_s
 
 
+@pytest.mark.parametrize(
+    "script", ["deploy/install.sh", "deploy/backup.sh", "deploy/hivewatch", "scripts/lib.sh"]
+)
+def test_no_python_imports_from_the_folder_in_which_root_runs_a_script(script: str) -> None:
+    """``python -m``, ``-c`` and ``-`` look there first, unless ``-I`` comes before them."""
+    text = (PROJECT / script).read_text()
+    python = r"(?:\$base_python|\$python|\$base|\$name|\$1|bin/python)"
+    options = re.findall(rf"{python}\"? +(-[-\w]*)", text)
+    assert options
+    assert set(options) <= {"-I", "--version"}
+
+
 def install_sh(
     script: str, folder: Path, camera: str = "", terminal: str | None = None
 ) -> tuple[str, str, int]:

@@ -131,6 +131,16 @@ def test_a_folder_that_does_not_exist_is_refused_before_any_question(tmp_path: P
         require_new(tmp_path / "nowhere" / "hive.yaml")
 
 
+def test_a_folder_that_is_not_open_to_the_user_is_refused_before_any_question(tmp_path: Path) -> None:
+    closed = tmp_path / "hivewatch"
+    closed.mkdir()
+    with without_rights(closed):
+        pass  # opens the way
+    closed.chmod(0o700)
+    with pytest.raises(ConfigError, match=r"may not look at .*: use sudo"), without_rights(Path("/")):
+        require_new(closed / "hive.yaml")
+
+
 def test_a_folder_that_the_user_may_not_write_to_is_refused_before_any_question(tmp_path: Path) -> None:
     for folder in (tmp_path.parent.parent, tmp_path.parent):
         folder.chmod(0o755)

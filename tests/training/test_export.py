@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.users import without_rights
 
 import hivewatch
 from hivewatch.cli.main import main
@@ -24,7 +25,7 @@ from hivewatch.errors import DataError, ModelError
 from hivewatch.training.export import Description, export_model, is_model_file, load_model_file
 from hivewatch.training.model.network import POOLINGS, HornetNet, normalise
 from hivewatch.training.run import load_network
-from hivewatch.training.whole_files import whole_files
+from hivewatch.training.whole_files import check_targets, whole_files
 from hivewatch.vision.classifier import load_classifier
 from hivewatch.vision.model_file import load_graph, read_model_info
 from hivewatch.vision.second_look import SecondLook
@@ -254,6 +255,16 @@ def test_ctrl_c_while_a_pair_is_renamed_comes_after_both(
 def test_a_folder_is_not_a_file_to_export_to(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="name a file in a folder that exists"):
         export_model(make_net(), tmp_path, DESCRIPTION)
+
+
+def test_a_closed_folder_is_none_to_export_to(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    with without_rights(closed):
+        pass  # opens the way
+    closed.chmod(0o700)
+    with pytest.raises(ModelError, match="in a folder that exists and is yours"), without_rights(Path("/")):
+        check_targets(closed / "model.pt")
 
 
 @pytest.fixture(scope="module", params=["a step of an export", "a step of an export before 0.4"])

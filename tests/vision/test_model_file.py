@@ -177,6 +177,27 @@ def test_an_invalid_description_is_rejected(
         load_classifier(path, 0)
 
 
+@pytest.mark.parametrize(
+    "change", [{"format": "x\x1b]0;\n" * 5000}, {"labels": "\x1b]0;\n", "box_level": float("nan")}]
+)
+def test_an_error_shows_a_description_in_one_short_line_without_control_characters(
+    tiny_model_path: Path, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    path = tmp_path / "model.pt"
+    save_script(OneTensor(), path, description(tiny_model_path) | change)
+    with pytest.raises(ModelError) as refused:
+        read_model_info(read_model_file(path))
+    assert len(str(refused.value)) < 600
+    assert str(refused.value).isprintable()
+
+
+def test_a_name_with_control_characters_is_shown_escaped(tiny_model_path: Path, tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    save_script(OneTensor(), path, description(tiny_model_path) | {"name": "a\x1b[2J", "version": "1\n2"})
+    model = read_model_info(read_model_file(path))
+    assert (model.name, model.version) == (r"a\x1b[2J", r"1\n2")
+
+
 def test_a_description_with_a_missing_field_is_rejected(tiny_model_path: Path, tmp_path: Path) -> None:
     document = description(tiny_model_path)
     del document["licence"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -49,6 +50,28 @@ def test_a_file_that_group_or_others_may_write_is_refused_and_the_way_out_named(
     )
     path.chmod(0o644)
     assert read_model_file(path).content == b"a model"
+
+
+def test_one_command_mends_all_that_a_umask_has_left_writable_whatever_the_names(tmp_path: Path) -> None:
+    folder = tmp_path / "my models"
+    (folder / "new").mkdir(parents=True)
+    path = folder / "new" / "it's $(mine).pt"
+    path.write_bytes(b"a model")
+    for step, mode in ((folder, 0o775), (folder / "new", 0o775), (path, 0o664)):
+        step.chmod(mode)
+    with pytest.raises(ModelError) as refused:
+        read_model_file(path)
+    command = re.search("run `(.*)`, or", str(refused.value))
+    assert command is not None
+    subprocess.run(["sh", "-c", command[1]], check=True)
+    assert read_model_file(path).content == b"a model"
+
+
+@as_root
+def test_the_command_says_that_it_needs_root(path: Path) -> None:
+    path.chmod(0o664)
+    with without_rights(path), pytest.raises(ModelError, match="run `sudo chmod go-w"):
+        read_model_file(path)
 
 
 @pytest.mark.parametrize("mode", [0o775, 0o757, 0o2775])

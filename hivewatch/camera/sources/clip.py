@@ -16,7 +16,7 @@ import cv2
 from hivewatch.camera.base import CameraCounts
 from hivewatch.camera.sources.files import PICTURE_SUFFIXES, is_file
 from hivewatch.camera.sources.opencv import prepare_opencv, to_rgb
-from hivewatch.camera.sources.picture import modified_at
+from hivewatch.camera.sources.picture import LARGEST_PX, modified_at
 from hivewatch.domain.frames import Frame
 from hivewatch.domain.names import printable
 from hivewatch.errors import CameraError
@@ -63,7 +63,8 @@ class ClipCamera:
         """Yield the frames; ``sequence`` is the index in the file, so gaps show missing frames.
 
         A truncated file yields its complete frames, then logs a warning and counts as bad. Raises CameraError
-        for a file that is not a video, or of which no frame can be decoded.
+        for a file that is not a video, whose frames have more than LARGEST_PX pixels, or of which none can be
+        decoded.
         """
         capture = self._open()
         try:
@@ -76,7 +77,8 @@ class ClipCamera:
     def _open(self) -> cv2.VideoCapture:
         if not is_file(self._path):
             raise CameraError(
-                f"{self.name} does not exist or is not a file: camera.video.source must name a video"
+                f"{self.name} does not exist, is not a file, or is in a folder that is not open to this user:"
+                " camera.video.source must name a video"
             )
         if self._path.suffix.lower() in PICTURE_SUFFIXES:
             raise CameraError(
@@ -87,7 +89,15 @@ class ClipCamera:
             raise CameraError(
                 f"{self.name} cannot be opened as a video: it is of another type, truncated or not readable"
             )
+        self._check_size(capture)
         return capture
+
+    def _check_size(self, capture: cv2.VideoCapture) -> None:
+        width_px, height_px = (
+            int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+        )
+        if width_px * height_px > LARGEST_PX:
+            raise CameraError(f"{self.name} is too large: {width_px} x {height_px} pixels")
 
     def _decode(self, capture: cv2.VideoCapture, stop: threading.Event) -> Iterator[Frame]:
         rate_hz = _stated_rate_hz(capture) or self._fallback_rate_hz

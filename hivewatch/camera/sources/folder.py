@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import stat
 import threading
 import time
 from collections.abc import Generator, Sequence
@@ -63,8 +64,8 @@ class FolderCamera:
     def frames(self, stop: threading.Event) -> Generator[Frame]:
         """Yield each picture; a bad one is skipped, counted and named in a warning.
 
-        Raises CameraError if a folder or the only picture does not exist, a folder holds no picture, or none
-        can be read.
+        Raises CameraError if a folder or the only picture does not exist or is not open to this user, a
+        folder holds no picture, or none can be read.
         """
         pictures = [picture for path in self._paths for picture in self._pictures(path)]
         started_s, delivered = time.monotonic(), 0
@@ -87,13 +88,17 @@ class FolderCamera:
             raise CameraError(f"not one of {len(pictures)} pictures in {self.name} can be read")
 
     def _pictures(self, path: Path) -> list[Path]:
-        if path.is_dir():
-            return find_pictures(path)
-        # A picture of a list that has been deleted meanwhile is skipped with a warning, like a damaged one.
-        may_be_missing = len(self._paths) > 1 and path.suffix.lower() in PICTURE_SUFFIXES
-        if not may_be_missing and not path.exists():
-            raise CameraError(f"{printable(path)} does not exist: name a picture or a folder of pictures")
-        return [path]
+        try:
+            is_folder = stat.S_ISDIR(path.stat().st_mode)
+        except OSError as error:
+            # A picture of a list that has been deleted meanwhile is skipped with a warning, like a damaged
+            # one.
+            if len(self._paths) > 1 and path.suffix.lower() in PICTURE_SUFFIXES:
+                return [path]
+            is_missing = isinstance(error, FileNotFoundError)
+            fault = "does not exist" if is_missing else f"cannot be read ({error.strerror})"
+            raise CameraError(f"{printable(path)} {fault}: name a picture or a folder of pictures") from error
+        return find_pictures(path) if is_folder else [path]
 
     def _tell_of_timelapse(self, step_s: float | None) -> None:
         if step_s is not None and self._paced:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hivewatch.camera.sources.opencv import prepare_opencv, to_rgb
-from hivewatch.camera.sources.picture_size import size_of
+from hivewatch.camera.sources.picture_size import size_of, webp_orientation
 from hivewatch.domain.frames import Pixels
 from hivewatch.domain.names import printable
 from hivewatch.errors import CameraError
@@ -60,13 +60,26 @@ def load_picture(path: Path) -> bytes:
 def decode_picture(path: Path, data: bytes, mode: int) -> npt.NDArray[Any]:
     """Return the pixels of ``data``, which ``load_picture`` has read from ``path``, in OpenCV's ``mode``."""
     prepare_opencv()
+    # Only some versions of OpenCV rotate a WebP, so none does.
+    is_webp = data.startswith(b"RIFF")
     try:
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
+        decoded = cv2.imdecode(
+            np.frombuffer(data, np.uint8), mode | cv2.IMREAD_IGNORE_ORIENTATION if is_webp else mode
+        )
     except cv2.error as error:
         raise PictureError(f"{printable(path)} cannot be decoded: {error.err}") from error
     if decoded is None:
         raise PictureError(f"{printable(path)} cannot be decoded: it is damaged")
-    return decoded
+    return _rotated(decoded, webp_orientation(data)) if is_webp else decoded
+
+
+def _rotated(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
+    """Return the pixels as the viewer of an EXIF ``orientation``, 1 to 8, shows them; others mean nothing."""
+    if orientation in {5, 6, 7, 8}:
+        pixels = pixels.swapaxes(0, 1)
+    rows = slice(None, None, -1 if orientation in {3, 4, 7, 8} else 1)
+    columns = slice(None, None, -1 if orientation in {2, 3, 6, 7} else 1)
+    return np.ascontiguousarray(pixels[rows, columns])
 
 
 def modified_at(path: Path) -> datetime:

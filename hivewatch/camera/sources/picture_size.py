@@ -1,4 +1,4 @@
-"""The size of a picture from its headers, and whether its file is complete."""
+"""The size of a picture from its headers, whether its file is complete, and how a WebP is to be rotated."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import struct
 from collections.abc import Sequence
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-# In the coded data of a JPEG, FF 00 is a data byte, FF FF is padding, and FF D0..D7 are restart markers.
-_NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
+# Before a marker of a JPEG there may be padding, FF FF, and coded data: FF 00 is a byte of them, FF D0..D7
+# are restart markers. FF 01 has no segment either.
+_NEXT_MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd7]")
+_END_OF_IMAGE = 0xD9
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _UNPACKED_BMP = {0, 3, 6}  # plain pixels, with or without bit masks; others are run-length coded
 _TIFF_FORMATS = {3: "H", 4: "I"}
@@ -17,6 +18,7 @@ _STRIPS, _TILES = (
     (273, 279),
     (324, 325),
 )  # tags of a TIFF: where the pieces of its pixels are, and their sizes
+_ORIENTATION = 274  # tag of a TIFF and of EXIF data
 
 
 def size_of(data: bytes) -> tuple[int, int] | None:
@@ -40,17 +42,17 @@ def size_of(data: bytes) -> tuple[int, int] | None:
 def _jpeg_size(data: bytes) -> tuple[int, int]:
     """Walk the segments to the end marker; a thumbnail is skipped with the segment that holds it."""
     position, size = 2, (0, 0)
-    while (marker := data[position + 1]) != _END_OF_IMAGE:
+    while True:
+        found = _NEXT_MARKER.search(data, position)
+        if found is None:
+            raise EOFError
+        marker, position = found[0][1], found.end()
+        if marker == _END_OF_IMAGE:
+            return size
         if marker in _FRAME_HEADERS:
-            height_px, width_px = struct.unpack_from(">HH", data, position + 5)
+            height_px, width_px = struct.unpack_from(">HH", data, position + 3)
             size = max(size, (width_px, height_px), key=lambda side: side[0] * side[1])
-        position += 2 + struct.unpack_from(">H", data, position + 2)[0]
-        if marker == _START_OF_SCAN:
-            found = _NEXT_MARKER.search(data, position)
-            if found is None:
-                raise EOFError
-            position = found.start()
-    return size
+        position += struct.unpack_from(">H", data, position)[0]
 
 
 def _png_size(data: bytes) -> tuple[int, int]:
@@ -82,6 +84,21 @@ def _webp_size(data: bytes) -> tuple[int, int]:
     return width & 0x3FFF, height & 0x3FFF
 
 
+def webp_orientation(data: bytes) -> int:
+    """Return the EXIF orientation of a WebP, 1 (as stored) if it states none."""
+    position = 12
+    while (kind := data[position : position + 4]) not in (b"", b"EXIF"):
+        if len(data) < position + 8:
+            return 1
+        (length,) = struct.unpack_from("<I", data, position + 4)
+        position += 8 + length + length % 2
+    exif = data[position + 8 :].removeprefix(b"Exif\0\0") if kind else b""
+    try:
+        return int(_tiff_tags(exif)[_ORIENTATION][0])
+    except (LookupError, struct.error):
+        return 1
+
+
 def _bmp_size(data: bytes) -> tuple[int, int]:
     """Compute where the pixels end; of run-length coded ones only the file's stated length is known."""
     stated, pixels_at, header = struct.unpack_from("<I4xII", data, 2)
@@ -98,15 +115,20 @@ def _bmp_size(data: bytes) -> tuple[int, int]:
 
 def _tiff_size(data: bytes) -> tuple[int, int] | None:
     """Read the first directory; every strip or tile of pixels must end within the file."""
-    order = "<" if data.startswith(b"II") else ">"
-    (start,) = struct.unpack_from(f"{order}I", data, 4)
-    (count,) = struct.unpack_from(f"{order}H", data, start)
-    tags = dict(_tiff_entry(data, start + 2 + 12 * number, order) for number in range(count))
+    tags = _tiff_tags(data)
     for places, sizes in (_STRIPS, _TILES):
         for place, size in zip(tags.get(places, ()), tags.get(sizes, ()), strict=False):
             _require(data, place + size)
     widths, heights = tags.get(256), tags.get(257)
     return (widths[0], heights[0]) if widths and heights else None
+
+
+def _tiff_tags(data: bytes) -> dict[int, Sequence[int]]:
+    """Return the tags of the first directory."""
+    order = "<" if data.startswith(b"II") else ">"
+    (start,) = struct.unpack_from(f"{order}I", data, 4)
+    (count,) = struct.unpack_from(f"{order}H", data, start)
+    return dict(_tiff_entry(data, start + 2 + 12 * number, order) for number in range(count))
 
 
 def _tiff_entry(data: bytes, position: int, order: str) -> tuple[int, Sequence[int]]:

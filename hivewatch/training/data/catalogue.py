@@ -21,7 +21,7 @@ from hivewatch.errors import DataError
 from hivewatch.training.data.corrections import correct, read_corrections
 from hivewatch.training.data.dataset import HORNET, SPLITS, UNUSABLE_CLIP, Catalogue, Picture
 from hivewatch.training.data.index import INDEX, read_index
-from hivewatch.training.data.yolo import label_file, read_yolo
+from hivewatch.training.data.yolo import label_file, misnamed_label_files, read_yolo
 
 CLASSES = ("presence", "absence")
 
@@ -33,14 +33,13 @@ def read_catalogue(data: Path, *, corrected: bool = True) -> Catalogue:
 
     ``corrected``: apply the corrections of labels in ``corrections.csv``.
 
-    Raises DataError if the folder is missing or has neither layout, or if one of the two classes is empty in
-    the training split.
+    Raises DataError if the folder is missing, not open to this user or has neither layout, or if one of the
+    two classes is empty in the training split.
     """
-    if not data.is_dir():
-        raise DataError(
-            f"{printable(data)}: there is no such folder; give the folder that holds the training pictures"
-        )
-    catalogue = read_index(data) if (data / INDEX).is_file() else _read_folders(data)
+    try:
+        catalogue = _read(data)
+    except OSError as error:  # such as a folder that is not open to this user
+        raise DataError(f"{printable(error.filename or data)} cannot be read: {error.strerror}") from error
     if corrected:
         pictures = correct(catalogue.pictures, data, read_corrections())
         catalogue = replace(catalogue, pictures=pictures)
@@ -54,6 +53,14 @@ def read_catalogue(data: Path, *, corrected: bool = True) -> Catalogue:
                 " needed"
             )
     return catalogue
+
+
+def _read(data: Path) -> Catalogue:
+    if not data.is_dir():
+        raise DataError(
+            f"{printable(data)}: there is no such folder; give the folder that holds the training pictures"
+        )
+    return read_index(data) if (data / INDEX).is_file() else _read_folders(data)
 
 
 def _read_folders(data: Path) -> Catalogue:
@@ -111,8 +118,12 @@ def _read_class(folder: Path, split: str, *, hornet: bool) -> Catalogue:
         clips = []
     if passed_over := listing.passed_over(PICTURE_SUFFIXES | CLIP_SUFFIXES):
         problems.append(f"{printable(folder)}: {passed_over}; convert pictures to .jpg")
-    pictures = []
-    for path in listing.of(PICTURE_SUFFIXES):
+    pictures, paths = [], listing.of(PICTURE_SUFFIXES)
+    problems += [
+        f"{printable(file)}: not read, because the picture's name differs from it in capitals or accents"
+        for file in misnamed_label_files(paths)
+    ]
+    for path in paths:
         scene = path.parent.relative_to(folder).as_posix().removeprefix(".")
         picture = Picture(path, hornet, HORNET if hornet else "none", domain="hive", scene=scene, split=split)
         labelled, problem = _with_labels(picture)
@@ -124,13 +135,15 @@ def _read_class(folder: Path, split: str, *, hornet: bool) -> Catalogue:
 def _with_labels(picture: Picture) -> tuple[Picture | None, str]:
     """Return the picture with the insects of its label file, and a sentence about a fault in that.
 
-    Without its boxes a picture still has the label of its folder. If the two contradict each other, neither
-    can be believed, and the picture is None.
+    Without its boxes a picture with a hornet still has the label of its folder. If the two contradict each
+    other, or may do so, neither can be believed, and the picture is None.
     """
     file = label_file(picture.path)
     try:
         insects = read_yolo(file)
     except DataError as error:
+        if not picture.hornet:
+            return None, f"{error}; it may box a hornet, so the picture is left out"
         return picture, f"{error}; the picture is used without boxes"
     if contrary := [line for line, insect in insects if insect.species == HORNET and not picture.hornet]:
         return None, (

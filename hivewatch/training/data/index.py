@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-from collections import Counter, defaultdict
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hivewatch.camera.sources.files import CLIP_SUFFIXES, is_file
@@ -24,8 +25,15 @@ INDEX, BOXES = "index.csv", "boxes.csv"
 INDEX_COLUMNS = ("file", "presence", "species", "domain", "scene", "split", "source")
 BOX_COLUMNS = ("file", "class", "x", "y", "w", "h")
 
-_Boxes = dict[str, list[tuple[str, Insect]]]
-"""For each file its insects, with the place of each in boxes.csv."""
+
+@dataclass(slots=True)
+class _Boxes:
+    """The rows of boxes.csv about one file: its insects, and where the first and a hornet are boxed."""
+
+    where: str
+    insects: list[Insect] = field(default_factory=list)
+    hornet_at: str | None = None
+    is_bad: bool = False
 
 
 def read_index(data: Path) -> Catalogue:
@@ -43,7 +51,7 @@ def read_index(data: Path) -> Catalogue:
         file = posixpath.normpath(row["file"])
         names.add(file)
         try:
-            picture = _picture(data / file, row, boxes.get(file, []))
+            picture = _picture(data / file, row, boxes.get(file))
             _require_once(listed.get(file), row)
             listed.setdefault(file, (where, row))
             if picture.path.suffix.lower() in CLIP_SUFFIXES:
@@ -58,15 +66,18 @@ def read_index(data: Path) -> Catalogue:
     return Catalogue(tuple(pictures), tuple(problems), tuple(clips))
 
 
-def _picture(path: Path, row: Row, boxes: list[tuple[str, Insect]]) -> Picture:
-    """Return a picture or clip; raises ValueError if it cannot be used as labelled."""
+def _picture(path: Path, row: Row, boxes: _Boxes | None) -> Picture:
+    """Return a picture or clip; raises ValueError if it cannot be used as labelled.
+
+    If a row of its boxes is bad, it has none: what is not boxed would count as known to be no hornet.
+    """
     hornet = presence(row["presence"])
     if not is_file(path):
         raise ValueError(f"{printable(path)} is missing")
     if not hornet and row["species"].lower() == HORNET:
         raise ValueError(f"presence says that there is no hornet, species says {HORNET}")
-    if contrary := [where for where, insect in boxes if insect.species == HORNET and not hornet]:
-        raise ValueError(f"presence says that there is no hornet, but {contrary[0]} boxes one")
+    if boxes and boxes.hornet_at and not hornet:
+        raise ValueError(f"presence says that there is no hornet, but {boxes.hornet_at} boxes one")
     if path.suffix.lower() in CLIP_SUFFIXES and (hornet or row["split"] != "train"):
         raise ValueError(f"{printable(path)}: {UNUSABLE_CLIP}")
     return Picture(
@@ -76,7 +87,7 @@ def _picture(path: Path, row: Row, boxes: list[tuple[str, Insect]]) -> Picture:
         domain=row["domain"],
         scene=row["scene"],
         split=row["split"],
-        insects=tuple(insect for _, insect in boxes),
+        insects=tuple(boxes.insects) if boxes and not boxes.is_bad else (),
         source=row["source"],
     )
 
@@ -93,24 +104,28 @@ def _require_once(earlier: tuple[str, Row] | None, row: Row) -> None:
         raise ValueError(f"{row['file']} is listed already in {where}")
 
 
-def _read_boxes(path: Path) -> tuple[_Boxes, list[str]]:
-    """Return the insects of each file in ``boxes.csv``, and a sentence per bad row."""
-    boxes: _Boxes = defaultdict(list)
+def _read_boxes(path: Path) -> tuple[dict[str, _Boxes], list[str]]:
+    """Return the boxes of each file in ``boxes.csv``, and a sentence per bad row."""
+    boxes: dict[str, _Boxes] = {}
     problems: list[str] = []
     if not path.is_file():
         return boxes, problems
     for where, row in read_table(path, BOX_COLUMNS):
+        of_file = boxes.setdefault(posixpath.normpath(row["file"]), _Boxes(where))
+        species = row["class"].lower()
+        if species == HORNET:
+            of_file.hornet_at = of_file.hornet_at or where
         try:
-            box = box_from_centre(*(number(row[key]) for key in "xywh"))
-            boxes[posixpath.normpath(row["file"])].append((where, Insect(row["class"].lower(), box)))
+            of_file.insects.append(Insect(species, box_from_centre(*(number(row[key]) for key in "xywh"))))
         except ValueError as error:
-            problems.append(f"{where}: not a box ({error})")
+            of_file.is_bad = True
+            problems.append(f"{where}: not a box ({error}); {row['file']} is used without boxes")
     return boxes, problems
 
 
-def _unlisted(boxes: _Boxes, listed: set[str]) -> list[str]:
+def _unlisted(boxes: dict[str, _Boxes], listed: set[str]) -> list[str]:
     """Return a sentence if there are boxes of files that the index does not list."""
-    places = [places[0][0] for file, places in boxes.items() if file not in listed]
+    places = [of_file.where for file, of_file in boxes.items() if file not in listed]
     if not places:
         return []
     return [f"{places[0]}: {INDEX} does not list the file; boxes of {len(places)} such files are left out"]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
+from hivewatch.camera.sources.files import is_file
 from hivewatch.domain.names import printable
 from hivewatch.errors import DataError
 from hivewatch.training.data.dataset import HORNET, Insect, box_around, box_from_centre
@@ -19,7 +22,23 @@ _LEAST_POLYGON_FIELDS = 7  # class, then x and y of three corners
 def label_file(picture: Path) -> Path:
     """Return the label file of a picture; it need not exist."""
     upper = picture.with_suffix(".TXT")
-    return upper if upper.is_file() else picture.with_suffix(".txt")
+    return upper if is_file(upper) else picture.with_suffix(".txt")
+
+
+def misnamed_label_files(pictures: Sequence[Path]) -> list[Path]:
+    """Return the label files that belong to no picture, but would if letters were written as in its name.
+
+    Their names differ in capitals, or in how accents are stored: Windows and macOS take them for the same.
+    """
+    own = {label_file(picture) for picture in pictures}
+    alike = {_folded(file) for file in own}
+    folders = {picture.parent for picture in pictures}
+    others = {file for folder in folders for file in folder.iterdir() if file.suffix.lower() == ".txt"} - own
+    return sorted(file for file in others if _folded(file) in alike)
+
+
+def _folded(path: Path) -> tuple[Path, str]:
+    return path.parent, unicodedata.normalize("NFC", path.name).casefold()
 
 
 def read_yolo(path: Path) -> list[tuple[int, Insect]]:
@@ -27,7 +46,7 @@ def read_yolo(path: Path) -> list[tuple[int, Insect]]:
 
     A polygon becomes the box around it. Raises DataError with file and line for anything else.
     """
-    if not path.is_file():
+    if not is_file(path):
         return []
     try:
         text = path.read_text(encoding="utf-8-sig", errors="replace")

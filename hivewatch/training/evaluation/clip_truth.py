@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hivewatch.domain.names import printable
 from hivewatch.errors import DataError
 from hivewatch.training.data.tables import number, read_table
 
 COLUMNS = ("file", "start_s", "end_s")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ def read_truth(path: Path) -> Truth:
 
 
 def truth_of(clips: Sequence[str], truth: Truth) -> dict[str, ClipTruth]:
-    """Return the truth of each clip, by its path.
+    """Return the truth of each clip, by its path; log which lines fit none of ``clips``.
 
     Raises DataError if it is missing, or if a line fits several of ``clips``: it is unknown which it means.
     """
@@ -82,6 +86,12 @@ def truth_of(clips: Sequence[str], truth: Truth) -> dict[str, ClipTruth]:
             raise DataError(
                 f"{truth[name].where}: {name} may mean {' or '.join(those)}; write their folders, too"
             )
+    if unused := [name for name in truth if name not in fits]:
+        where, others = truth[unused[0]].where, len(unused) - 1
+        log.warning(
+            "%s: %s is none of the clips that are evaluated%s; their hornets are not counted",
+            *(where, printable(unused[0]), f", and so are {others} others" if others else ""),
+        )
     return found
 
 

@@ -1,11 +1,13 @@
 """Reading a data folder, and the errors of a bad one."""
 
 import os
+import re
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from support.users import without_rights
 
 from hivewatch.domain.frames import Box
 from hivewatch.errors import DataError
@@ -119,6 +121,35 @@ def test_a_picture_in_absence_with_a_hornet_box_is_left_out_and_named(folders: P
     catalogue = read_catalogue(folders)
     assert [p.name for p in catalogue.split("train")] == ["presence/a.jpg", "absence/a.jpg"]
     assert "absence/b.txt, line 2: boxes a hornet" in catalogue.problems[0]
+
+
+@pytest.mark.parametrize("lines", ["0 nan 0.5 0.1 0.1", "0 0.5 0.5 0.1 0.1\n1 nan 0.5 0.1 0.1"])
+def test_a_picture_in_absence_whose_labels_cannot_be_read_is_left_out_and_named(
+    folders: Path, lines: str
+) -> None:
+    write_picture(folders / "train/absence/b.jpg")
+    (folders / "train/absence/b.txt").write_text(lines)
+    catalogue = read_catalogue(folders)
+    assert [p.name for p in catalogue.split("train")] == ["presence/a.jpg", "absence/a.jpg"]
+    assert "absence/b.txt, line" in catalogue.problems[0]
+
+
+@pytest.mark.parametrize("names", [("IMG_1.JPG", "img_1.txt"), ("b\u00fc.jpg", "bu\u0308.txt")])
+def test_a_label_file_whose_name_almost_fits_a_picture_is_named(
+    folders: Path, names: tuple[str, str]
+) -> None:
+    picture, label = (folders / "train/absence" / name for name in names)
+    write_picture(picture)
+    label.write_text("0 0.5 0.5 0.1 0.1\n")
+    (problem,) = read_catalogue(folders).problems
+    assert problem.startswith(f"{label}: not read")
+
+
+def test_other_texts_beside_pictures_are_not_named(folders: Path) -> None:
+    write_picture(folders / "train/absence/A.jpg")
+    for name in ("classes.txt", "A.txt", "a.txt"):
+        (folders / "train/absence" / name).write_text("1 0.5 0.5 0.1 0.1\n")
+    assert read_catalogue(folders).problems == ()
 
 
 def test_hidden_pictures_and_copies_behind_links_do_not_count(folders: Path) -> None:
@@ -245,6 +276,25 @@ def test_a_picture_without_a_hornet_that_has_one_boxed_is_left_out(index: Path) 
     assert any("boxes.csv, line 4 boxes one" in problem for problem in catalogue.problems)
 
 
+def test_a_picture_without_a_hornet_is_left_out_even_if_the_box_of_one_is_bad(index: Path) -> None:
+    rewrite(index / "boxes.csv", "hive/b.png,honeybee,0.5,oops", "hive/b.png,velutina,0.5,nan")
+    write_picture(index / "hive/d.png")
+    table = index / "index.csv"
+    table.write_text(table.read_text() + "hive/d.png,0,none,hive,s,cam_2,train\n")
+    catalogue = read_catalogue(index)
+    assert "b.png" not in {p.path.name for p in catalogue.pictures}
+    assert any("boxes.csv, line 4 boxes one" in problem for problem in catalogue.problems)
+
+
+def test_a_picture_with_a_bad_box_has_none_so_that_no_hornet_counts_as_background(index: Path) -> None:
+    table = index / "boxes.csv"
+    table.write_text(table.read_text() + "hive/a.png,velutina,0.2,nan,0.2,0.1\n")
+    catalogue = read_catalogue(index)
+    assert catalogue.pictures[0].hornet
+    assert catalogue.pictures[0].insects == ()
+    assert any("boxes.csv, line 5: not a box" in problem for problem in catalogue.problems)
+
+
 def test_missing_files_and_bad_boxes_of_the_index_are_listed(index: Path) -> None:
     problems = "\n".join(read_catalogue(index).problems)
     assert "gone.png" in problems
@@ -312,6 +362,20 @@ def test_a_missing_data_folder_is_a_clear_error(tmp_path: Path) -> None:
 def test_a_folder_with_neither_layout_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"neither index.csv nor"):
         read_catalogue(tmp_path)
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o744])
+@pytest.mark.parametrize("name", ["", "train"])
+def test_a_folder_that_is_not_open_to_the_user_is_named(folders: Path, name: str, mode: int) -> None:
+    closed = folders / name
+    with without_rights(folders / "train"):
+        pass  # opens the way
+    closed.chmod(mode)
+    try:
+        with without_rights(Path("/")), pytest.raises(DataError, match=re.escape(str(closed))):
+            read_catalogue(folders)
+    finally:
+        closed.chmod(0o755)
 
 
 def test_a_missing_class_folder_is_a_clear_error(folders: Path) -> None:

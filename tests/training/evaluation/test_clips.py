@@ -156,6 +156,15 @@ def test_a_line_that_fits_two_clips_is_rejected_with_its_line() -> None:
         truth_of(["north/a.mp4", "south/a.mp4", "b.mp4"], table)
 
 
+def test_lines_of_clips_that_are_not_evaluated_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    table = {
+        "a.mp4": ClipTruth((), "truth.csv, line 2"),
+        "gone.mp4": ClipTruth((Interval(0.0, 1.0),), "truth.csv, line 3"),
+    }
+    assert list(truth_of(["a.mp4"], table)) == ["a.mp4"]
+    assert "truth.csv, line 3: gone.mp4 is none of the clips that are evaluated;" in caplog.text
+
+
 def test_a_visit_after_the_end_of_its_clip_is_told(caplog: pytest.LogCaptureFixture) -> None:
     report([], [Interval(90.0, 95.0)], duration_s=60.0)
     assert "truth.csv, line 2: a hornet from 90 s on cannot be found: clips/a.mp4 ends" in caplog.text
