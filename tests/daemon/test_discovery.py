@@ -12,6 +12,7 @@ from support.brokers import Broker, Subscriber, wait_until
 from support.daemons import Daemon
 from support.machines import Machine
 from support.rig import NOON_IN_PARIS, Rig
+from support.visits import record_visits
 
 from hivewatch.config.sections import Config
 from hivewatch.daemon.discovery import DiscoveryService
@@ -161,6 +162,29 @@ def test_every_announced_topic_is_remembered_once_across_restarts(tmp_path: Path
         "ha/device/hivewatch_hive1/config",
         "homeassistant/device/hivewatch_hive1/config",
     ]
+
+
+@pytest.mark.parametrize("spoilt", ["#ivewatch_old", "hive+atch_old", "hivewatch\x1fold", "hivewatch\x7fold"])
+def test_a_remembered_topic_with_a_flipped_bit_keeps_back_no_event(
+    tmp_path: Path, broker: Broker, spoilt: str
+) -> None:
+    """It can no longer be cleared, but every connection would end on the attempt."""
+    config = Config.model_validate({"mqtt": mqtt(broker), "homeassistant": ON})
+    with Store(tmp_path / "store") as store:
+        good = "ha/device/hivewatch_old/config"
+        store.remember("announced-topics", f"homeassistant/device/{spoilt}/config\n{good}")
+        record_visits(store, [1])
+        rig = Rig(tmp_path / "other", config)
+        rig.recorder.store = store
+        rig.add(DiscoveryService(config, rig.recorder))
+        assert good in {message.topic for message in rig.publisher.states}
+        publisher = Publisher(config.mqtt, store, "hive")
+        for state in rig.publisher.states:
+            publisher.publish_state(state)
+        publisher.start()
+        wait_until(lambda: store.outbox_depth() == 0, "the event has arrived")
+        publisher.stop(5)
+        rig.store.close()
 
 
 def announced_by(directory: Path, base_topic: str) -> set[str]:
