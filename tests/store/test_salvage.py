@@ -230,6 +230,30 @@ def test_what_was_sent_is_not_queued_again(tmp_path: Path) -> None:
         assert len([entry for entry in store.pending(100) if entry.message.topic == "hw/h1/event"]) == 6
 
 
+@pytest.mark.parametrize("later", [0, 3])
+def test_visits_that_were_never_queued_are_not_queued_by_a_salvage(tmp_path: Path, later: int) -> None:
+    """They were recorded while MQTT was off, after one that could not be sent."""
+    with Store(tmp_path) as store:
+        record_visits(store, range(2))
+        record_visits(store, range(2, 30), sent=True)
+        record_visits(store, range(30, 30 + later))
+    spoil_index(tmp_path / "hivewatch.db")
+    with Store(tmp_path) as store:
+        assert store.outbox_depth() == 2 * (2 + later)
+
+
+def test_of_visits_that_were_never_queued_and_others_only_the_lost_are_queued_again(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        record_visits(store, range(10))
+        record_visits(store, range(10, 30), sent=True)
+    execute(tmp_path / "hivewatch.db", "DELETE FROM outbox WHERE sighting_id = 'v005'")
+    spoil_index(tmp_path / "hivewatch.db")
+    with Store(tmp_path) as store:
+        events = [json.loads(event.message.payload)["sighting_id"] for event in store.pending(10)]
+        assert store.outbox_depth() == 10 + 9
+    assert events == [f"v{number:03}" for number in range(10)]
+
+
 def test_an_event_is_not_queued_again_because_a_bit_of_its_record_has_changed(tmp_path: Path) -> None:
     fill_store(tmp_path)
     change = "UPDATE sightings SET document = replace(document, '\"votes\"', '\"vodes\"')"
