@@ -1,8 +1,8 @@
 """Queue events again that a damaged database has lost from the outbox, but has as the latest of a visit.
 
 Visits come one after another, and their events are sent in that order. So of every visit after one that has
-an event in the outbox, no event was sent yet: if the latest is not in the outbox, it was on a damaged page. Then
-its id is free as well: no id is free where visits were recorded that were never queued, while MQTT was off.
+an event in the outbox, no event was sent yet: if the latest is not in the outbox, it was on a damaged page.
+Then its id is free as well: no id is free where visits were recorded that were never queued, with MQTT off.
 """
 
 from __future__ import annotations
