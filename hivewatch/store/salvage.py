@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hivewatch.store.database import CREATE_STATE, DATABASE, TABLES, create_tables, transaction
-from hivewatch.store.disk import move_if_there, sync_folder
+from hivewatch.store.disk import disk_errors, move_if_there, sync_folder, tolerate_full_disk
 from hivewatch.store.opening import is_damage, open_database
 from hivewatch.store.pages import read_rows
 from hivewatch.store.requeue import requeue_lost_events
@@ -61,7 +61,11 @@ def open_or_salvage(directory: Path) -> tuple[sqlite3.Connection, Path | None]:
         for damaged in kept:
             if not _is_taken(records, damaged):
                 log.error("%s was moved aside, but its rows were not taken: salvaging it", damaged)
-                _take(damaged, damaged.name, records)
+                with (
+                    tolerate_full_disk(f"{damaged.name} waits for the next start"),
+                    disk_errors("salvage", directory),
+                ):
+                    _take(damaged, damaged.name, records)
                 salvaged = salvaged or damaged
     except BaseException:
         records.close()
@@ -204,6 +208,8 @@ def _insert_all(records: sqlite3.Connection, rows: Rows) -> None:
     for table in ("outbox", "backlog", "state"):
         for row in rows[table]:
             _insert(records, table, row)
+    # A report whose message is not in the outbox has been sent, or the message was lost: report it again.
+    records.execute("UPDATE backlog SET entry_id = NULL WHERE entry_id NOT IN (SELECT id FROM outbox)")
 
 
 def _put_before(records: sqlite3.Connection, rows: Rows) -> None:

@@ -13,7 +13,9 @@ from support.fakes import NOON
 from support.salvage_trials import spoil_index
 from support.visits import record_visits
 
+from hivewatch.config.sections import OutboxConfig, StoreConfig
 from hivewatch.domain.sightings import Phase
+from hivewatch.domain.wire import Message
 from hivewatch.errors import StoreError
 from hivewatch.store import Store
 
@@ -261,3 +263,17 @@ def test_an_event_is_not_queued_again_because_a_bit_of_its_record_has_changed(tm
     spoil_index(tmp_path / "hivewatch.db")
     with Store(tmp_path) as store:
         assert store.outbox_depth() == 40
+
+
+def test_a_report_whose_message_was_lost_is_made_again(tmp_path: Path) -> None:
+    """What was dropped does not count as reported because a damaged page had the report."""
+    bounds = StoreConfig(least_free_mb=1e-6), OutboxConfig(largest_mb=1e-6), NOON
+    with Store(tmp_path) as store:
+        record_visits(store, range(3))
+        dropped = store.keep_in_bounds(*bounds)
+        assert dropped is not None
+        store.queue_backlog(dropped, Message("hw/h1/backlog", b"{}", retained=False))
+    execute(tmp_path / "hivewatch.db", "DELETE FROM outbox")
+    spoil_index(tmp_path / "hivewatch.db")
+    with Store(tmp_path) as store:
+        assert store.keep_in_bounds(*bounds) == dropped
