@@ -136,3 +136,15 @@ def test_an_error_during_the_correction_changes_nothing(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="no"):
             store.correct_times(fail)
         assert events(store) == before
+
+
+def test_a_time_that_a_flipped_bit_has_spoilt_keeps_no_other_from_being_corrected(tmp_path: Path) -> None:
+    """The true times of that event are unknown: it stays marked."""
+    with Store(tmp_path / "store") as store:
+        for id_ in ("one", "two"):
+            record(store, in_1970(id_), STAMP)
+        change = (
+            "UPDATE sightings SET document = replace(document, '\"at\":\"1', '\"at\":\"9') WHERE id = 'one'"
+        )
+        store._records.execute(change)
+        assert store.correct_times(corrected_to(NOON)) == 1
