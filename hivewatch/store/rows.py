@@ -21,6 +21,8 @@ Row = dict[str, Any]
 _STEM = re.compile(r"snapshots/\d{4}-\d\d-\d\d/\d{6}Z-[^/\0]+-\d+")
 _ANNOTATED = "-annotated.jpg"
 _REQUIRED = object()
+# Sums of larger numbers would overflow, and a larger size would remove everything else.
+_LARGEST_COUNT = 1 << 28
 
 
 class _Column(NamedTuple):
@@ -82,7 +84,7 @@ def _is_time(value: Any) -> bool:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and value >= 0
+    return isinstance(value, int) and 0 <= value < _LARGEST_COUNT
 
 
 def _is_integer(value: Any) -> bool:
