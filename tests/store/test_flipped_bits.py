@@ -165,6 +165,37 @@ def test_a_flipped_bit_in_header_or_schema_loses_nothing(
         assert store.status().set_aside is None
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "phase = 'emd'",
+        "started_at = '2026-09-14T12:04:p0.000+00:00'",
+        "last_seen_at = ''",
+        "revision = -127",
+    ],
+)
+def test_a_record_has_what_its_event_says_for_a_spoilt_value(tmp_path: Path, change: str) -> None:
+    fill(tmp_path)
+    with Store(tmp_path) as store:
+        expected = store.sightings(100)
+    statement = f"UPDATE sightings SET {change} WHERE id IN ('v004', 'v010')"  # noqa: S608  only constants
+    execute(tmp_path / "hivewatch.db", statement)
+    with Store(tmp_path) as store:
+        assert store.sightings(100) == expected
+
+
+@pytest.mark.parametrize("column", ["lane", "retained"])
+def test_no_event_is_lost_from_the_outbox_for_a_spoilt_number(tmp_path: Path, column: str) -> None:
+    with Store(tmp_path) as store:
+        for phase in Phase:
+            store.record(*make_visit(1, phase))
+        expected = [entry.message.payload for entry in store.pending(100)]
+    statement = f"UPDATE outbox SET {column} = 65"  # noqa: S608  only constants
+    execute(tmp_path / "hivewatch.db", statement)
+    with Store(tmp_path) as store:
+        assert [entry.message.payload for entry in store.pending(100)] == expected
+
+
 def test_a_picture_whose_hash_is_spoilt_is_still_sent(tmp_path: Path) -> None:
     """The picture itself is in order."""
     fill(tmp_path)
