@@ -2,8 +2,9 @@
 
 SQLite itself stops at the first page that it cannot follow. This reader follows the file format
 (https://www.sqlite.org/fileformat2.html) without header, schema, indexes and inner pages: it looks for rows
-on every page that is not free, and follows only the chains of long rows. The write-ahead log is read as well.
-Nothing is written.
+on every page that is not free, and follows only the chains of long rows. On a page whose own header is
+damaged it tries every offset, where it may also find a row that was deleted. The write-ahead log is read as
+well. Nothing is written.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ PAGE_BYTES = 4096
 
 Value = int | float | str | bytes | None
 
-_LEAF_OF_A_TABLE = 0x0D
+Row = tuple[int, list[Value]]
+
+_LEAF_OF_A_TABLE, _INNER_OF_A_TABLE, _OF_AN_INDEX = 0x0D, 0x05, {0x02, 0x0A}
 _HEADER_BYTES = 100
 # The parts of a row's payload that stay on its page, as the file format defines them.
 _MOST_LOCAL = PAGE_BYTES - 35
@@ -43,14 +46,8 @@ def read_rows(database: Path) -> Iterator[tuple[int, list[Value]]]:
     pages = _Pages(database)
     free = _free_pages(pages)
     for number in range(1, pages.count + 1):
-        page = pages[number]
-        start = _HEADER_BYTES if number == 1 else 0
-        if number not in free and page[start] == _LEAF_OF_A_TABLE:
-            for offset in _cell_offsets(page, start):
-                try:
-                    yield _row(pages, page, offset)
-                except (ValueError, IndexError, struct.error):
-                    continue  # damaged
+        if number not in free:
+            yield from _rows(pages, pages[number], _HEADER_BYTES if number == 1 else 0)
 
 
 class _Pages:
@@ -159,7 +156,31 @@ def _cell_offsets(page: bytes, start: int) -> Iterator[int]:
         yield offset
 
 
-def _row(pages: _Pages, page: bytes, offset: int) -> tuple[int, list[Value]]:
+def _rows(pages: _Pages, page: bytes, start: int) -> Iterator[Row]:
+    """Yield the rows on a page, of whatever kind: a flipped bit makes a leaf look like another one."""
+    kind = page[start]
+    if kind in _OF_AN_INDEX or (kind == 0 and any(page[start : start + 8])):  # 0: part of a long row
+        return
+    offsets = set(_cell_offsets(page, start))
+    rows = {offset: row for offset in sorted(offsets) if (row := _row_or_none(pages, page, offset))}
+    yield from rows.values()
+    # An inner page may hold old rows: it was a leaf when the table was small.
+    if kind == _INNER_OF_A_TABLE or (kind == _LEAF_OF_A_TABLE and len(rows) == len(offsets)):
+        return
+    for offset in range(start + 8, PAGE_BYTES):
+        if offset not in rows and (row := _row_or_none(pages, page, offset)):
+            yield row
+
+
+def _row_or_none(pages: _Pages, page: bytes, offset: int) -> Row | None:
+    """Return the row at ``offset``, None if there is none that can be read."""
+    try:
+        return _row(pages, page, offset)
+    except (ValueError, IndexError, struct.error):
+        return None
+
+
+def _row(pages: _Pages, page: bytes, offset: int) -> Row:
     size, offset = _varint(page, offset)
     rowid, offset = _varint(page, offset)
     if rowid >= 1 << 63:
@@ -206,7 +227,7 @@ def _value(payload: bytes, offset: int, kind: int) -> tuple[Value, int]:
     if kind in _INTEGER_BYTES:
         end = offset + _INTEGER_BYTES[kind]
         return int.from_bytes(payload[offset:end], "big", signed=True), end
-    if kind == _REAL:
+    if kind == _REAL and offset <= len(payload):
         (real,) = struct.unpack_from(">d", payload, offset)
         return float(real), offset + 8
     if kind < _FIRST_BLOB:

@@ -17,7 +17,7 @@ from hivewatch.config.sections import OutboxConfig, StoreConfig
 from hivewatch.domain.sightings import Phase
 from hivewatch.domain.wire import Message
 from hivewatch.errors import StoreError
-from hivewatch.store import Store
+from hivewatch.store import MADE_BY, Store
 
 
 def fill_store(directory: Path, count: int = 40) -> None:
@@ -116,7 +116,7 @@ def test_damaged_state_loses_no_sighting_and_no_message(tmp_path: Path) -> None:
     fill_store(tmp_path)
     with Store(tmp_path) as store:
         store.remember("threshold", "0.875")
-    overwrite(tmp_path / "hivewatch.db", page_of(tmp_path / "hivewatch.db", "state"))
+    overwrite(tmp_path / "hivewatch.db", page_of(tmp_path / "hivewatch.db", "state"), 4096)
     with Store(tmp_path) as store:
         assert (len(store.sightings(100)), store.outbox_depth()) == (40, 40)
         assert store.recall("threshold") is None
@@ -277,3 +277,19 @@ def test_a_report_whose_message_was_lost_is_made_again(tmp_path: Path) -> None:
     spoil_index(tmp_path / "hivewatch.db")
     with Store(tmp_path) as store:
         assert store.keep_in_bounds(*bounds) == dropped
+
+
+@pytest.mark.parametrize("offset", [0, 4, 8, 9])
+def test_a_flipped_bit_in_the_header_of_a_page_loses_nothing(tmp_path: Path, offset: int) -> None:
+    """Neither a visit nor the state, with the mark on which the ids of the installation depend."""
+    fill_store(tmp_path / "store", 10)
+    database = tmp_path / "store" / "hivewatch.db"
+    data = database.read_bytes()
+    for start in range(4096, len(data), 4096):
+        spoilt = bytearray(data)
+        spoilt[start + offset] ^= 0x08
+        database.write_bytes(spoilt)
+        with Store(tmp_path / "store") as store:
+            assert store.recall(MADE_BY) is not None
+            assert len([stored for stored in store.sightings(20) if stored.document]) == 10
+            assert store.outbox_depth() == 10
