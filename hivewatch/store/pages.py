@@ -3,7 +3,7 @@
 SQLite itself stops at the first page that it cannot follow. This reader follows the file format
 (https://www.sqlite.org/fileformat2.html) without header, schema, indexes and inner pages: it looks for rows
 on every page that is not free, and follows only the chains of long rows. On a page whose own header is
-damaged it tries every offset, where it may also find a row that was deleted. The write-ahead log is read as
+damaged it looks for short rows at every offset, and may find deleted ones too. The write-ahead log is read as
 well. Nothing is written.
 """
 
@@ -33,6 +33,9 @@ _INTEGER_BYTES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
 _CONSTANTS = {0: None, 8: 0, 9: 1}
 _REAL = 7
 _FIRST_BLOB = 12
+_LIKELY_HEADER_BYTES = range(3, 40)
+# So many damaged pages are searched at every offset: of a whole card of noise it would take hours.
+_MOST_SEARCHES = 500
 _LOG_HEADER_BYTES = 32
 _FRAME_HEADER_BYTES = 24
 _LOG_MAGIC = {0x377F0682: "<", 0x377F0683: ">"}
@@ -57,6 +60,7 @@ class _Pages:
         self._data = read_if_there(database)
         log = database.with_name(f"{database.name}-wal")
         self._logged = dict(committed_pages(read_if_there(log)))
+        self.searches_left = _MOST_SEARCHES
         self.count = max(-(-len(self._data) // PAGE_BYTES), *self._logged, 0)
 
     def __getitem__(self, number: int) -> bytes:
@@ -167,9 +171,21 @@ def _rows(pages: _Pages, page: bytes, start: int) -> Iterator[Row]:
     # An inner page may hold old rows: it was a leaf when the table was small.
     if kind == _INNER_OF_A_TABLE or (kind == _LEAF_OF_A_TABLE and len(rows) == len(offsets)):
         return
-    for offset in range(start + 8, PAGE_BYTES):
-        if offset not in rows and (row := _row_or_none(pages, page, offset)):
-            yield row
+    if pages.searches_left > 0:
+        pages.searches_left -= 1
+        for offset in range(start + 8, PAGE_BYTES):
+            if offset not in rows and _may_begin(page, offset) and (row := _row_or_none(pages, page, offset)):
+                yield row
+
+
+def _may_begin(page: bytes, offset: int) -> bool:
+    """Return whether a whole row with a header as short as those of hivewatch may begin at ``offset``."""
+    try:
+        size, offset = _varint(page, offset)
+        _, offset = _varint(page, offset)
+        return offset + size <= PAGE_BYTES and page[offset] in _LIKELY_HEADER_BYTES
+    except IndexError:
+        return False
 
 
 def _row_or_none(pages: _Pages, page: bytes, offset: int) -> Row | None:
@@ -208,6 +224,8 @@ def _payload(pages: _Pages, page: bytes, offset: int, size: int) -> bytes:
 def _values(payload: bytes) -> list[Value]:
     """Return the values of a record; raises ValueError if it does not add up."""
     header_bytes, offset = _varint(payload, 0)
+    if header_bytes > len(payload):
+        raise ValueError("the header is longer than the row")
     kinds = []
     while offset < header_bytes:
         kind, offset = _varint(payload, offset)

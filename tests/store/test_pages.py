@@ -107,10 +107,13 @@ def test_rows_on_other_pages_are_found_past_a_damaged_one(tmp_path: Path, damage
         (8, b"\xff\xff"),
     ],
 )
-def test_rows_of_a_page_whose_header_is_damaged_are_found(tmp_path: Path, start: int, spoilt: bytes) -> None:
+def test_short_rows_of_a_page_whose_header_is_damaged_are_found(
+    tmp_path: Path, start: int, spoilt: bytes
+) -> None:
     path = tmp_path / "a.db"
     make_database(path, 60)
-    intact, data = rows_of_reader(path), path.read_bytes()
+    data = path.read_bytes()
+    short = [(rowid, values) for rowid, values in rows_of_sqlite(path) if len(values[2]) <= 1000]
     leaves = [offset for offset in range(PAGE_BYTES, len(data), PAGE_BYTES) if data[offset] == 0x0D]
     assert len(leaves) > 5
     for leaf in leaves:
@@ -118,7 +121,7 @@ def test_rows_of_a_page_whose_header_is_damaged_are_found(tmp_path: Path, start:
         damaged[leaf + start : leaf + start + len(spoilt)] = spoilt
         path.write_bytes(damaged)
         found = rows_of_reader(path)
-        assert [row for row in intact if row not in found] == []
+        assert [row for row in short if (row[0], list(row[1])) not in found] == []
 
 
 def test_a_length_beyond_any_file_is_damage(tmp_path: Path) -> None:
