@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
+import sqlite3
 from pathlib import Path
 
 import paho.mqtt.publish as publish
@@ -12,6 +14,7 @@ from support.brokers import Broker, Subscriber, wait_until
 from support.daemons import Daemon
 from support.machines import Machine
 from support.rig import NOON_IN_PARIS, Rig
+from support.salvage_trials import spoil_index
 from support.visits import record_visits
 
 from hivewatch.config.sections import Config
@@ -207,6 +210,32 @@ def test_an_installation_that_exists_keeps_its_ids(tmp_path: Path) -> None:
         store.remember(MADE_BY, None)
     for _ in range(2):
         assert announced_by(tmp_path / "old", "bees/north") == {f"homeassistant/{TOPIC}"}
+
+
+def test_an_installation_of_0_3_keeps_its_ids_if_a_person_deletes_its_database(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "announced-topics").write_text(f"homeassistant/{TOPIC}\n")
+    for _ in range(2):
+        assert announced_by(tmp_path / "old", "bees/north") == {f"homeassistant/{TOPIC}"}
+
+
+@pytest.mark.parametrize("interruption", ["damaged", "moved aside", "half moved"])
+def test_an_installation_of_0_3_keeps_its_ids_if_its_database_is_damaged(
+    tmp_path: Path, interruption: str
+) -> None:
+    database = tmp_path / "hivewatch.db"
+    with Store(tmp_path) as store:
+        record_visits(store, range(3))
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("DROP TABLE state")
+    spoil_index(database)
+    aside = tmp_path / "hivewatch.db.damaged-20261001T080000Z"
+    if interruption != "damaged":
+        database.rename(aside)
+    if interruption == "half moved":
+        database.write_bytes(b"")
+    for _ in range(2):
+        assert announced_by(tmp_path, "bees/north") == {f"homeassistant/{TOPIC}"}
 
 
 def test_a_new_installation_keeps_its_ids_over_restarts(tmp_path: Path) -> None:
