@@ -42,6 +42,7 @@ def requeue_lost_events(records: sqlite3.Connection, last_id: int | None) -> int
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (entry_id, Lane.EVENT, sighting_id, topic, retained, payload, len(payload)),
         )
+        used.add(entry_id)
         following = entry_id
         count += 1
     return count

@@ -293,3 +293,18 @@ def test_a_flipped_bit_in_the_header_of_a_page_loses_nothing(tmp_path: Path, off
             assert store.recall(MADE_BY) is not None
             assert len([stored for stored in store.sightings(20) if stored.document]) == 10
             assert store.outbox_depth() == 10
+
+
+def test_ids_in_any_order_keep_no_salvage_from_its_end(tmp_path: Path) -> None:
+    """A flipped bit can change the id of an entry as well."""
+    fill_store(tmp_path)
+    path = tmp_path / "hivewatch.db"
+    execute(path, "UPDATE outbox SET id = 500 WHERE sighting_id = 'v030' AND payload IS NOT NULL")
+    execute(path, "UPDATE outbox SET id = 503 WHERE sighting_id = 'v028' AND payload IS NOT NULL")
+    execute(path, "DELETE FROM outbox WHERE sighting_id = 'v027' OR sighting_id > 'v030'")
+    execute(path, "UPDATE sqlite_sequence SET seq = 502 WHERE name = 'outbox'")
+    spoil_index(path)
+    with Store(tmp_path) as store:
+        events = [json.loads(e.message.payload)["sighting_id"] for e in store.pending(99) if not e.is_picture]
+    assert {"v028", "v030"} < set(events)
+    assert len(events) == len(set(events))
