@@ -159,10 +159,9 @@ def _whole_entry(row: Row) -> Row | None:
     payload = row["payload"]
     if (payload is None) is (row["picture"] is None):
         return None
-    if payload is not None:
-        if row["sighting_id"] is not None and not _is_event(_parse(payload), row["sighting_id"]):
-            return None
-        row["size_bytes"] = len(payload)
+    sighting_id = row["sighting_id"]
+    if payload is not None and sighting_id is not None and not _is_event(_parse(payload), sighting_id):
+        return None
     if row["lane"] is None:
         row["lane"] = int(Lane.PICTURE if payload is None else Lane.EVENT)
     return row
