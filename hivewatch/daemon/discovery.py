@@ -25,7 +25,7 @@ class DiscoveryService(Service):
         """Announce the hive; raises StoreError like the store."""
         self._store = recorder.store
         self._publisher = recorder.publisher
-        self._announced = frozenset((self._store.recall(_KEY) or "").splitlines())
+        self._announced = _topics(self._store.recall(_KEY) or "")
         self._published: list[Message] = []
         self.configure(config)
 
@@ -61,3 +61,12 @@ class DiscoveryService(Service):
         with tolerate_full_disk(f"{topic} will stay on the broker when discovery is disabled"):
             self._store.remember(_KEY, "\n".join(sorted(announced)))
             self._announced = announced
+
+
+def _topics(text: str) -> frozenset[str]:
+    """Return the topics in ``text``, without those that a flipped bit has spoilt.
+
+    A broker, or the client library, ends every connection on which such a topic is to be cleared.
+    """
+    lines = text.splitlines()
+    return frozenset(line for line in lines if line and line.isprintable() and not set("+#") & set(line))

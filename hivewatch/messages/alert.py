@@ -57,15 +57,19 @@ def compose(
 def with_corrected_times(event: str, date_of: Callable[[Stamp], datetime | None]) -> str | None:
     """Return the event's document with its provisional times corrected; None if there is nothing to correct.
 
-    ``date_of`` returns the true time of a stamp, or None if it is unknown.
+    Also None if a flipped bit has moved a time so far that they cannot be. ``date_of`` returns the true time
+    of a stamp, or None if it is unknown.
     """
     document = json.loads(event)
     true_at = date_of(Stamp(**stamp)) if (stamp := document.pop("clock", None)) is not None else None
     if true_at is None:
         return None
     shift = true_at - datetime.fromisoformat(document["at"])
-    for part in (document, document["frame"]):
-        part |= {key: iso(datetime.fromisoformat(part[key]) + shift) for key in part.keys() & _TIMES}
+    try:
+        for part in (document, document["frame"]):
+            part |= {key: iso(datetime.fromisoformat(part[key]) + shift) for key in part.keys() & _TIMES}
+    except OverflowError:
+        return None
     return to_json(document)
 
 

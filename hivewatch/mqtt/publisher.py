@@ -147,8 +147,6 @@ class Publisher(Publishing):
                 try:
                     self._run_session()
                 except PublishError as error:
-                    if isinstance(error, UnwantedPacketError):
-                        self._note_unwanted(error)
                     reason = self._other_version(error) or str(error)
                     self._monitor.note_failure(reason, is_mended=isinstance(error, GivenUpError))
                     pause_s = self._back_off_s()
@@ -201,6 +199,10 @@ class Publisher(Publishing):
         )
         try:
             session.run()
+        except UnwantedPacketError as error:
+            if connection.is_accepted:  # otherwise nothing has been subscribed to
+                self._note_unwanted(error)
+            raise
         finally:
             self._monitor.is_connected = False
             connection.close()

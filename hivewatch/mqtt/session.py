@@ -163,9 +163,10 @@ class Session:
         set_aside = partial(self._retry_while_disk_full, partial(self._outbox.set_aside, entry.id))
         try:
             reply = self._send(entry.message, _STORED if entry.is_picture else _WAITS)
-        except GivenUpError:
-            if entry.is_picture:
-                set_aside()
+        except GivenUpError as error:
+            if not entry.is_picture:
+                raise PublishError(f"{error}") from error  # it is still there: the next connection fails too
+            set_aside()
             raise
         if reply.is_too_large and entry.is_picture:
             set_aside()

@@ -92,8 +92,13 @@ def unreported(records: sqlite3.Connection) -> Backlog | None:
 
 
 def queue_backlog(records: sqlite3.Connection, backlog: Backlog, message: Message) -> None:
-    """Queue the message that reports ``backlog`` ahead of everything else, in one transaction."""
+    """Queue the message that reports ``backlog`` ahead of everything else, in one transaction.
+
+    Does nothing if the sending thread has dropped more meanwhile: that waits for the next report.
+    """
     with transaction(records):
+        if unreported(records) != backlog:
+            return
         entry_id = queue_message(records, message, lane=Lane.BACKLOG)
         records.execute("UPDATE backlog SET entry_id = ? WHERE id = ?", (entry_id, backlog.id))
 

@@ -2,8 +2,9 @@
 
 SQLite itself stops at the first page that it cannot follow. This reader follows the file format
 (https://www.sqlite.org/fileformat2.html) without header, schema, indexes and inner pages: it looks for rows
-on every page that is not free, and follows only the chains of long rows. The write-ahead log is read as well.
-Nothing is written.
+on every page that is not free, and follows only the chains of long rows. On a page whose own header is
+damaged it looks for short rows at every offset, and may find deleted ones too. The write-ahead log is read as
+well. Nothing is written.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ PAGE_BYTES = 4096
 
 Value = int | float | str | bytes | None
 
-_LEAF_OF_A_TABLE = 0x0D
+Row = tuple[int, list[Value]]
+
+_LEAF_OF_A_TABLE, _INNER_OF_A_TABLE, _OF_AN_INDEX = 0x0D, 0x05, {0x02, 0x0A}
 _HEADER_BYTES = 100
 # The parts of a row's payload that stay on its page, as the file format defines them.
 _MOST_LOCAL = PAGE_BYTES - 35
@@ -30,6 +33,9 @@ _INTEGER_BYTES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
 _CONSTANTS = {0: None, 8: 0, 9: 1}
 _REAL = 7
 _FIRST_BLOB = 12
+_LIKELY_HEADER_BYTES = range(3, 40)
+# So many damaged pages are searched at every offset: of a whole card of noise it would take hours.
+_MOST_SEARCHES = 500
 _LOG_HEADER_BYTES = 32
 _FRAME_HEADER_BYTES = 24
 _LOG_MAGIC = {0x377F0682: "<", 0x377F0683: ">"}
@@ -43,14 +49,8 @@ def read_rows(database: Path) -> Iterator[tuple[int, list[Value]]]:
     pages = _Pages(database)
     free = _free_pages(pages)
     for number in range(1, pages.count + 1):
-        page = pages[number]
-        start = _HEADER_BYTES if number == 1 else 0
-        if number not in free and page[start] == _LEAF_OF_A_TABLE:
-            for offset in _cell_offsets(page, start):
-                try:
-                    yield _row(pages, page, offset)
-                except (ValueError, IndexError, struct.error):
-                    continue  # damaged
+        if number not in free:
+            yield from _rows(pages, pages[number], _HEADER_BYTES if number == 1 else 0)
 
 
 class _Pages:
@@ -60,6 +60,7 @@ class _Pages:
         self._data = read_if_there(database)
         log = database.with_name(f"{database.name}-wal")
         self._logged = dict(committed_pages(read_if_there(log)))
+        self.searches_left = _MOST_SEARCHES
         self.count = max(-(-len(self._data) // PAGE_BYTES), *self._logged, 0)
 
     def __getitem__(self, number: int) -> bytes:
@@ -159,7 +160,43 @@ def _cell_offsets(page: bytes, start: int) -> Iterator[int]:
         yield offset
 
 
-def _row(pages: _Pages, page: bytes, offset: int) -> tuple[int, list[Value]]:
+def _rows(pages: _Pages, page: bytes, start: int) -> Iterator[Row]:
+    """Yield the rows on a page, of whatever kind: a flipped bit makes a leaf look like another one."""
+    kind = page[start]
+    if kind in _OF_AN_INDEX or (kind == 0 and any(page[start : start + 8])):  # 0: part of a long row
+        return
+    offsets = set(_cell_offsets(page, start))
+    rows = {offset: row for offset in sorted(offsets) if (row := _row_or_none(pages, page, offset))}
+    yield from rows.values()
+    # An inner page may hold old rows: it was a leaf when the table was small.
+    if kind == _INNER_OF_A_TABLE or (kind == _LEAF_OF_A_TABLE and len(rows) == len(offsets)):
+        return
+    if pages.searches_left > 0:
+        pages.searches_left -= 1
+        for offset in range(start + 8, PAGE_BYTES):
+            if offset not in rows and _may_begin(page, offset) and (row := _row_or_none(pages, page, offset)):
+                yield row
+
+
+def _may_begin(page: bytes, offset: int) -> bool:
+    """Return whether a whole row with a header as short as those of hivewatch may begin at ``offset``."""
+    try:
+        size, offset = _varint(page, offset)
+        _, offset = _varint(page, offset)
+        return offset + size <= PAGE_BYTES and page[offset] in _LIKELY_HEADER_BYTES
+    except IndexError:
+        return False
+
+
+def _row_or_none(pages: _Pages, page: bytes, offset: int) -> Row | None:
+    """Return the row at ``offset``, None if there is none that can be read."""
+    try:
+        return _row(pages, page, offset)
+    except (ValueError, IndexError, struct.error):
+        return None
+
+
+def _row(pages: _Pages, page: bytes, offset: int) -> Row:
     size, offset = _varint(page, offset)
     rowid, offset = _varint(page, offset)
     if rowid >= 1 << 63:
@@ -187,6 +224,8 @@ def _payload(pages: _Pages, page: bytes, offset: int, size: int) -> bytes:
 def _values(payload: bytes) -> list[Value]:
     """Return the values of a record; raises ValueError if it does not add up."""
     header_bytes, offset = _varint(payload, 0)
+    if header_bytes > len(payload):
+        raise ValueError("the header is longer than the row")
     kinds = []
     while offset < header_bytes:
         kind, offset = _varint(payload, offset)
@@ -206,7 +245,7 @@ def _value(payload: bytes, offset: int, kind: int) -> tuple[Value, int]:
     if kind in _INTEGER_BYTES:
         end = offset + _INTEGER_BYTES[kind]
         return int.from_bytes(payload[offset:end], "big", signed=True), end
-    if kind == _REAL:
+    if kind == _REAL and offset <= len(payload):
         (real,) = struct.unpack_from(">d", payload, offset)
         return float(real), offset + 8
     if kind < _FIRST_BLOB:

@@ -88,7 +88,8 @@ class Album:
     def read(self, picture: str, expected_sha256: str | None) -> bytes | None:
         """Return the content of a file, None if it is missing or does not match the hash.
 
-        Raises OSError if it cannot be read now: that may pass.
+        Without a hash, which a damaged database may have lost, any content is accepted. Raises OSError if it
+        cannot be read now: that may pass.
         """
         try:
             content = (self._directory / picture).read_bytes()
@@ -96,7 +97,7 @@ class Album:
             if not (self._directory / "snapshots").is_dir():
                 raise  # the disk was unmounted or the store moved away: the picture may come back
             return None
-        return content if sha256(content) == expected_sha256 else None
+        return content if expected_sha256 in {None, sha256(content)} else None
 
     def has(self, stem: str | None) -> bool:
         """Return whether there is a picture of this name, the clean or the annotated one."""

@@ -2,6 +2,7 @@
 
 Visits come one after another, and their events are sent in that order. So of every visit after one that has
 an event in the outbox, no event was sent yet: if the latest is not in the outbox, it was on a damaged page.
+Then its id is free as well: no id is free where visits were recorded that were never queued, with MQTT off.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import sqlite3
 from hivewatch.store.database import Lane
 
 
-def requeue_lost_events(records: sqlite3.Connection) -> int:
+def requeue_lost_events(records: sqlite3.Connection, last_id: int | None) -> int:
     """Queue the latest events that were lost, each before those of later visits; return how many.
 
-    For use within a transaction, on a database whose sightings have been inserted in their order.
+    ``last_id`` is the last id that an entry ever had, None if that is lost too. For use within a transaction,
+    on a database whose sightings have been inserted in their order.
     """
     waiting = records.execute(
         "SELECT sightings.rowid, outbox.id, topic, retained FROM outbox"
@@ -27,19 +29,23 @@ def requeue_lost_events(records: sqlite3.Connection) -> int:
     first, _, topic, retained = waiting[0]
     lost = _lost(records, first)
     used = {id_ for (id_,) in records.execute("SELECT id FROM outbox")}
-    following = max(used) + len(lost) + 1
+    following = max(*used, last_id or max(used) + len(lost)) + 1
+    count = 0
     for rowid, sighting_id, payload in reversed(lost):
         while waiting[-1][0] > rowid:
             following = waiting.pop()[1]
         free = (id_ for id_ in range(following - 1, waiting[-1][1], -1) if id_ not in used)
-        entry_id = next(free, None)  # None is the next id, the last in order
+        if (entry_id := next(free, None)) is None:
+            continue
         records.execute(
             "INSERT INTO outbox (id, lane, sighting_id, topic, retained, payload, size_bytes)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (entry_id, Lane.EVENT, sighting_id, topic, retained, payload, len(payload)),
         )
-        following = following if entry_id is None else entry_id
-    return len(lost)
+        used.add(entry_id)
+        following = entry_id
+        count += 1
+    return count
 
 
 def _lost(records: sqlite3.Connection, first: int) -> list[tuple[int, str, bytes]]:

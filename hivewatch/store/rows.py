@@ -21,6 +21,8 @@ Row = dict[str, Any]
 _STEM = re.compile(r"snapshots/\d{4}-\d\d-\d\d/\d{6}Z-[^/\0]+-\d+")
 _ANNOTATED = "-annotated.jpg"
 _REQUIRED = object()
+# Sums of larger numbers would overflow, and a larger size would remove everything else.
+_LARGEST_COUNT = 1 << 28
 
 
 class _Column(NamedTuple):
@@ -32,7 +34,10 @@ class _Column(NamedTuple):
 
 
 def mend(table: str, values: Sequence[Any]) -> Row | None:
-    """Return the row, with NULL for values that cannot be used; None if nothing is left of it."""
+    """Return the row, with NULL or what its event says for values that cannot be used.
+
+    None if nothing is left of it.
+    """
     columns = _COLUMNS[table]
     if len(values) != len(columns):
         return None
@@ -82,7 +87,7 @@ def _is_time(value: Any) -> bool:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and value >= 0
+    return isinstance(value, int) and 0 <= value < _LARGEST_COUNT
 
 
 def _is_integer(value: Any) -> bool:
@@ -122,36 +127,43 @@ def _parse(text: Any) -> Any:
         return None
 
 
-def _is_event(text: Any, sighting_id: str) -> bool:
+def _is_event(event: Any, sighting_id: str) -> bool:
     """Return whether hivewatch itself can work on the document of an event: end it, correct its times."""
-    event = _parse(text)
     try:
         times = [event[name] for name in ("at", "started_at", "last_seen_at")]
         times += [event["frame"]["taken_at"], event.get("ended_at", event["at"])]
         if "clock" in event:
             Stamp(**event["clock"])
-        return event["sighting_id"] == sighting_id and all(datetime.fromisoformat(t).tzinfo for t in times)
-    except (TypeError, ValueError, LookupError, AttributeError):
+        parsed = [datetime.fromisoformat(text) for text in times]
+        return event["sighting_id"] == sighting_id and all(time.tzinfo and iso(time) for time in parsed)
+    except (TypeError, ValueError, LookupError, AttributeError, OverflowError):
         return False
 
 
 def _whole_sighting(row: Row) -> Row | None:
     if row["best_score"] is not None:
         row["best_score"] = float(row["best_score"])  # the file stores 1.0 as 1
-    if row["document"] is None or not _is_event(row["document"], row["id"]):
+    event = _parse(row["document"])
+    if not _is_event(event, row["id"]):
         # Nothing would ever end it, since its last event is unknown.
-        return row | {"document": None, "phase": str(Phase.END)}
-    return row
+        row |= {"document": None, "phase": str(Phase.END)}
+    elif row["phase"] is None and _is_phase(event.get("event_type")):
+        row["phase"] = event["event_type"]
+    for name in ("started_at", "last_seen_at"):
+        if row[name] is None and row["document"] is not None:
+            row[name] = iso(datetime.fromisoformat(event[name]))
+    return None if None in {row["phase"], row["started_at"], row["last_seen_at"]} else row
 
 
 def _whole_entry(row: Row) -> Row | None:
     payload = row["payload"]
     if (payload is None) is (row["picture"] is None):
         return None
-    if payload is not None:
-        if row["sighting_id"] is not None and not _is_event(payload, row["sighting_id"]):
-            return None
-        row["size_bytes"] = len(payload)
+    sighting_id = row["sighting_id"]
+    if payload is not None and sighting_id is not None and not _is_event(_parse(payload), sighting_id):
+        return None
+    if row["lane"] is None:
+        row["lane"] = int(Lane.PICTURE if payload is None else Lane.EVENT)
     return row
 
 
@@ -168,13 +180,13 @@ def _optional(is_usable: Callable[[Any], bool]) -> Callable[[Any], bool]:
 _COLUMNS = {
     "sightings": (
         _Column("id", _is_text),
-        _Column("phase", _is_phase),
-        _Column("started_at", _is_time),
-        _Column("last_seen_at", _is_time),
+        _Column("phase", _is_phase, None),
+        _Column("started_at", _is_time, None),
+        _Column("last_seen_at", _is_time, None),
         _Column("ended_at", _optional(_is_time), None),
         _Column("best_score", _optional(_is_score), None),
         _Column("document", _optional(_is_any_text), None),
-        _Column("revision", _is_count),
+        _Column("revision", _is_count, 0),
         _Column("picture", _optional(_is_stem), None),
         _Column("picture_sha256", _optional(_is_hash), None),
         _Column("size_bytes", _is_count, 0),
@@ -182,10 +194,10 @@ _COLUMNS = {
     ),
     "outbox": (
         _Column("id", _is_integer),
-        _Column("lane", lambda value: value in set(Lane)),
+        _Column("lane", lambda value: value in set(Lane), None),
         _Column("sighting_id", _optional(_is_text), None),
         _Column("topic", _is_topic),
-        _Column("retained", lambda value: value in {0, 1}),
+        _Column("retained", lambda value: value in {0, 1}, 0),
         _Column("payload", _optional(_is_payload), None),
         _Column("picture", _optional(_is_annotated), None),
         _Column("picture_sha256", _optional(_is_hash), None),

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hivewatch.store.database import CREATE_STATE, DATABASE, TABLES, create_tables, transaction
-from hivewatch.store.disk import move_if_there, sync_folder
+from hivewatch.store.disk import disk_errors, move_if_there, sync_folder, tolerate_full_disk
 from hivewatch.store.opening import is_damage, open_database
 from hivewatch.store.pages import read_rows
 from hivewatch.store.requeue import requeue_lost_events
@@ -61,7 +61,11 @@ def open_or_salvage(directory: Path) -> tuple[sqlite3.Connection, Path | None]:
         for damaged in kept:
             if not _is_taken(records, damaged):
                 log.error("%s was moved aside, but its rows were not taken: salvaging it", damaged)
-                _take(damaged, damaged.name, records)
+                with (
+                    tolerate_full_disk(f"{damaged.name} waits for the next start"),
+                    disk_errors("salvage", directory),
+                ):
+                    _take(damaged, damaged.name, records)
                 salvaged = salvaged or damaged
     except BaseException:
         records.close()
@@ -156,7 +160,7 @@ def _is_taken(records: sqlite3.Connection, damaged: Path) -> bool:
 
 def _take(source: Path, name: str, records: sqlite3.Connection) -> None:
     """Take the rows of the damaged database ``source`` and note its future ``name``, in one transaction."""
-    rows, damaged_count = _readable_rows(source)
+    rows, damaged_count, last_id = _readable_rows(source)
     with transaction(records):
         records.execute(CREATE_STATE)
         if _holds_any(records, rows):  # hivewatch 0.3 did not note what it had taken
@@ -166,23 +170,28 @@ def _take(source: Path, name: str, records: sqlite3.Connection) -> None:
             _insert_all(records, rows)
             counts = ", ".join(f"{len(rows[table])} rows of {table}" for table in TABLES)
             log.error("salvaged from %s: %s; %d damaged rows are left in it", name, counts, damaged_count)
-            if is_new and (requeued := requeue_lost_events(records)):
+            if is_new and (requeued := requeue_lost_events(records, last_id)):
                 log.error("queued the latest events of %d visits again, which the outbox had lost", requeued)
         remember(records, _key(name), datetime.now(UTC).isoformat())
 
 
-def _readable_rows(source: Path) -> tuple[Rows, int]:
-    """Return the usable rows by table in their order, and how many rows could be read but not used."""
+def _readable_rows(source: Path) -> tuple[Rows, int, int | None]:
+    """Return the usable rows by table in their order, and how many rows could be read but not used.
+
+    Then the last id that SQLite has given to an outbox entry, None if that cannot be read.
+    """
     rows: Rows = {table: [] for table in TABLES}
-    damaged_count = 0
+    damaged_count, last_id = 0, None
     for rowid, values in sorted(read_rows(source), key=lambda row: row[0]):
+        if values[:1] == ["outbox"] and len(values) == 2 and isinstance(values[1], int):  # sqlite_sequence
+            last_id = values[1]
         if (found := table_of(rowid, values)) is None:
             continue
         if (row := mend(*found)) is not None:
             rows[found[0]].append(row)
         else:
             damaged_count += 1
-    return rows, damaged_count
+    return rows, damaged_count, last_id
 
 
 def _holds_any(records: sqlite3.Connection, rows: Rows) -> bool:
@@ -199,6 +208,8 @@ def _insert_all(records: sqlite3.Connection, rows: Rows) -> None:
     for table in ("outbox", "backlog", "state"):
         for row in rows[table]:
             _insert(records, table, row)
+    # A report whose message is not in the outbox has been sent, or the message was lost: report it again.
+    records.execute("UPDATE backlog SET entry_id = NULL WHERE entry_id NOT IN (SELECT id FROM outbox)")
 
 
 def _put_before(records: sqlite3.Connection, rows: Rows) -> None:

@@ -50,6 +50,11 @@ def prepare(records: sqlite3.Connection, directory: Path) -> None:
         log.info("took over from the files of an earlier hivewatch: %s", ", ".join(new))
 
 
+def has_old_files(directory: Path) -> bool:
+    """Return whether hivewatch 0.3 has kept texts in ``directory``."""
+    return any((directory / name).exists() for name in _OLD_FILES)
+
+
 def _taken_over_key(name: str) -> str:
     """Return the key that holds what was last taken over from the file ``name``."""
     return f"taken-over:{name}"

@@ -75,7 +75,8 @@ class Store:
         with disk_errors("open the store", directory), ExitStack() as opened:
             make_folder(directory)
             opened.enter_context(locked(directory / LOCK))
-            is_new = not any(directory.glob(f"{DATABASE}*"))  # also none that was damaged and moved
+            # Neither is there one that was damaged and moved, nor was one of 0.3 deleted.
+            is_new = not any(directory.glob(f"{DATABASE}*")) and not state.has_old_files(directory)
             self._records, self._damaged = open_or_salvage(directory)
             opened.callback(self._records.close)
             self._inode = (directory / DATABASE).stat().st_ino

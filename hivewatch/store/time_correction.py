@@ -30,7 +30,8 @@ def correct_times(records: sqlite3.Connection, corrected: Callable[[str], str | 
     )
     for entry_id, payload in rows.fetchall():
         if (document := corrected(payload.decode())) is not None:
-            records.execute("UPDATE outbox SET payload = ? WHERE id = ?", (document.encode(), entry_id))
+            update = "UPDATE outbox SET payload = ?, size_bytes = ? WHERE id = ?"
+            records.execute(update, (document.encode(), len(document.encode()), entry_id))
     return count
 
 

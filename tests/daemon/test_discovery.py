@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
+import sqlite3
 from pathlib import Path
 
 import paho.mqtt.publish as publish
@@ -12,6 +14,8 @@ from support.brokers import Broker, Subscriber, wait_until
 from support.daemons import Daemon
 from support.machines import Machine
 from support.rig import NOON_IN_PARIS, Rig
+from support.salvage_trials import spoil_index
+from support.visits import record_visits
 
 from hivewatch.config.sections import Config
 from hivewatch.daemon.discovery import DiscoveryService
@@ -163,6 +167,29 @@ def test_every_announced_topic_is_remembered_once_across_restarts(tmp_path: Path
     ]
 
 
+@pytest.mark.parametrize("spoilt", ["#ivewatch_old", "hive+atch_old", "hivewatch\x1fold", "hivewatch\x7fold"])
+def test_a_remembered_topic_with_a_flipped_bit_keeps_back_no_event(
+    tmp_path: Path, broker: Broker, spoilt: str
+) -> None:
+    """It can no longer be cleared, but every connection would end on the attempt."""
+    config = Config.model_validate({"mqtt": mqtt(broker), "homeassistant": ON})
+    with Store(tmp_path / "store") as store:
+        good = "ha/device/hivewatch_old/config"
+        store.remember("announced-topics", f"homeassistant/device/{spoilt}/config\n{good}")
+        record_visits(store, [1])
+        rig = Rig(tmp_path / "other", config)
+        rig.recorder.store = store
+        rig.add(DiscoveryService(config, rig.recorder))
+        assert good in {message.topic for message in rig.publisher.states}
+        publisher = Publisher(config.mqtt, store, "hive")
+        for state in rig.publisher.states:
+            publisher.publish_state(state)
+        publisher.start()
+        wait_until(lambda: store.outbox_depth() == 0, "the event has arrived")
+        publisher.stop(5)
+        rig.store.close()
+
+
 def announced_by(directory: Path, base_topic: str) -> set[str]:
     """Return the topics that a hive with the store in ``directory`` announces itself on."""
     config = Config.model_validate({"homeassistant": ON, "mqtt": {"base_topic": base_topic}})
@@ -183,6 +210,32 @@ def test_an_installation_that_exists_keeps_its_ids(tmp_path: Path) -> None:
         store.remember(MADE_BY, None)
     for _ in range(2):
         assert announced_by(tmp_path / "old", "bees/north") == {f"homeassistant/{TOPIC}"}
+
+
+def test_an_installation_of_0_3_keeps_its_ids_if_a_person_deletes_its_database(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "announced-topics").write_text(f"homeassistant/{TOPIC}\n")
+    for _ in range(2):
+        assert announced_by(tmp_path / "old", "bees/north") == {f"homeassistant/{TOPIC}"}
+
+
+@pytest.mark.parametrize("interruption", ["damaged", "moved aside", "half moved"])
+def test_an_installation_of_0_3_keeps_its_ids_if_its_database_is_damaged(
+    tmp_path: Path, interruption: str
+) -> None:
+    database = tmp_path / "hivewatch.db"
+    with Store(tmp_path) as store:
+        record_visits(store, range(3))
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("DROP TABLE state")
+    spoil_index(database)
+    aside = tmp_path / "hivewatch.db.damaged-20261001T080000Z"
+    if interruption != "damaged":
+        database.rename(aside)
+    if interruption == "half moved":
+        database.write_bytes(b"")
+    for _ in range(2):
+        assert announced_by(tmp_path, "bees/north") == {f"homeassistant/{TOPIC}"}
 
 
 def test_a_new_installation_keeps_its_ids_over_restarts(tmp_path: Path) -> None:

@@ -273,6 +273,20 @@ def test_a_large_message_retained_on_a_command_topic_does_not_keep_back_the_even
 
 @VERSIONS
 @pytest.mark.usefixtures("quick")
+def test_a_server_that_never_accepted_the_connection_costs_no_commands(
+    version: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A proxy whose broker is away may answer anything; no retained message can be the cause."""
+    announced = packet(PUBLISH, length=LARGEST_VARIABLE_LENGTH)
+    with HostileBroker(instead_of(CONNECT, lambda _content: [announced]), version) as broker:
+        publisher = publisher_at(broker.port, version)
+        wait_until(lambda: broker.connections >= 4, "it was tried some times")
+        publisher.stop(1)
+    assert "no commands are received" not in caplog.text
+
+
+@VERSIONS
+@pytest.mark.usefixtures("quick")
 def test_a_packet_of_the_largest_size_is_received(version: object) -> None:
     received: list[Message] = []
     content = len(publish(TOPIC, b"", version)) - 2

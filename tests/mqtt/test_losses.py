@@ -157,6 +157,18 @@ def test_an_event_too_large_for_the_broker_waits_and_is_logged_with_its_size(
     assert publisher.is_connected
 
 
+def test_an_event_too_large_for_a_broker_of_3_1_1_is_tried_less_and_less_often(
+    store: Store, make_publisher: MakePublisher, limited: Callable[[str], Broker]
+) -> None:
+    """Each connection fails on it, and the broker must not be asked every second for ever."""
+    publisher = make_publisher(limited("max_packet_size").port, version="3.1.1")
+    store.queue(Message("hw/h1/event", bytes(30_000), retained=False))
+    publisher.start()
+    failures = publisher._monitor
+    wait_until(lambda: failures.failures_in_a_row > MOST_LOSSES + 1, "the row of failures goes on", 60)
+    assert store.outbox_depth() == 1
+
+
 def test_a_picture_on_a_link_that_fails_a_few_times_still_arrives(
     broker: Broker, store: Store, make_publisher: MakePublisher
 ) -> None:

@@ -211,3 +211,18 @@ def test_a_second_report_that_a_salvage_has_left_is_not_swallowed(store: Store) 
     record_visits(store, range(3))
     reports = [dropped for _ in range(3) if (dropped := trim(store, 1.0)) is not None]
     assert sum(report.sightings for report in reports) == 5 + 7 + 3
+
+
+def test_what_is_set_aside_while_a_report_is_made_is_reported_too(store: Store) -> None:
+    """The sending thread sets pictures aside at any time."""
+    record_visits(store, range(2))
+    pictures = [entry for entry in store.pending(4) if entry.is_picture]
+    store.set_aside(pictures[0].id)
+    early = store.keep_in_bounds(LOOSE, OutboxConfig(), None)
+    assert early is not None
+    store.set_aside(pictures[1].id)
+    store.queue_backlog(early, backlog_message(early, TOPICS))
+    store.mark_sent(store.pending(1)[0].id)
+    later = trim(store)
+    assert later is not None
+    assert later.pictures == 2

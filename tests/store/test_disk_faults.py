@@ -130,6 +130,28 @@ def test_a_store_of_0_3_is_upgraded_on_an_almost_full_disk(tmp_path: Path) -> No
             assert 1 < len(store.sightings(100)) < 31
 
 
+def test_a_full_disk_on_which_an_old_database_cannot_be_salvaged_keeps_no_watch_from_starting(
+    tmp_path: Path,
+) -> None:
+    """What 0.3 moved aside and never copied waits until there is room; nothing of it is lost."""
+    with small_disk(tmp_path / "disk", 3) as disk:
+        with Store(disk / "old") as store:
+            record_visits(store, range(100), width_px=8)
+            expected = unsent_ids(store)
+        with Store(disk / "store") as store:
+            record_visits(store, [200])
+            expected += unsent_ids(store)
+        aside = disk / "store" / "hivewatch.db.damaged-20261001T080000Z"
+        (disk / "old" / "hivewatch.db").rename(aside)
+        ballast = fill(disk)
+        os.truncate(ballast, ballast.stat().st_size - SHARED_MEMORY_BYTES - 4096)
+        with Store(disk / "store") as store:
+            assert unsent_ids(store) == ["v200"]
+        ballast.unlink()
+        with Store(disk / "store") as store:
+            assert unsent_ids(store) == expected
+
+
 def test_if_other_files_fill_the_disk_the_error_says_so_and_earlier_records_are_intact(
     tmp_path: Path,
 ) -> None:

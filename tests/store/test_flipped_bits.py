@@ -78,6 +78,7 @@ WORDS = {
         "UPDATE outbox SET sighting_id = NO_TEXT OF_ENTRY",
         "UPDATE outbox SET lane = 7 OF_ENTRY",
         "UPDATE outbox SET size_bytes = -5 OF_ENTRY",
+        "UPDATE outbox SET size_bytes = 9223372036854775807 WHERE sighting_id = 'v004' AND payload IS NULL",
         "UPDATE outbox SET queued_at = '2026-09-1t' OF_ENTRY",
         "UPDATE outbox SET picture = NO_TEXT WHERE sighting_id = 'v004' AND payload IS NULL",
         "UPDATE sightings SET id = NO_TEXT OF_SIGHTING",
@@ -90,6 +91,7 @@ WORDS = {
         "UPDATE sightings SET document = replace(document, '\"at\"', '\"bt\"') WHERE id = 'v010'",
         "UPDATE sightings SET picture = 'snapshots/' || char(0) OF_SIGHTING",
         "UPDATE sightings SET size_bytes = -1 OF_SIGHTING",
+        "UPDATE sightings SET size_bytes = 9223372036854775807 OF_SIGHTING",
         "UPDATE state SET value = NO_TEXT",
         "INSERT INTO backlog VALUES ('b', 1, 1, 0, '2026', NULL, NULL, '[', NULL)",
         "INSERT INTO backlog VALUES ('b', 1, 1, 0, 'x', NULL, NULL, '[\"v001\"]', NULL)",
@@ -161,6 +163,57 @@ def test_a_flipped_bit_in_header_or_schema_loses_nothing(
         record_visits(store, [11])
     with Store(tmp_path) as store:
         assert store.status().set_aside is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "phase = 'emd'",
+        "started_at = '2026-09-14T12:04:p0.000+00:00'",
+        "last_seen_at = ''",
+        "revision = -127",
+    ],
+)
+def test_a_record_has_what_its_event_says_for_a_spoilt_value(tmp_path: Path, change: str) -> None:
+    fill(tmp_path)
+    with Store(tmp_path) as store:
+        expected = store.sightings(100)
+    statement = f"UPDATE sightings SET {change} WHERE id IN ('v004', 'v010')"  # noqa: S608  only constants
+    execute(tmp_path / "hivewatch.db", statement)
+    with Store(tmp_path) as store:
+        assert store.sightings(100) == expected
+
+
+@pytest.mark.parametrize("column", ["lane", "retained"])
+def test_no_event_is_lost_from_the_outbox_for_a_spoilt_number(tmp_path: Path, column: str) -> None:
+    with Store(tmp_path) as store:
+        for phase in Phase:
+            store.record(*make_visit(1, phase))
+        expected = [entry.message.payload for entry in store.pending(100)]
+    statement = f"UPDATE outbox SET {column} = 65"  # noqa: S608  only constants
+    execute(tmp_path / "hivewatch.db", statement)
+    with Store(tmp_path) as store:
+        assert [entry.message.payload for entry in store.pending(100)] == expected
+
+
+def test_a_picture_whose_hash_is_spoilt_is_still_sent(tmp_path: Path) -> None:
+    """The picture itself is in order."""
+    fill(tmp_path)
+    spoil = "UPDATE outbox SET picture_sha256 = 'x' || substr(picture_sha256, 2) WHERE sighting_id = 'v004'"
+    execute(tmp_path / "hivewatch.db", spoil)
+    with Store(tmp_path) as store:
+        assert len([entry for entry in store.pending(100) if entry.is_picture]) == 11
+        assert store.status().pictures_lost == 0
+
+
+def test_the_next_event_of_a_visit_whose_revision_is_spoilt_is_recorded(tmp_path: Path) -> None:
+    fill(tmp_path)
+    execute(
+        tmp_path / "hivewatch.db", "UPDATE sightings SET revision = 9223372036854775807 WHERE id = 'v010'"
+    )
+    with Store(tmp_path) as store:
+        store.record(*make_visit(10, Phase.END, seed=99))
+        assert store.interrupted() == []
 
 
 def test_everything_that_hivewatch_writes_passes_the_check(tmp_path: Path) -> None:

@@ -97,6 +97,44 @@ def test_rows_on_other_pages_are_found_past_a_damaged_one(tmp_path: Path, damage
     assert found > 0.95 * pages * len(intact)
 
 
+@pytest.mark.parametrize(
+    ("start", "spoilt"),
+    [
+        *((0, bytes([0x0D ^ 1 << bit])) for bit in range(8)),
+        (0, bytes(16)),
+        (0, b"\xa5" * 12),
+        (3, b"\xff\xff"),
+        (8, b"\xff\xff"),
+    ],
+)
+def test_short_rows_of_a_page_whose_header_is_damaged_are_found(
+    tmp_path: Path, start: int, spoilt: bytes
+) -> None:
+    path = tmp_path / "a.db"
+    make_database(path, 60)
+    data = path.read_bytes()
+    short = [(rowid, values) for rowid, values in rows_of_sqlite(path) if len(values[2]) <= 1000]
+    leaves = [offset for offset in range(PAGE_BYTES, len(data), PAGE_BYTES) if data[offset] == 0x0D]
+    assert len(leaves) > 5
+    for leaf in leaves:
+        damaged = bytearray(data)
+        damaged[leaf + start : leaf + start + len(spoilt)] = spoilt
+        path.write_bytes(damaged)
+        found = rows_of_reader(path)
+        assert [row for row in short if (row[0], list(row[1])) not in found] == []
+
+
+def test_a_length_beyond_any_file_is_damage(tmp_path: Path) -> None:
+    """A row of a text whose length has nine bytes, and a real number after it."""
+    header = b"\x0b" + b"\xff" * 9 + b"\x07"
+    row = bytes([len(header) + 8, 1]) + header + bytes(8)
+    page = bytearray(PAGE_BYTES)
+    page[:10] = b"\x0d\0\0\0\x01\0\0\0\x08\0"
+    page[2048 : 2048 + len(row)] = row
+    (tmp_path / "a.db").write_bytes(bytes(PAGE_BYTES) + page)
+    assert list(read_rows(tmp_path / "a.db")) == []
+
+
 def test_random_files_are_read_without_an_error(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     make_database(path, 60)

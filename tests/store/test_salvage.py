@@ -13,9 +13,11 @@ from support.fakes import NOON
 from support.salvage_trials import spoil_index
 from support.visits import record_visits
 
+from hivewatch.config.sections import OutboxConfig, StoreConfig
 from hivewatch.domain.sightings import Phase
+from hivewatch.domain.wire import Message
 from hivewatch.errors import StoreError
-from hivewatch.store import Store
+from hivewatch.store import MADE_BY, Store
 
 
 def fill_store(directory: Path, count: int = 40) -> None:
@@ -114,7 +116,7 @@ def test_damaged_state_loses_no_sighting_and_no_message(tmp_path: Path) -> None:
     fill_store(tmp_path)
     with Store(tmp_path) as store:
         store.remember("threshold", "0.875")
-    overwrite(tmp_path / "hivewatch.db", page_of(tmp_path / "hivewatch.db", "state"))
+    overwrite(tmp_path / "hivewatch.db", page_of(tmp_path / "hivewatch.db", "state"), 4096)
     with Store(tmp_path) as store:
         assert (len(store.sightings(100)), store.outbox_depth()) == (40, 40)
         assert store.recall("threshold") is None
@@ -230,6 +232,30 @@ def test_what_was_sent_is_not_queued_again(tmp_path: Path) -> None:
         assert len([entry for entry in store.pending(100) if entry.message.topic == "hw/h1/event"]) == 6
 
 
+@pytest.mark.parametrize("later", [0, 3])
+def test_visits_that_were_never_queued_are_not_queued_by_a_salvage(tmp_path: Path, later: int) -> None:
+    """They were recorded while MQTT was off, after one that could not be sent."""
+    with Store(tmp_path) as store:
+        record_visits(store, range(2))
+        record_visits(store, range(2, 30), sent=True)
+        record_visits(store, range(30, 30 + later))
+    spoil_index(tmp_path / "hivewatch.db")
+    with Store(tmp_path) as store:
+        assert store.outbox_depth() == 2 * (2 + later)
+
+
+def test_of_visits_that_were_never_queued_and_others_only_the_lost_are_queued_again(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        record_visits(store, range(10))
+        record_visits(store, range(10, 30), sent=True)
+    execute(tmp_path / "hivewatch.db", "DELETE FROM outbox WHERE sighting_id = 'v005'")
+    spoil_index(tmp_path / "hivewatch.db")
+    with Store(tmp_path) as store:
+        events = [json.loads(event.message.payload)["sighting_id"] for event in store.pending(10)]
+        assert store.outbox_depth() == 10 + 9
+    assert events == [f"v{number:03}" for number in range(10)]
+
+
 def test_an_event_is_not_queued_again_because_a_bit_of_its_record_has_changed(tmp_path: Path) -> None:
     fill_store(tmp_path)
     change = "UPDATE sightings SET document = replace(document, '\"votes\"', '\"vodes\"')"
@@ -237,3 +263,48 @@ def test_an_event_is_not_queued_again_because_a_bit_of_its_record_has_changed(tm
     spoil_index(tmp_path / "hivewatch.db")
     with Store(tmp_path) as store:
         assert store.outbox_depth() == 40
+
+
+def test_a_report_whose_message_was_lost_is_made_again(tmp_path: Path) -> None:
+    """What was dropped does not count as reported because a damaged page had the report."""
+    bounds = StoreConfig(least_free_mb=1e-6), OutboxConfig(largest_mb=1e-6), NOON
+    with Store(tmp_path) as store:
+        record_visits(store, range(3))
+        dropped = store.keep_in_bounds(*bounds)
+        assert dropped is not None
+        store.queue_backlog(dropped, Message("hw/h1/backlog", b"{}", retained=False))
+    execute(tmp_path / "hivewatch.db", "DELETE FROM outbox")
+    spoil_index(tmp_path / "hivewatch.db")
+    with Store(tmp_path) as store:
+        assert store.keep_in_bounds(*bounds) == dropped
+
+
+@pytest.mark.parametrize("offset", [0, 4, 8, 9])
+def test_a_flipped_bit_in_the_header_of_a_page_loses_nothing(tmp_path: Path, offset: int) -> None:
+    """Neither a visit nor the state, with the mark on which the ids of the installation depend."""
+    fill_store(tmp_path / "store", 10)
+    database = tmp_path / "store" / "hivewatch.db"
+    data = database.read_bytes()
+    for start in range(4096, len(data), 4096):
+        spoilt = bytearray(data)
+        spoilt[start + offset] ^= 0x08
+        database.write_bytes(spoilt)
+        with Store(tmp_path / "store") as store:
+            assert store.recall(MADE_BY) is not None
+            assert len([stored for stored in store.sightings(20) if stored.document]) == 10
+            assert store.outbox_depth() == 10
+
+
+def test_ids_in_any_order_keep_no_salvage_from_its_end(tmp_path: Path) -> None:
+    """A flipped bit can change the id of an entry as well."""
+    fill_store(tmp_path)
+    path = tmp_path / "hivewatch.db"
+    execute(path, "UPDATE outbox SET id = 500 WHERE sighting_id = 'v030' AND payload IS NOT NULL")
+    execute(path, "UPDATE outbox SET id = 503 WHERE sighting_id = 'v028' AND payload IS NOT NULL")
+    execute(path, "DELETE FROM outbox WHERE sighting_id = 'v027' OR sighting_id > 'v030'")
+    execute(path, "UPDATE sqlite_sequence SET seq = 502 WHERE name = 'outbox'")
+    spoil_index(path)
+    with Store(tmp_path) as store:
+        events = [json.loads(e.message.payload)["sighting_id"] for e in store.pending(99) if not e.is_picture]
+    assert {"v028", "v030"} < set(events)
+    assert len(events) == len(set(events))

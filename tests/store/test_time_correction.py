@@ -136,3 +136,28 @@ def test_an_error_during_the_correction_changes_nothing(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="no"):
             store.correct_times(fail)
         assert events(store) == before
+
+
+def test_a_time_that_a_flipped_bit_has_spoilt_keeps_no_other_from_being_corrected(tmp_path: Path) -> None:
+    """The true times of that event are unknown: it stays marked."""
+    with Store(tmp_path / "store") as store:
+        for id_ in ("one", "two"):
+            record(store, in_1970(id_), STAMP)
+        change = (
+            "UPDATE sightings SET document = replace(document, '\"at\":\"1', '\"at\":\"9') WHERE id = 'one'"
+        )
+        store._records.execute(change)
+        assert store.correct_times(corrected_to(NOON)) == 1
+
+
+@pytest.mark.parametrize("size", ["size_bytes", "size_bytes + 57"], ids=["as written", "as 0.3 left it"])
+def test_corrected_events_are_not_taken_for_damage_at_the_next_start(tmp_path: Path, size: str) -> None:
+    """The corrected document is shorter. hivewatch 0.3 left the size that it had before."""
+    with Store(tmp_path / "store") as store:
+        record(store, in_1970("one"), STAMP)
+        assert store.correct_times(corrected_to(NOON)) == 1
+        assert store.status().unsent_bytes == sum(len(entry.message.payload) for entry in store.pending(9))
+        change = f"UPDATE outbox SET size_bytes = {size} WHERE payload IS NOT NULL"  # noqa: S608  constants
+        store._records.execute(change)
+    with Store(tmp_path / "store") as store:
+        assert store.status().set_aside is None
