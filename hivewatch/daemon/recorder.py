@@ -180,7 +180,7 @@ def daemon_publisher(config: Config, store: Store, clock: Clock, inbox: Inbox | 
 
 
 def own_key(config: Config, store: Store) -> str:
-    """Return the key of the hive (``topics.hive_key``); an installation from before 0.5 keeps its own.
+    """Return the key of the hive (``topics.hive_key``); an installation from before 0.4 keeps its own.
 
     Its client id and its ids in Home Assistant would change otherwise, and automations would break.
     """

@@ -51,7 +51,7 @@ from hivewatch.store.time_correction import correct_times
 # How often the oldest pictures are removed for one action. If it does not fit then, it never will.
 _MAX_RETRIES = 3
 MADE_BY = "made-by"
-"""Key of the state that says which hivewatch made the store; there is none if it was made before 0.5."""
+"""Key of the state that says which hivewatch made the store; there is none if it was made before 0.4."""
 
 
 class Store:
