@@ -35,7 +35,7 @@ def hive_key(config: Config, *, by_id_alone: bool = False) -> str:
     """Return what tells the hive from every other of its broker, for ids: letters, digits, _ and -.
 
     It is the hive id. Under another base topic than the default, a hash of that topic follows: two sites at
-    one broker may have a hive of the same id. ``by_id_alone`` leaves out the hash, as hivewatch 0.4 did.
+    one broker may have a hive of the same id. ``by_id_alone`` leaves out the hash, as hivewatch 0.3 did.
     """
     id_, base = config.hive.id, config.mqtt.base_topic
     if by_id_alone or base == MqttConfig.model_fields["base_topic"].default:
