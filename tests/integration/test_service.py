@@ -22,8 +22,6 @@ from support.paths import SUPPORT
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
-HANGING_PICTURES = "/srv/pictures"
-
 
 @pytest.fixture(scope="module", params=["bookworm", "trixie"])
 def bare(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hive]:
@@ -232,22 +230,7 @@ def test_the_watchdog_restarts_a_daemon_that_is_stuck(hive: Hive) -> None:
     hive.debian.tell("kill", "-STOP", stopped)
     hive.wait_until_it_works(other_than=stopped)
     assert "Watchdog timeout" in hive.journal()
-
-
-def test_the_watchdog_restarts_a_daemon_whose_camera_hangs(hive: Hive) -> None:
-    """The read never returns: among the pictures of the folder is a pipe without a writer."""
-    pictures = HANGING_PICTURES
-    hive.debian.tell(
-        *("sh", "-c"),
-        f"mkdir -p {pictures} && cp $(ls -d /var/lib/hivewatch/snapshots/*/*.jpg | head -n1) {pictures}/1.jpg"
-        f" && mkfifo {pictures}/2.jpg; chmod -R a+rX {pictures}",
-    )
-    hive.configure(camera={"kind": "folder", "folder": {"path": pictures}})
-    hive.override(WatchdogSec="10")
-    before = int(hive.property("NRestarts"))
-    hive.debian.tell("systemctl", "restart", "hivewatch", timeout_s=200)
-    wait_until(lambda: int(hive.property("NRestarts")) > before, "it is restarted", WAIT_S)
-    assert "read_picture" in hive.journal(), "the log shows where it hung"
+    assert "Fatal Python error: Aborted" in hive.journal(), "the log shows where it stood"
 
 
 def test_a_reload_applies_a_good_file(hive: Hive) -> None:
@@ -449,7 +432,6 @@ def test_uninstall_leaves_configuration_and_data_and_purge_leaves_nothing(
     upgraded: Upgraded, installed: Installed
 ) -> None:
     hive = upgraded.hive
-    hive.debian.tell("rm", "-rf", HANGING_PICTURES)
     output = hive.install("this", "uninstall")
     assert output.returncode == 0, output.stderr
     assert "Kept: /etc/hivewatch, /var/lib/hivewatch" in output.stderr

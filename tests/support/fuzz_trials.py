@@ -34,6 +34,7 @@ from hivewatch.vision.motion import MotionGate
 from hivewatch.vision.region import Region
 from support.damage import cut, damaged, miswritten
 from support.fakes import make_pixels
+from support.models import make_untrained_model
 from support.paths import PROJECT
 from support.trials import Outcome, timed
 
@@ -199,8 +200,8 @@ def fuzz_configurations(directory: Path, count: int, seed: int = 1) -> Outcome:
     manual = MANUAL.read_text(encoding="utf-8").replace("# kind: video", "kind: simulator")
     bare = "".join(line for line in manual.splitlines(keepends=True) if not line.strip().startswith("#"))
     (directory / "pictures").mkdir(parents=True)
-    for name in ("model.pt", "password"):
-        (directory / name).touch()
+    make_untrained_model(directory / "model.pt")
+    (directory / "password").touch()
     path = directory / "hivewatch.yaml"
     outcome = Outcome("malformed configurations", count)
     accepted = 0
