@@ -80,10 +80,10 @@ class FolderCamera:
                 self.counts.bad += 1
                 log.warning("skipped a picture: %s", error)
                 continue
-            self._tell_of_timelapse(own_times.contradict(path))
+            self._tell_of_timelapse(own_times, path)
             yield frame
             delivered += 1
-        self._tell_of_timelapse(own_times.contradict(None))
+        self._tell_of_timelapse(own_times, None)
         if not delivered:
             raise CameraError(f"not one of {len(pictures)} pictures in {self.name} can be read")
 
@@ -100,8 +100,9 @@ class FolderCamera:
             raise CameraError(f"{printable(path)} {fault}: name a picture or a folder of pictures") from error
         return find_pictures(path) if is_folder else [path]
 
-    def _tell_of_timelapse(self, step_s: float | None) -> None:
-        if step_s is not None and self._paced:
+    def _tell_of_timelapse(self, own_times: OwnTimes, path: Path | None) -> None:
+        # Unpaced, each picture is judged by itself, and its times need not be read.
+        if self._paced and (step_s := own_times.contradict(path)) is not None:
             log.warning(
                 "%s: by their own times the pictures were taken about %.0f s apart, but they count as %g a"
                 " second: votes join pictures of different moments, and times of visits are not real; judge"

@@ -31,17 +31,18 @@ class OwnTimes:
 
         It is returned once, after some pictures or the last one.
         """
+        if self._told:
+            return None
         if path is not None:
             self._add(stated_time(path))
-        is_enough = len(self._steps_s) >= (1 if path is None else _PICTURES_NEEDED)
-        if self._told or not is_enough:
+        if len(self._steps_s) < (1 if path is None else _PICTURES_NEEDED):
             return None
         self._told = True
         step_s = median(self._steps_s)
         return step_s if step_s > max(1.0, _FACTOR * self._counted_s) else None
 
     def _add(self, at: datetime | None) -> None:
-        if at is not None and self._last is not None and not self._told:
+        if at is not None and self._last is not None:
             self._steps_s.append(abs((at - self._last).total_seconds()))
         self._last = at
 
