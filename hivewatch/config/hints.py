@@ -9,6 +9,8 @@ import difflib
 import re
 from collections.abc import Callable
 
+TIME_OF_DAY = 'is a time of day from "00:00" to "23:59", in quotes'
+
 Hint = Callable[[object, str | None], str | None]
 """Returns the sentence for a value and its text in the file; None if it has no special advice."""
 
@@ -47,7 +49,7 @@ def _summary_at(given: object, raw: str | None) -> str | None:
     if isinstance(given, int | float) and raw:
         if re.fullmatch(r"([01]?\d|2[0-3]):[0-5]\d", raw):
             return f'YAML takes {raw} for a number: write it in quotes, "{raw.zfill(5)}"'
-        return 'is a time of day from "00:00" to "23:59", in quotes'
+        return TIME_OF_DAY
     if isinstance(given, str) and (found := re.fullmatch(r"(\d):(\d\d)", given)):
         return f'is a time of day with two digits for the hour: write "0{found[0]}"'
     return None

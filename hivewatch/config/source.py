@@ -167,9 +167,7 @@ class Source:
 
     def _build_value(self, node: yaml.ScalarNode, key: Key) -> Any:
         if not self._is_as_written(node):
-            return self._unreadable(
-                key, "cannot be read: put it in quotes if it is text, and write no tag (!)"
-            )
+            return self._unreadable(key, _NO_TAG)
         if node.tag == _TIME:
             return node.value
         if node.style is None:  # not in quotes

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from hivewatch.config.base import Mark, Option, Section, option_names, options
-from hivewatch.config.hints import HINTS
+from hivewatch.config.hints import HINTS, TIME_OF_DAY
 from hivewatch.config.yaml_faults import NO_BLANK
 
 Words = tuple[str, str]
@@ -32,7 +32,7 @@ _UNITS = {
 """By the last word of an option's name: its unit in words, and how people write that."""
 _POLYGONS = "[[[0.1, 0.3], [0.9, 0.3], [0.9, 0.95]]]"
 _PATTERNS = {
-    "health.summary_at": 'is a time of day from "00:00" to "23:59", in quotes',
+    "health.summary_at": TIME_OF_DAY,
     "homeassistant.version_topic": "is a topic: no + and no #",
 }
 
@@ -113,7 +113,6 @@ def _unknown(key: Sequence[str | int], model: type[Section]) -> str:
     if re.match(r"[\w-]+:\S", name):
         return f"unknown option; {NO_BLANK}"
     if "password" in name and section == ("mqtt",):
-        name = "password_file"
         return "unknown option; write the password into a file of its own, and name the file as password_file"
     if close := close_option(name, section, model):
         return f"unknown option; did you mean {close}?"
