@@ -84,7 +84,7 @@ def _read(path: Path) -> ModelFile:
 def _released_hashes() -> dict[str, str]:
     """Return the SHA-256 of each released model by its name; empty if the file is missing."""
     try:
-        lines = RELEASED_MODEL.with_name(HASHES).read_text("ascii").splitlines()
+        lines = RELEASED_MODEL.with_name(HASHES).read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return {}
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
