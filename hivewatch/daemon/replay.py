@@ -18,7 +18,7 @@ from typing import Any
 
 from hivewatch.camera.base import Camera
 from hivewatch.camera.sources.clip import ClipCamera, stated_length
-from hivewatch.camera.sources.files import CLIP_SUFFIXES, PICTURE_SUFFIXES, list_files
+from hivewatch.camera.sources.files import CLIP_SUFFIXES, PICTURE_SUFFIXES, list_readable
 from hivewatch.camera.sources.folder import FolderCamera
 from hivewatch.config.sections import Config, MotionConfig, MqttConfig
 from hivewatch.daemon.loop import Loop, Step
@@ -73,7 +73,7 @@ class Replayed:
 
 
 def find_sources(paths: Sequence[Path], rate_hz: float) -> list[Source]:
-    """Return the sources to replay, in order; folders are searched recursively, see ``list_files``.
+    """Return the sources to replay, in order; folders are searched recursively, see ``list_readable``.
 
     The pictures of a folder are one source, also if there are clips among them. A file is replayed once, even
     if it is named twice or linked to. What was passed over is logged.
@@ -180,11 +180,7 @@ def _files(path: Path) -> Sequence[Path]:
         if path.suffix.lower() not in _READ:
             raise CameraError(f"{name} is neither a picture nor a clip that hivewatch knows")
         return [path]
-    listing = list_files(path)
-    if listing.problems:
-        raise CameraError("; ".join(listing.problems))
-    for loop in listing.loops:
-        log.warning("%s", loop)
+    listing = list_readable(path)
     passed_over = listing.passed_over(_READ)
     if not listing.files:
         raise CameraError(f"{name} contains no picture and no clip{passed_over and f'; {passed_over}'}")

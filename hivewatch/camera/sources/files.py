@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hivewatch.domain.names import printable
+from hivewatch.errors import CameraError
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 """File name suffixes of pictures, see ``picture.read_picture``."""
@@ -66,6 +67,19 @@ def list_files(folder: Path) -> Listing:
     followed. Nothing is opened: a file that cannot be read is listed like any other.
     """
     return _Walk(folder).run()
+
+
+def list_readable(folder: Path) -> Listing:
+    """Return what ``list_files`` does, and log the links that are not followed.
+
+    Raises CameraError if ``folder`` or one below it cannot be listed: what is in it would be missed.
+    """
+    listing = list_files(folder)
+    if listing.problems:
+        raise CameraError("; ".join(listing.problems))
+    for loop in listing.loops:
+        log.warning("%s", loop)
+    return listing
 
 
 def is_file(path: Path) -> bool:

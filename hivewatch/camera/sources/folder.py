@@ -10,7 +10,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from hivewatch.camera.base import CameraCounts
-from hivewatch.camera.sources.files import PICTURE_SUFFIXES, list_files
+from hivewatch.camera.sources.files import PICTURE_SUFFIXES, list_readable
 from hivewatch.camera.sources.opencv import prepare_opencv
 from hivewatch.camera.sources.own_times import OwnTimes
 from hivewatch.camera.sources.picture import PictureError, modified_at, read_picture
@@ -24,15 +24,11 @@ log = logging.getLogger(__name__)
 
 
 def find_pictures(folder: Path) -> list[Path]:
-    """Return all pictures below a folder in natural order, see ``list_files``; log what was passed over.
+    """Return all pictures below a folder in natural order, see ``list_readable``; log what was passed over.
 
     Raises CameraError if the folder or one below it cannot be listed, or if there is no picture.
     """
-    listing = list_files(folder)
-    if listing.problems:
-        raise CameraError("; ".join(listing.problems))
-    for loop in listing.loops:
-        log.warning("%s", loop)
+    listing = list_readable(folder)
     found, passed_over = listing.of(PICTURE_SUFFIXES), listing.passed_over(PICTURE_SUFFIXES)
     if not found:
         others = passed_over and f"; {passed_over}"
