@@ -33,11 +33,10 @@ def check(arguments: argparse.Namespace) -> int:
     except ConfigError as error:
         print(redact(str(error)))
         return error.exit_code
-    chosen = config.classifier
-    if chosen.model is not None:
-        from hivewatch.vision.classifier import load_classifier
+    if config.classifier.model is not None:
+        from hivewatch.vision.classifier import load_configured
 
-        load_classifier(chosen.model, chosen.threads, allow_writable=chosen.allow_writable_model)
+        load_configured(config.classifier)
     print(f"{path}: valid")
     return 0
 

@@ -146,7 +146,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from hivewatch.training.evaluation.clips import measure_clips
     from hivewatch.training.evaluation.evaluate import evaluate
     from hivewatch.training.evaluation.history import read_history
-    from hivewatch.vision.classifier import load_classifier
+    from hivewatch.vision.classifier import load_configured
 
     if arguments.history and not arguments.figures:
         arguments.usage_error("--history is drawn as a figure: it needs --figures DIR")
@@ -158,11 +158,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     truth = read_truth(arguments.truth) if arguments.truth else None
     history = read_history(arguments.history) if arguments.history else []
     draw = _figures(history, arguments.figures) if arguments.figures else None
-    chosen = config.classifier
-    file = arguments.model or chosen.model
-    classifier = load_classifier(
-        file, chosen.threads, precision=chosen.precision, allow_writable=chosen.allow_writable_model
-    )
+    file = arguments.model or config.classifier.model
+    classifier = load_configured(config.classifier.model_copy(update={"model": file}))
     model = classifier.model
     document: dict[str, Any] = {
         "model": {"name": model.name, "version": model.version, "sha256": model.sha256}

@@ -32,18 +32,14 @@ from hivewatch.system import systemd
 from hivewatch.system.clock import Clock
 from hivewatch.system.signals import Signals
 from hivewatch.system.stopwatch import Stopwatch
-from hivewatch.vision.classifier import Classifier, load_classifier
+from hivewatch.vision.classifier import Classifier, load_configured
 
 log = logging.getLogger(__name__)
 
 
 def make_classifier(config: Config, stopwatch: Stopwatch) -> Classifier:
     """Load the configured model and warm it up; raises ModelError."""
-    chosen = config.classifier
-    classifier = load_classifier(
-        *(chosen.model, chosen.threads, stopwatch, chosen.precision),
-        allow_writable=chosen.allow_writable_model,
-    )
+    classifier = load_configured(config.classifier, stopwatch)
     classifier.warm_up(config.camera.width_px, config.camera.height_px)
     return classifier
 

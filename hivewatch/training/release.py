@@ -100,9 +100,7 @@ def _export_in_steps(
     the network again.
     """
     export_model(net, path, description)
-    second_look = fit_second_look(
-        load_classifier(path, threads=0, unfinished=True, allow_writable=True), shots
-    )
+    second_look = fit_second_look(_load_step(path), shots)
     description = replace(description, second_look=second_look)
     export_model(net, path, description)
     description = replace(description, box_level=best_box_level(path, data), finished=True)
@@ -148,6 +146,11 @@ def fit_second_look(classifier: Classifier, shots: Sequence[Shot]) -> SecondLook
     )
 
 
+def _load_step(path: Path) -> Classifier:
+    """Return what an export has just written, which need not be finished."""
+    return load_classifier(path, threads=0, unfinished=True, allow_writable=True)
+
+
 def best_box_level(model: Path, data: Path) -> float:
     """Return the share of the map's peak to cut the map at, for the best boxes on training hive frames.
 
@@ -158,7 +161,7 @@ def best_box_level(model: Path, data: Path) -> float:
         log.info("no hornet is boxed in the split 'train': the box level stays at %g", DEFAULT_BOX_LEVEL)
         return DEFAULT_BOX_LEVEL
     some = boxed[:: max(1, len(boxed) // BOX_LEVEL_FRAMES)]
-    results, _ = predict_all(some, load_classifier(model, threads=0, unfinished=True, allow_writable=True))
+    results, _ = predict_all(some, _load_step(model))
     truth = [result.picture.hornet_boxes for result in results]
 
     def accuracy(level: float) -> float:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import torch
 
+from hivewatch.config.sections import ClassifierConfig
 from hivewatch.domain.frames import WHOLE, Box, Frame, Map, Pixels, Prediction, View
 from hivewatch.vision.localize import locate
 from hivewatch.vision.model_file import (
@@ -167,3 +168,11 @@ def load_classifier(
     graph = load_graph(file)
     check_graph(graph, model, file)
     return Classifier(graph, model, stopwatch)
+
+
+def load_configured(chosen: ClassifierConfig, stopwatch: StageTimer = _no_stopwatch) -> Classifier:
+    """Load and check the model that the configuration names; raises ModelError as ``load_classifier``."""
+    return load_classifier(
+        *(chosen.model, chosen.threads, stopwatch, chosen.precision),
+        allow_writable=chosen.allow_writable_model,
+    )
