@@ -13,15 +13,29 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass, field
 from datetime import datetime, timedelta
 
+from hivewatch.config.sections import OutboxConfig
 from hivewatch.domain.status import Backlog
 from hivewatch.domain.wire import Message
 from hivewatch.store.database import Lane, iso, queue_message, transaction
+from hivewatch.store.disk import MEGABYTE
 
 MAX_IDS = 20
 PORTION = 500
 """How many entries are dropped at a time, so that frames and watchdog do not wait for long."""
 # Trim some way below the limit, so that a full outbox is not trimmed again for every new message.
 _SHRINK_TO = 0.9
+
+
+def keep_in_bounds(records: sqlite3.Connection, bounds: OutboxConfig, now: datetime | None) -> bool:
+    """Drop a portion of what exceeds the limits on size and, if ``now`` is known, on age.
+
+    Return whether there may be more to drop.
+    """
+    is_more = drop_excess(records, bounds.largest_mb * MEGABYTE)
+    if now is not None:
+        set_queued_at(records, now)
+        is_more |= drop_older(records, now - timedelta(days=bounds.longest_days))
+    return is_more
 
 
 def set_queued_at(records: sqlite3.Connection, now: datetime) -> None:

@@ -15,6 +15,7 @@ from hivewatch.errors import DiskFullError, StoreError
 
 log = logging.getLogger(__name__)
 
+MEGABYTE = 1_000_000
 LOCK = "hivewatch.lock"
 
 _FULL = "the disk is full: free some space, or choose another store.directory"

@@ -7,6 +7,7 @@ import sqlite3
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from hivewatch.domain.sightings import Phase, Presence
 from hivewatch.store.database import DamagedError, iso
@@ -35,6 +36,16 @@ class StoredSighting:
     document: str | None
 
 
+class Totals(NamedTuple):
+    """The part of ``StoreStatus`` that is in the database."""
+
+    sightings: int
+    oldest_sighting_at: datetime | None
+    unsent_messages: int
+    unsent_bytes: int
+    oldest_unsent_at: datetime | None
+
+
 def select(records: sqlite3.Connection, directory: Path, which: str, *values: object) -> list[StoredSighting]:
     """Return the sightings selected by the SQL clauses ``which``; paths start with ``directory``."""
     columns = "id, phase, started_at, last_seen_at, ended_at, best_score, picture, document"
@@ -59,6 +70,27 @@ def presence(records: sqlite3.Connection, earliest: datetime, now: datetime) -> 
         for start, (_, last) in zip(starts, rows, strict=True)
     )
     return Presence(sum(start >= since for start, _ in rows), seconds)
+
+
+def count_of(records: sqlite3.Connection, which: str, *values: object) -> int:
+    """Return how many rows the SQL clauses ``which`` select: a table, and its conditions."""
+    (count,) = records.execute(f"SELECT count(*) FROM {which}", values).fetchone()  # noqa: S608  only constant clauses
+    return int(count)
+
+
+def latest_seen_at(records: sqlite3.Connection) -> datetime | None:
+    """Return when a hornet was last seen, None if there are no sightings."""
+    (latest,) = records.execute("SELECT max(last_seen_at) FROM sightings").fetchone()
+    return parse_time(latest)
+
+
+def totals(records: sqlite3.Connection) -> Totals:
+    """Return how much there is in the tables of sightings and of the outbox."""
+    count, oldest = records.execute("SELECT count(*), min(started_at) FROM sightings").fetchone()
+    unsent, unsent_bytes, since = records.execute(
+        "SELECT count(*), coalesce(sum(size_bytes), 0), min(queued_at) FROM outbox"
+    ).fetchone()
+    return Totals(count, parse_time(oldest), unsent, unsent_bytes, parse_time(since))
 
 
 def parse_time(text: str | None) -> datetime | None:

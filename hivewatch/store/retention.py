@@ -18,12 +18,11 @@ from typing import NamedTuple
 from hivewatch.config.sections import StoreConfig
 from hivewatch.store.backlog import drop_pictures_of
 from hivewatch.store.database import DATABASE, iso, transaction
-from hivewatch.store.disk import free_bytes
+from hivewatch.store.disk import MEGABYTE, free_bytes
 from hivewatch.store.pictures import Album, Pictures
 
 log = logging.getLogger(__name__)
 
-MEGABYTE = 1_000_000
 ALMOST_FULL = 0.25
 """Below this share of store.least_free_mb the disk counts as about to be full."""
 # Room that an event needs besides its pictures: its rows, the write-ahead log, and the checkpoint.

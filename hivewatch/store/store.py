@@ -16,7 +16,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -44,8 +44,8 @@ from hivewatch.store.opening import check_integrity
 from hivewatch.store.orphans import relist_orphans
 from hivewatch.store.outbox import Outbox
 from hivewatch.store.pictures import NO_PICTURES, Album, Pictures, name_pictures
-from hivewatch.store.records import StoredSighting, parse_time, presence, select
-from hivewatch.store.retention import MEGABYTE, Retention
+from hivewatch.store.records import StoredSighting, count_of, latest_seen_at, presence, select, totals
+from hivewatch.store.retention import Retention
 from hivewatch.store.salvage import open_or_salvage
 from hivewatch.store.time_correction import correct_times
 
@@ -155,8 +155,7 @@ class Store:
     def outbox_depth(self) -> int:
         """Return the number of messages in the outbox."""
         with disk_errors("read the outbox", self.directory):
-            (count,) = self._records.execute("SELECT count(*) FROM outbox").fetchone()
-            return int(count)
+            return count_of(self._records, "outbox")
 
     def sightings(self, limit: int) -> list[StoredSighting]:
         """Return the latest ``limit`` sightings, newest first."""
@@ -166,16 +165,12 @@ class Store:
     def latest_seen_at(self) -> datetime | None:
         """Return when a hornet was last seen, None if there are no sightings."""
         with disk_errors("read the sightings", self.directory):
-            (latest,) = self._records.execute("SELECT max(last_seen_at) FROM sightings").fetchone()
-            return parse_time(latest)
+            return latest_seen_at(self._records)
 
     def count_since(self, earliest: datetime) -> int:
         """Return how many sightings started at ``earliest`` or later."""
         with disk_errors("read the sightings", self.directory):
-            (count,) = self._records.execute(
-                "SELECT count(*) FROM sightings WHERE started_at >= ?", (iso(earliest),)
-            ).fetchone()
-            return int(count)
+            return count_of(self._records, "sightings WHERE started_at >= ?", iso(earliest))
 
     def presence_since(self, earliest: datetime, now: datetime) -> Presence:
         """Return how many sightings started since ``earliest``, and how long hornets were seen since then.
@@ -220,10 +215,7 @@ class Store:
             self._require_database()
             self.exceeds_bounds = self._retention.keep_in_bounds(store, now)
             with transaction(self._records) as records:
-                is_more = backlog.drop_excess(records, outbox.largest_mb * MEGABYTE)
-                if now is not None:
-                    backlog.set_queued_at(records, now)
-                    is_more |= backlog.drop_older(records, now - timedelta(days=outbox.longest_days))
+                is_more = backlog.keep_in_bounds(records, outbox, now)
                 self.exceeds_bounds |= is_more
                 return None if is_more else backlog.unreported(records)
 
@@ -239,20 +231,10 @@ class Store:
     def status(self) -> StoreStatus:
         """Return the status of the store; takes milliseconds."""
         with disk_errors("read the status of the store", self.directory):
-            count, oldest = self._records.execute(
-                "SELECT count(*), min(started_at) FROM sightings"
-            ).fetchone()
-            unsent, unsent_bytes, since = self._records.execute(
-                "SELECT count(*), coalesce(sum(size_bytes), 0), min(queued_at) FROM outbox"
-            ).fetchone()
             return StoreStatus(
-                sightings=count,
-                oldest_sighting_at=parse_time(oldest),
+                **totals(self._records)._asdict(),
                 used_bytes=self._retention.used_bytes(),
                 free_bytes=free_bytes(self.directory),
-                unsent_messages=unsent,
-                unsent_bytes=unsent_bytes,
-                oldest_unsent_at=parse_time(since),
                 pictures_lost=self._outbox.pictures_lost,
                 sightings_removed=self._retention.sightings_removed,
                 set_aside=self._damaged.name if self._damaged else None,
