@@ -33,12 +33,6 @@ MakePublisher = Callable[..., Publisher]
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store(tmp_path / "store") as store:
-        yield store
-
-
-@pytest.fixture
 def make_publisher(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakePublisher]:
     """Make publishers that reconnect quickly; they are stopped at the end."""
     monkeypatch.setattr(publisher_module, "FIRST_RECONNECT_S", 0.01)

@@ -36,13 +36,6 @@ MakePublisher = Callable[..., Publisher]
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """An empty store."""
-    with Store(tmp_path / "store") as store:
-        yield store
-
-
-@pytest.fixture
 def make_publisher(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakePublisher]:
     """Make publishers of ``store`` that reconnect quickly; they are stopped at the end."""
     monkeypatch.setattr(publisher_module, "FIRST_RECONNECT_S", 0.02)

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import socket
+import threading
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -35,13 +36,6 @@ STOP_S = 5.0
 MakePublisher = Callable[..., Publisher]
 STATE = Message("hw/h1/pressure", b"{}", retained=True)
 VERSIONS = pytest.mark.parametrize("version", ["3.1.1", 5])
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """An empty store."""
-    with Store(tmp_path / "store") as store:
-        yield store
 
 
 @pytest.fixture
@@ -411,8 +405,11 @@ def test_with_mqtt_5_messages_carry_content_type_expiry_and_user_properties(
     client.on_message = lambda _client, _data, message: properties.__setitem__(
         message.topic, message.properties
     )
+    subscribed = threading.Event()
+    client.on_subscribe = lambda *_: subscribed.set()
     client.connect("127.0.0.1", broker.port)
     client.loop_start()
+    assert subscribed.wait(PATIENCE_S), "what is published before is never delivered"
     publisher = make_publisher(broker.port, version=5)
     publisher.start()
     hive = HiveTopics("h1", "Hive 1", "hw")
