@@ -7,8 +7,8 @@ import logging
 import os
 import shutil
 import socket
-import threading
 import subprocess
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.users import without_rights
+from support.users import make_closed_folder, without_rights
 
 from hivewatch.config.reader import load, parse
 from hivewatch.config.sections import Config
@@ -132,11 +132,7 @@ def test_a_folder_that_does_not_exist_is_refused_before_any_question(tmp_path: P
 
 
 def test_a_folder_that_is_not_open_to_the_user_is_refused_before_any_question(tmp_path: Path) -> None:
-    closed = tmp_path / "hivewatch"
-    closed.mkdir()
-    with without_rights(closed):
-        pass  # opens the way
-    closed.chmod(0o700)
+    closed = make_closed_folder(tmp_path / "hivewatch")
     with pytest.raises(ConfigError, match=r"may not look at .*: use sudo"), without_rights(Path("/")):
         require_new(closed / "hive.yaml")
 

@@ -131,14 +131,19 @@ def test_records_made_from_pictures_alone_are_completed(tmp_path: Path) -> None:
         assert len(store.sightings(100)) == VISITS
 
 
+def send_all(directory: Path) -> None:
+    """Open the store, and remove every message as if it had been sent."""
+    with Store(directory) as store:
+        while waiting := store.pending(100):
+            for entry in waiting:
+                store.mark_sent(entry.id)
+
+
 def test_what_0_3_had_copied_is_not_taken_twice(tmp_path: Path) -> None:
     """Its messages may have been sent since."""
     make_store(tmp_path, VISITS)
     shutil.copy(tmp_path / "hivewatch.db", tmp_path / "hivewatch.db.damaged-20261001T080000Z")
-    with Store(tmp_path) as store:
-        while waiting := store.pending(100):
-            for entry in waiting:
-                store.mark_sent(entry.id)
+    send_all(tmp_path)
     with Store(tmp_path) as store:
         assert store.pending(10) == []
 
@@ -146,10 +151,7 @@ def test_what_0_3_had_copied_is_not_taken_twice(tmp_path: Path) -> None:
 def test_messages_that_were_sent_after_a_salvage_are_not_sent_again(tmp_path: Path) -> None:
     make_store(tmp_path, VISITS)
     spoil_index(tmp_path / "hivewatch.db")
-    with Store(tmp_path) as store:
-        while waiting := store.pending(100):
-            for entry in waiting:
-                store.mark_sent(entry.id)
+    send_all(tmp_path)
     with Store(tmp_path) as store:
         assert store.pending(10) == []
 

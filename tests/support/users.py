@@ -11,6 +11,15 @@ from pathlib import Path
 NOBODY = 65534
 
 
+def make_closed_folder(path: Path) -> Path:
+    """Make a folder that only its owner may open, on a way that is open to everybody; return it."""
+    path.mkdir()
+    with without_rights(path):
+        pass  # opens the way
+    path.chmod(0o700)
+    return path
+
+
 @contextmanager
 def without_rights(folder: Path) -> Iterator[None]:
     """Give up the rights of root within the context; another user has none to give up.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.users import without_rights
+from support.users import make_closed_folder, without_rights
 
 import hivewatch
 from hivewatch.cli.main import main
@@ -258,11 +258,7 @@ def test_a_folder_is_not_a_file_to_export_to(tmp_path: Path) -> None:
 
 
 def test_a_closed_folder_is_none_to_export_to(tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
-    closed.mkdir()
-    with without_rights(closed):
-        pass  # opens the way
-    closed.chmod(0o700)
+    closed = make_closed_folder(tmp_path / "closed")
     with pytest.raises(ModelError, match="in a folder that exists and is yours"), without_rights(Path("/")):
         check_targets(closed / "model.pt")
 
